@@ -1,0 +1,38 @@
+"""Which names may become paths (pure).
+
+Streams, regions and people name things; some of these names become directories on a
+rack. The grammars are those of the simplestreams rules: plain ASCII words, no empty,
+``.``, ``..`` or ``...`` segment, no leading dash, at most 1,024 bytes.
+"""
+
+import re
+
+_SEGMENT = re.compile(r"[A-Za-z0-9._~+][A-Za-z0-9._~+-]*")
+_DOCUMENT = re.compile(r"streams/v1/[A-Za-z0-9._~+:-]+\.s?json")
+_RESERVED = ("streams", ".data")
+_MAX_PATH_BYTES = 1024
+_MAX_SEGMENT_BYTES = 255
+
+
+def is_segment(text: str) -> bool:
+    """Whether ``text`` may be one component of a path."""
+    return (
+        _SEGMENT.fullmatch(text) is not None
+        and len(text) <= _MAX_SEGMENT_BYTES
+        and set(text) != {"."}
+    )
+
+
+def is_item_path(path: str) -> bool:
+    """Whether ``path`` may be the path of an item in a stream (relative to its base)."""
+    segments = path.split("/")
+    return (
+        len(path) <= _MAX_PATH_BYTES
+        and all(is_segment(segment) for segment in segments)
+        and segments[0] not in _RESERVED
+    )
+
+
+def is_document_path(path: str) -> bool:
+    """Whether ``path`` may be the path of a product file or nested index in an index."""
+    return len(path) <= _MAX_PATH_BYTES and _DOCUMENT.fullmatch(path) is not None

@@ -1,0 +1,1 @@
+"""The doors for racks: enrolment, control sessions, image bytes. Thin; they call use-cases."""
