@@ -39,7 +39,7 @@ _CONVERTER = strict_converter()
 
 
 def plain(value: object) -> Any:
-    """attrs values as what JSON knows: dicts, lists, strings, numbers, booleans, null."""
+    """Values as what JSON knows: dicts, lists, strings, numbers, booleans, null."""
     return _CONVERTER.unstructure(value)
 
 
