@@ -1,0 +1,314 @@
+"""The configuration files of both daemons: TOML to typed values.
+
+Every key has a default and an entry in docs/configuration.md. A file is read strictly: an
+unknown key, a wrong type or a value that cannot be right is one ``ConfigError`` whose line
+names file, key and reason. Nothing here makes directories or opens sockets.
+"""
+
+import difflib
+import re
+import socket
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar, cast
+
+import attrs
+from cattrs import transform_error
+from cattrs.errors import ForbiddenExtraKeysError
+from cattrs.gen import make_dict_structure_fn, override
+
+from common.canonical import strict_converter
+from common.errors import ConfigError
+from common.names import is_segment
+
+RPC_PORT = 5250
+ENROL_PORT = 5251
+
+_KIND_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "a table"}
+_RATE = re.compile(r"(\d+(?:\.\d+)?) *([kMG]?bit|[KMG]?i?B)/s")
+_RATE_BYTES = {
+    "bit": 0.125,
+    "kbit": 125.0,
+    "Mbit": 125e3,
+    "Gbit": 125e6,
+    "B": 1.0,
+    "KiB": 1024.0,
+    "MiB": 1024.0**2,
+    "GiB": 1024.0**3,
+}
+_TIME = re.compile(r"(\d\d):(\d\d)")
+_TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)(?::|$)")
+_ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::(\d{1,5}))?")
+_DAY_MINUTES = 24 * 60
+
+Config = TypeVar("Config", bound="RegiondConfig | RackdConfig")
+
+
+def parse_address(text: str, default_port: int) -> tuple[str, int]:
+    """``host``, ``host:port`` or ``[IPv6]:port`` as (host, port).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _ADDRESS.fullmatch(text)
+    port = int(match[3] or default_port) if match else 0
+    if match is None or not 0 < port <= 65535:
+        raise ValueError(f'"{text}" is not HOST:PORT')
+    return match[1] or match[2], port
+
+
+def unix_path(description: str) -> Path | None:
+    """The path of a ``unix:`` endpoint string; None for any other endpoint."""
+    if not description.startswith("unix:"):
+        return None
+    address = re.split(r"(?<!\\):", description)[1].removeprefix("address=")
+    return Path(address.replace(r"\:", ":"))
+
+
+def _expect(kind: type, value: Any) -> Any:
+    if type(value) is not kind:
+        raise ValueError(f"expected {_KIND_NAMES[kind]}, not {value!r}")
+    return value
+
+
+def _text(value: Any) -> str:
+    return cast("str", _expect(str, value))
+
+
+def _flag(value: Any) -> bool:
+    return cast("bool", _expect(bool, value))
+
+
+def _name(value: Any) -> str:
+    if not is_segment(_text(value)):
+        raise ValueError(f'"{value}" is not a name: letters, digits and . _ ~ + - only')
+    return cast("str", value)
+
+
+def _path(value: Any) -> Path:
+    path = Path(_text(value))
+    if not path.is_absolute():
+        raise ValueError(f'"{value}" is not an absolute path')
+    return path
+
+
+def _optional_address(value: Any) -> str:
+    if _text(value):
+        parse_address(value, ENROL_PORT)
+    return cast("str", value)
+
+
+def _addresses(value: Any) -> tuple[str, ...]:
+    addresses = tuple(_text(item) for item in _expect(list, value))
+    for address in addresses:
+        parse_address(address, RPC_PORT)
+    return addresses
+
+
+def _hosts(value: Any) -> tuple[str, ...]:
+    hosts = tuple(_text(item) for item in _expect(list, value))
+    for host in hosts:
+        if not host or re.search(r"[\s/@\[\]]", host):
+            raise ValueError(f'"{host}" is neither a host name nor an IP address')
+    return hosts
+
+
+def _database(value: Any) -> str:
+    if not re.match(r"sqlite:////.|postgresql(\+psycopg)?://", _text(value)):
+        raise ValueError("expected sqlite:////ABSOLUTE/PATH or postgresql://USER@HOST/NAME")
+    return cast("str", value)
+
+
+def _transport(value: Any) -> str:
+    if _text(value) not in {"https", "amp"}:
+        raise ValueError(f'expected "https" or "amp", not {value!r}')
+    return cast("str", value)
+
+
+def _endpoint(value: Any) -> str:
+    # Imported here: the shell reads configurations rarely, and Twisted takes its time.
+    from twisted.internet.endpoints import serverFromString  # noqa: PLC0415  (see above)
+
+    text = _text(value)
+    port = _TCP_PORT.match(text)
+    try:
+        # The parsers only remember the reactor; it is asked when a port is opened.
+        serverFromString(cast("Any", None), text)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f'"{text}" is not an endpoint such as "tcp:5240": {error}') from error
+    if port and int(port[1]) > 65535:
+        raise ValueError(f'"{text}": no such port')
+    return text
+
+
+def _rate_bytes_s(value: Any) -> int:
+    match = _RATE.fullmatch(_text(value))
+    if match is None or match[2] not in _RATE_BYTES or not float(match[1]):
+        raise ValueError(f'"{value}" is not a rate such as "200 Mbit/s" or "25 MiB/s"')
+    return max(1, round(float(match[1]) * _RATE_BYTES[match[2]]))
+
+
+def _minute_of_day(value: Any) -> int:
+    match = _TIME.fullmatch(_text(value))
+    minutes = int(match[1]) * 60 + int(match[2]) if match else _DAY_MINUTES + 1
+    if match is None or int(match[2]) > 59 or minutes > _DAY_MINUTES:
+        raise ValueError(f'"{value}" is not a time of day such as "08:00"')
+    return minutes
+
+
+def _key(default: Any, read: Callable[[Any], Any], name: str = "") -> Any:
+    """A key: its default (or a function that makes it), how it is read, its name in TOML."""
+    metadata = {"read": read, "name": name}
+    if callable(default):
+        return attrs.field(factory=default, metadata=metadata)
+    return attrs.field(default=default, metadata=metadata)
+
+
+def _path_key(default: str) -> Any:
+    return _key(Path(default), _path)
+
+
+@attrs.frozen
+class RegionListen:
+    """Where a region listens: Twisted endpoint strings."""
+
+    web: str = _key("tcp:5240", _endpoint)
+    rpc: str = _key(f"tcp:{RPC_PORT}", _endpoint)
+    enrol: str = _key(f"tcp:{ENROL_PORT}", _endpoint)
+    images: str = _key("tcp:5252", _endpoint)
+    admin: str = _key("unix:/run/regiond/admin.sock:mode=660", _endpoint)
+
+
+@attrs.frozen
+class RackListen:
+    """Where a rack listens: Twisted endpoint strings."""
+
+    images: str = _key("tcp:5248", _endpoint)
+    admin: str = _key("unix:/run/rackd/admin.sock:mode=660", _endpoint)
+
+
+@attrs.frozen
+class Bandwidth:
+    """One ``[[bandwidth]]`` rule: at most ``limit_bytes_s`` in a part of the day.
+
+    The part is [from_minute, to_minute) in minutes since local midnight; it passes over
+    midnight when it ends before it begins.
+    """
+
+    limit_bytes_s: int = _key(attrs.NOTHING, _rate_bytes_s, "limit")
+    from_minute: int = _key(0, _minute_of_day, "from")
+    to_minute: int = _key(_DAY_MINUTES, _minute_of_day, "to")
+
+
+def _host_names() -> tuple[str, ...]:
+    return (socket.gethostname(),)
+
+
+@attrs.frozen
+class RegiondConfig:
+    """regiond.toml; docs/configuration.md says what each key does."""
+
+    DAEMON: ClassVar[str] = "regiond"
+
+    name: str = _key(socket.gethostname, _name)
+    database: str = _key("sqlite:////var/lib/regiond/regiond.db", _database)
+    state_dir: Path = _path_key("/var/lib/regiond")  # noqa: RUF009  (an attrs.field)
+    advertise: tuple[str, ...] = _key(_host_names, _hosts)
+    default_boot_source: bool = _key(default=True, read=_flag)
+    admin_group: str = _key("", _text)
+    listen: RegionListen = attrs.field(factory=RegionListen)
+
+
+@attrs.frozen
+class RackdConfig:
+    """rackd.toml; docs/configuration.md says what each key does."""
+
+    DAEMON: ClassVar[str] = "rackd"
+
+    name: str = _key(socket.gethostname, _name)
+    regions: tuple[str, ...] = _key((), _addresses)
+    enrol: str = _key("", _optional_address)
+    token_file: Path = _path_key("/etc/rackferry/token")  # noqa: RUF009  (an attrs.field)
+    state_dir: Path = _path_key("/var/lib/rackd")  # noqa: RUF009  (an attrs.field)
+    images_dir: Path = _path_key("/var/lib/rackd/boot-resources")  # noqa: RUF009  (an attrs.field)
+    image_transport: str = _key("https", _transport)
+    bandwidth: tuple[Bandwidth, ...] = ()
+    listen: RackListen = attrs.field(factory=RackListen)
+
+
+def default_path(kind: type[Config]) -> Path:
+    """Where a daemon looks for its file when nobody says otherwise."""
+    return Path(f"/etc/rackferry/{kind.DAEMON}.toml")
+
+
+def toml_keys(kind: type[Any]) -> dict[str, "attrs.Attribute[Any]"]:
+    """The keys that ``kind`` knows, by their name in TOML."""
+    return {field.metadata.get("name") or field.name: field for field in attrs.fields(kind)}
+
+
+def _structure_hook(kind: type[Any]) -> Callable[..., Any]:
+    overrides = {}
+    for name, field in toml_keys(kind).items():
+        read = field.metadata.get("read")
+        hook = (lambda value, _, read=read: read(value)) if read else None
+        overrides[field.name] = override(rename=name, struct_hook=hook)
+    return make_dict_structure_fn(
+        kind, _CONVERTER, _cattrs_forbid_extra_keys=True, **cast("Any", overrides)
+    )
+
+
+_CONVERTER = strict_converter(forbid_extra_keys=True)
+_CONVERTER.register_structure_hook_factory(attrs.has, _structure_hook)
+
+
+def _reason(error: BaseException, _: type | None) -> str:
+    if isinstance(error, ForbiddenExtraKeysError):
+        unknown = min(error.extra_fields)
+        known = sorted(toml_keys(error.cl))
+        near = difflib.get_close_matches(unknown, known, n=1) or [f"one of {', '.join(known)}"]
+        return f'unknown key "{unknown}" (nearest: {near[0]})'
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing"
+    if isinstance(error, ValueError):
+        return str(error)
+    return "is not of the right type"
+
+
+def parse(kind: type[Config], text: str, name: str) -> Config:
+    """The configuration in ``text``; ``name`` is what messages call the file.
+
+    Raises:
+        ConfigError: one line with the file, the key and the reason.
+    """
+    try:
+        return _CONVERTER.structure(tomllib.loads(text), kind)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not TOML: {error}", object=name) from error
+    except Exception as error:
+        reason, _, key = transform_error(error, format_exception=_reason)[0].rpartition(" @ $")
+        for name_in_toml, field in toml_keys(Bandwidth).items():
+            key = key.replace(f".{field.name}", f".{name_in_toml}")
+        where = f"{key.removeprefix('.')}: " if key else ""
+        raise ConfigError(f"{where}{reason}".replace("\n", " "), object=name) from error
+
+
+def load(kind: type[Config], path: Path | None) -> Config:
+    """Read a daemon's file; without a ``path`` its default one, which may be missing.
+
+    Raises:
+        ConfigError: unreadable, not TOML, unknown key, wrong type or impossible value.
+    """
+    chosen = path or default_path(kind)
+    try:
+        text = chosen.read_text("utf-8")
+    except FileNotFoundError:
+        if path is None:
+            return kind()
+        raise ConfigError(
+            "no such file", object=str(path), remedy="give --config a file that exists"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(f"cannot be read: {reason}", object=str(chosen)) from error
+    return parse(kind, text, str(chosen))

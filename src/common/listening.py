@@ -1,0 +1,77 @@
+"""Opening listening ports so that a failure is one clear line and never goes unseen.
+
+``StreamServerEndpointService`` only logs a failing bind and lives on, listening nowhere;
+here a failing bind is a ``ConfigError`` for whoever starts the daemon.
+"""
+
+import errno
+import grp
+import os
+from pathlib import Path
+
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
+
+from common.config import unix_path
+from common.errors import ConfigError
+
+_SOCKET_DIR_MODE = 0o755
+
+
+async def listen(
+    endpoint: IStreamServerEndpoint,
+    factory: IProtocolFactory,
+    *,
+    name: str,
+    description: str,
+    group: str = "",
+) -> IListeningPort:
+    """Open a port.
+
+    Args:
+        endpoint: where to listen; ``common.systemd.endpoint_for`` gives it, TLS may wrap it.
+        factory: who answers.
+        name: the port's key in ``[listen]``, for messages.
+        description: the configured endpoint string, for messages.
+        group: who else may use a Unix socket; "" for nobody.
+
+    Raises:
+        ConfigError: for example ``port in use: tcp:5240 (web)``.
+    """
+    path = unix_path(description)
+    where = f"{description} ({name})"
+    try:
+        if path is not None:
+            path.parent.mkdir(mode=_SOCKET_DIR_MODE, parents=True, exist_ok=True)
+        port = await endpoint.listen(factory)
+        if path is not None and group:
+            _give_to_group(path, group)
+    except CannotListenError as error:
+        raise _failure(error.socketError, where) from error
+    except OSError as error:
+        raise _failure(error, where) from error
+    return port
+
+
+def _give_to_group(path: Path, group: str) -> None:
+    try:
+        group_id = grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise ConfigError(
+            f'no group "{group}" on this machine',
+            object="admin_group",
+            remedy=f"addgroup --system {group}, or change admin_group",
+        ) from None
+    os.chown(path, -1, group_id)
+
+
+def _failure(cause: object, where: str) -> ConfigError:
+    number = getattr(cause, "errno", None)
+    if number == errno.EADDRINUSE or not isinstance(cause, OSError):
+        # A Unix socket whose lock another process holds comes without an errno.
+        return ConfigError(
+            f"port in use: {where}",
+            code="port-in-use",
+            remedy="stop the process that has it, or change [listen]",
+        )
+    return ConfigError(f"cannot listen on {where}: {cause.strerror or cause}", code="listen")
