@@ -9,6 +9,7 @@ The grammar is the MAAS CLI's without ``maas $PROFILE``:
     rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...]
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import attrs
@@ -74,6 +75,21 @@ class Verb:
     def name(self) -> str:
         """The name of the function that answers: ``boot_sources_create``."""
         return "_".join(filter(None, (self.noun, self.verb))).replace("-", "_")
+
+
+# What a parameter's value is in a question: BYTES are base64 text, LIST is a list of texts.
+Value = str | int | bool | list[str]
+
+
+@attrs.frozen
+class Question:
+    """One thing asked of a daemon, as it crosses the admin socket (JSON of these fields)."""
+
+    noun: str
+    verb: str = ""
+    ids: tuple[str, ...] = ()
+    parameters: Mapping[str, Value] = attrs.field(factory=dict)
+    flags: tuple[str, ...] = ()
 
 
 REGION = frozenset({Place.REGION})
