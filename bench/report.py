@@ -120,12 +120,11 @@ def machine() -> str:
     packages = ("twisted", "sqlalchemy", "pyOpenSSL", "cryptography")
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     load = os.getloadavg()[0]
-    return "\n".join(
-        (
-            f"* {os.cpu_count()} cores, {model}, {memory_kib / 2**20:.0f} GiB, "
-            f"{platform.system()} {platform.release()}, load average at start {load:.1f}",
-            f"* Python {platform.python_version()}, {versions}",
-            f"* {_first_line('nginx', '-v')}; {_first_line('curl', '--version')}; "
-            f"{_first_line('openssl', 'version')}",
-        )
+    kernel = f"{platform.system()} {platform.release()}"
+    tools = [("nginx", "-v"), ("curl", "--version"), ("openssl", "version")]
+    return (
+        f"* {os.cpu_count()} cores, {model}, {memory_kib / 2**20:.0f} GiB, {kernel}\n"
+        f"* load average at the start {load:.1f}\n"
+        f"* Python {platform.python_version()}, {versions}\n"
+        f"* {'; '.join(_first_line(*tool) for tool in tools)}"
     )

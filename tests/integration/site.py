@@ -57,6 +57,7 @@ class Site:
         directory: where everything goes; made if missing, kept by ``close``.
         dial_host: the address that the rack dials (``PROXY_HOST``: through a proxy).
         image_transport: "https" or "amp".
+        source: another site whose tree and key this one uses (a cheap fresh start).
 
     Attributes:
         region, rack: the two daemons.
@@ -67,13 +68,19 @@ class Site:
     proxy_host = PROXY_HOST
 
     def __init__(
-        self, directory: Path, *, dial_host: str = LOOPBACK, image_transport: str = "https"
+        self,
+        directory: Path,
+        *,
+        dial_host: str = LOOPBACK,
+        image_transport: str = "https",
+        source: "Site | None" = None,
     ) -> None:
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ports = Ports.free()
         self.dial_host = dial_host
-        self.tree = self.directory / "source"
+        self._source = source
+        self.tree: Path = source.tree if source else self.directory / "source"
         self.images_dir = self.directory / "rack-images"
         self._image_transport = image_transport
         self._sockets = self._socket_directory()
@@ -143,6 +150,8 @@ class Site:
     @property
     def key(self) -> SigningKey:
         """The source's signing key, made when first asked for."""
+        if self._source is not None:
+            return self._source.key
         if self._key is None:
             self._key = SigningKey(self._sockets / "gnupg")
         return self._key
@@ -165,6 +174,8 @@ class Site:
 
     def serve(self) -> str:
         """Serve the source's tree; its URL."""
+        if self._source is not None:
+            return self._source.serve()
         if self._server is None:
             self._server = FileServer(self.tree, self.directory / "web")
         return self._server.url
