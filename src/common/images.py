@@ -15,6 +15,13 @@ from common.digests import is_sha256, sha256_hex
 from common.errors import ProtocolError
 from common.names import is_segment
 
+# The file types that can be part of an image (MAAS's names); others are left out.
+FTYPES = frozenset(
+    "archive.tar.xz boot-dtb boot-initrd boot-kernel bootloader root-dd root-dd.bz2 root-dd.gz "
+    "root-dd.raw root-dd.tar root-dd.tar.bz2 root-dd.tar.xz root-dd.xz root-image.gz root-tbz "
+    "root-tgz root-txz squashfs".split()
+)
+
 
 def _segment(_: object, attribute: "attrs.Attribute[str]", value: str) -> None:
     if not is_segment(value):

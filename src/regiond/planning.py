@@ -1,0 +1,329 @@
+"""What an import will do (pure).
+
+Compares what the sources offer and selections want with what the store holds. The plan
+is a value that can be shown (``boot-resources plan``) before anything happens.
+
+The rules:
+
+* The newest offered version of every selected image is to be held, with exactly the
+  files that the source signed. Blobs are shared by SHA-256 and fetched once.
+* An image goes only when no selection means it any more. One that is selected and
+  vanished upstream stays; a source that could not be read offers nothing and loses nothing.
+* A selection that matches nothing of its source never empties that source: the plan is
+  then *guarded* and says why.
+* When ``latest-lts`` moves on, the old release stays until the new one is complete.
+* After the plan has been carried out the next plan is empty.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+
+import attrs
+
+from common.images import ImageKey
+from regiond.sources.catalogue import Offer, WantedFile
+from regiond.sources.matching import (
+    LATEST_LTS,
+    SelectedOffer,
+    SourceOffers,
+    could_mean,
+    resolved,
+    select,
+    select_from_sources,
+)
+from regiond.sources.simplestreams import Skipped
+
+
+class HeldState(StrEnum):
+    """How far a held image is: being fetched, or visible to racks."""
+
+    IMPORTING = "importing"
+    PUBLISHED = "published"
+
+
+@attrs.frozen
+class HeldImage:
+    """An image in the store. ``files`` are (name, SHA-256); uploads have no source."""
+
+    id: int
+    key: ImageKey
+    version: str
+    state: HeldState
+    source_id: int | None
+    files: frozenset[tuple[str, str]]
+    subarches: tuple[str, ...] = ()
+    bootloader_type: str | None = None
+
+
+@attrs.frozen
+class HeldBlob:
+    """A blob in the store: complete, or the first ``held_bytes`` of it."""
+
+    sha256: str
+    size_bytes: int
+    held_bytes: int
+    complete: bool
+
+
+@attrs.frozen
+class Holdings:
+    """Everything the store holds, as far as a plan needs to know it."""
+
+    images: tuple[HeldImage, ...] = ()
+    blobs: Mapping[str, HeldBlob] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class PlannedImage:
+    """An image to stage and to publish when ``missing`` (SHA-256 names) are held."""
+
+    source_id: int
+    offer: Offer
+    missing: tuple[str, ...]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it can be published at once."""
+        return not self.missing
+
+
+@attrs.frozen
+class BlobFetch:
+    """A blob to fetch: from any of these (source, path), preferred first."""
+
+    sha256: str
+    size_bytes: int
+    held_bytes: int
+    upstream: tuple[tuple[int, str], ...]
+
+    @property
+    def fetch_bytes(self) -> int:
+        """What is still to come."""
+        return self.size_bytes - self.held_bytes
+
+
+@attrs.frozen
+class Retirement:
+    """A held image that goes: at once, or when all images of ``after`` are published."""
+
+    image_id: int
+    key: ImageKey
+    version: str
+    after: frozenset[ImageKey] = frozenset()
+
+
+@attrs.frozen
+class ImportPlan:
+    """What an import will do.
+
+    ``stage`` are the images to fetch or publish, in order; ``refused`` are those that
+    contradict what is held. ``guarded`` says that retirements were withheld, ``reason`` why.
+    """
+
+    stage: tuple[PlannedImage, ...] = ()
+    fetch: tuple[BlobFetch, ...] = ()
+    retire: tuple[Retirement, ...] = ()
+    refused: tuple[Skipped, ...] = ()
+    guarded: bool = False
+    reason: str = ""
+
+    @property
+    def publish_at_once(self) -> tuple[PlannedImage, ...]:
+        """The staged images whose blobs are all held."""
+        return tuple(image for image in self.stage if image.is_held)
+
+    @property
+    def fetch_bytes(self) -> int:
+        """How many bytes are to be fetched."""
+        return sum(blob.fetch_bytes for blob in self.fetch)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.stage or self.retire)
+
+    def retirements(self, published: Iterable[ImageKey] = ()) -> tuple[int, ...]:
+        """The ids of images that may go once these images of the plan are published."""
+        done = frozenset(published)
+        return tuple(gone.image_id for gone in self.retire if gone.after <= done)
+
+
+def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPlan:
+    """The plan for these sources, with the newest offers of each.
+
+    Args:
+        sources: every enabled source, also one that could not be read (without offers).
+            The images of a source that is not among them are retired.
+        holdings: what the store holds now.
+    """
+    selected = select_from_sources(sources)
+    wanted, refused = _without_contradictions(selected, holdings.blobs)
+    stage = tuple(
+        PlannedImage(
+            chosen.source_id,
+            chosen.offer,
+            tuple(
+                sorted(
+                    {
+                        file.sha256
+                        for file in chosen.offer.files
+                        if not _is_complete(file, holdings.blobs)
+                    }
+                )
+            ),
+        )
+        for chosen in wanted
+        if not any(_is_published(chosen.offer, image) for image in holdings.images)
+    )
+    retire, guarded = _retirements(sources, selected, stage, holdings.images)
+    return ImportPlan(
+        stage=stage,
+        fetch=_fetches(stage, wanted, holdings.blobs),
+        retire=retire,
+        refused=refused,
+        guarded=bool(guarded),
+        reason=_guard_reason(guarded),
+    )
+
+
+def _is_published(offer: Offer, image: HeldImage) -> bool:
+    return (
+        image.state is HeldState.PUBLISHED
+        and image.key == offer.key
+        and image.version == offer.version
+        and image.files == _names(offer)
+    )
+
+
+def _names(offer: Offer) -> frozenset[tuple[str, str]]:
+    return frozenset((file.name, file.sha256) for file in offer.files)
+
+
+def _is_complete(file: WantedFile, blobs: Mapping[str, HeldBlob]) -> bool:
+    held = blobs.get(file.sha256)
+    return held is not None and held.complete
+
+
+def _without_contradictions(
+    chosen: tuple[SelectedOffer, ...], blobs: Mapping[str, HeldBlob]
+) -> tuple[tuple[SelectedOffer, ...], tuple[Skipped, ...]]:
+    """Leave out an image that gives a blob another size than what is known of it."""
+    sizes = {sha256: blob.size_bytes for sha256, blob in blobs.items() if blob.complete}
+    kept: list[SelectedOffer] = []
+    refused: list[Skipped] = []
+    for selected in chosen:
+        offer = selected.offer
+        wrong = [
+            file
+            for file in offer.files
+            if sizes.get(file.sha256, file.size_bytes) != file.size_bytes
+        ]
+        if wrong:
+            known = sizes[wrong[0].sha256]
+            reason = f"says {wrong[0].size_bytes} bytes for a sha256 that has {known} bytes"
+            refused.append(Skipped(offer.product, offer.version, wrong[0].name, reason))
+            continue
+        sizes |= {file.sha256: file.size_bytes for file in offer.files}
+        kept.append(selected)
+    return tuple(kept), tuple(refused)
+
+
+def _fetches(
+    stage: tuple[PlannedImage, ...],
+    wanted: tuple[SelectedOffer, ...],
+    blobs: Mapping[str, HeldBlob],
+) -> tuple[BlobFetch, ...]:
+    missing = {sha256 for image in stage for sha256 in image.missing}
+    places: dict[str, dict[tuple[int, str], None]] = {}
+    sizes: dict[str, int] = {}
+    for image in stage:
+        for file in image.offer.files:
+            if file.sha256 in missing:
+                sizes[file.sha256] = file.size_bytes
+                places.setdefault(file.sha256, {})[image.source_id, file.upstream_path] = None
+    for selected in wanted:
+        for file in selected.offer.files:
+            if file.sha256 in missing:
+                places[file.sha256][selected.source_id, file.upstream_path] = None
+    return tuple(
+        BlobFetch(sha256, size, _held_bytes(blobs.get(sha256), size), tuple(places[sha256]))
+        for sha256, size in sizes.items()
+    )
+
+
+def _held_bytes(held: HeldBlob | None, size_bytes: int) -> int:
+    """A partial of another size than the signed one is worth nothing."""
+    return held.held_bytes if held is not None and held.size_bytes == size_bytes else 0
+
+
+def _retirements(
+    sources: Sequence[SourceOffers],
+    selected: tuple[SelectedOffer, ...],
+    stage: tuple[PlannedImage, ...],
+    images: tuple[HeldImage, ...],
+) -> tuple[tuple[Retirement, ...], tuple[SourceOffers, ...]]:
+    """What goes, and the sources for which something was kept by the guard."""
+    by_id = {source.source_id: source for source in sources}
+    chosen = {wanted.offer.key: wanted.offer for wanted in selected}
+    retire: list[Retirement] = []
+    guarded: dict[int, SourceOffers] = {}
+    for image in images:
+        if image.source_id is None or _is_current(image, chosen.get(image.key)):
+            continue
+        source = by_id.get(image.source_id)
+        if source and _has_vanished(image, source):
+            continue
+        if image.state is HeldState.PUBLISHED:
+            if image.key in chosen:
+                continue  # its successor retires it when it is published
+            if source and _matches_nothing(source):
+                guarded[source.source_id] = source
+                continue
+        after = _successors(image, source, stage)
+        retire.append(Retirement(image.id, image.key, image.version, after))
+    return tuple(retire), tuple(guarded.values())
+
+
+def _is_current(image: HeldImage, offer: Offer | None) -> bool:
+    return offer is not None and offer.version == image.version and _names(offer) == image.files
+
+
+def _has_vanished(image: HeldImage, source: SourceOffers) -> bool:
+    """Whether it is still selected, and only upstream no longer has it."""
+    offered = any(offer.key == image.key for offer in source.offers)
+    return not offered and any(
+        could_mean(resolved(selection, source.offers), image) for selection in source.selections
+    )
+
+
+def _matches_nothing(source: SourceOffers) -> bool:
+    """Whether there are selections and none of them (bootloaders aside) finds anything."""
+    images = [offer for offer in source.offers if offer.bootloader_type is None]
+    return bool(source.selections) and not select(source.selections, images)
+
+
+def _successors(
+    image: HeldImage, source: SourceOffers | None, stage: tuple[PlannedImage, ...]
+) -> frozenset[ImageKey]:
+    """The staged images that a release leaves for when ``latest-lts`` moves on."""
+    if source is None or image.state is not HeldState.PUBLISHED:
+        return frozenset()
+    if not any(
+        selection.release == LATEST_LTS and could_mean(selection, image)
+        for selection in source.selections
+    ):
+        return frozenset()
+    return frozenset(
+        planned.offer.key
+        for planned in stage
+        if planned.offer.bootloader_type is None
+        and planned.offer.key.os == image.key.os
+        and planned.offer.key.arch == image.key.arch
+    )
+
+
+def _guard_reason(guarded: tuple[SourceOffers, ...]) -> str:
+    if not guarded:
+        return ""
+    names = ", ".join(f"boot-source {source.source_id}" for source in guarded)
+    return f"{names}: nothing offered matches the selections; what is held stays"
