@@ -1,0 +1,250 @@
+"""What was typed, as a question or a wish of the shell itself (pure).
+
+    rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...]
+
+The words are those of ``common.vocabulary``; nothing is known here that is not in that
+table. Options may stand anywhere. ``maas PROFILE`` in front is swallowed and answers in
+JSON, so that scripts written for the MAAS command line run.
+"""
+
+import base64
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import attrs
+
+from common.errors import WrongUsage
+from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, Verb
+
+OPTIONS = ("--help", "--json", "--socket", "--version")
+NOUNS = tuple(dict.fromkeys(noun for noun, _ in BY_NAME))
+
+_KEY_VALUE = re.compile(r"([A-Za-z_][\w-]*)(@?)=(.*)", re.DOTALL)
+_TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+_HELP_LINE = "rackferry help lists all words"
+_NEAR_ENOUGH = 0.5
+
+
+@attrs.frozen
+class Invocation:
+    """One command line.
+
+    Attributes:
+        verb: what was asked; None for an empty line, help or the version.
+        question: the same for a daemon; keys with files hold their content.
+        files: ``key@=FILE`` of a local verb: the paths, unread (images are big).
+        topic: words to explain; None unless help was asked for.
+        socket: the admin socket to use; "" for the default one.
+    """
+
+    verb: Verb | None = None
+    question: Question | None = None
+    files: Mapping[str, str] = attrs.field(factory=dict)
+    topic: tuple[str, ...] | None = None
+    socket: str = ""
+    is_json: bool = False
+    is_version: bool = False
+
+
+def verbs_of(noun: str) -> tuple[Verb, ...]:
+    """The verbs of a noun, in the order of the table."""
+    return tuple(verb for (of, _), verb in BY_NAME.items() if of == noun)
+
+
+def phrase(verb: Verb) -> str:
+    """A verb as it is typed: ``boot-sources read``."""
+    return f"{verb.noun} {verb.verb}".strip()
+
+
+def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation:
+    """Understand a command line (without the program's name).
+
+    Raises:
+        WrongUsage: with the nearest right word.
+    """
+    options, rest = _options(words)
+    if rest[:1] == ["maas"]:
+        if len(rest) < 2:
+            raise WrongUsage("maas needs a profile", remedy="rackferry maas PROFILE NOUN VERB")
+        options, rest = attrs.evolve(options, is_json=True), rest[2:]
+    if options.is_version:
+        return options
+    if rest[:1] == ["help"]:
+        return attrs.evolve(options, topic=_topic(rest[1:]))
+    if options.topic is not None:
+        return attrs.evolve(options, topic=_topic(rest[:2]))
+    if not rest:
+        return options
+    verb, after = _verb(rest)
+    return _question(options, verb, after, read_file)
+
+
+def is_empty(words: Sequence[str]) -> bool:
+    """Whether nothing is asked, so that a prompt is wanted.
+
+    Raises:
+        WrongUsage: an option is unknown or lacks its value.
+    """
+    options, rest = _options(words)
+    return not rest and options.topic is None and not options.is_version
+
+
+def _options(words: Sequence[str]) -> tuple[Invocation, list[str]]:
+    found, rest = Invocation(), []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        name, has_value, value = word.partition("=")
+        if word == "--":
+            rest += queue
+            break
+        if name == "--socket":
+            if not has_value and not queue:
+                raise WrongUsage("--socket needs a path", object="--socket")
+            found = attrs.evolve(found, socket=value if has_value else queue.pop(0))
+        elif word == "--json":
+            found = attrs.evolve(found, is_json=True)
+        elif word in {"--help", "-h"}:
+            found = attrs.evolve(found, topic=())
+        elif word == "--version":
+            found = attrs.evolve(found, is_version=True)
+        elif word.startswith("-") and word != "-":
+            raise unknown("option", name, OPTIONS)
+        else:
+            rest.append(word)
+    return found, rest
+
+
+def _topic(words: Sequence[str]) -> tuple[str, ...]:
+    if words and words[0] not in NOUNS:
+        raise unknown("word", words[0], NOUNS)
+    return tuple(words[:2]) if tuple(words[:2]) in BY_NAME else tuple(words[:1])
+
+
+def _verb(words: list[str]) -> tuple[Verb, list[str]]:
+    noun, *rest = words
+    verbs = {verb.verb: verb for verb in verbs_of(noun)}
+    if not verbs:
+        raise unknown("word", noun, NOUNS)
+    if "" in verbs:
+        return verbs[""], rest
+    if not rest:
+        raise WrongUsage(
+            f"{noun} needs a verb: {', '.join(verbs)}",
+            object=noun,
+            remedy=f"rackferry {noun} --help explains them",
+        )
+    if rest[0] not in verbs:
+        phrases = [phrase(verb) for verb in BY_NAME.values()]
+        raise unknown("verb", f"{noun} {rest[0]}", phrases)
+    return verbs[rest[0]], rest[1:]
+
+
+def _question(
+    options: Invocation, verb: Verb, words: Sequence[str], read_file: Callable[[str], bytes]
+) -> Invocation:
+    plain: list[str] = []
+    values: dict[str, Value] = {}
+    files: dict[str, str] = {}
+    for word in words:
+        match = _KEY_VALUE.fullmatch(word)
+        if match is None:
+            plain.append(word)
+            continue
+        key, is_file, text = match.groups()
+        parameter = _parameter(verb, key)
+        if is_file and verb.places == frozenset({Place.LOCAL}):
+            files[key] = text
+            continue
+        value = _file(parameter, read_file(text)) if is_file else _value(parameter, text)
+        values[key] = _joined(values, key, value)
+    ids, flags = _ids_and_flags(verb, plain)
+    missing = [p.name for p in verb.parameters if p.required and p.name not in values]
+    if missing:
+        raise WrongUsage(
+            f"{phrase(verb)} needs {', '.join(f'{name}=' for name in missing)}",
+            object=missing[0],
+            remedy=f"rackferry {phrase(verb)} --help explains it",
+        )
+    question = Question(verb.noun, verb.verb, ids, values, flags)
+    return attrs.evolve(options, verb=verb, question=question, files=files)
+
+
+def _parameter(verb: Verb, key: str) -> Parameter:
+    for parameter in verb.parameters:
+        if parameter.name == key:
+            return parameter
+    if verb.open_keys:
+        return Parameter(key, "")
+    raise unknown("key", key, [parameter.name for parameter in verb.parameters])
+
+
+def _file(parameter: Parameter, content: bytes) -> Value:
+    if parameter.kind is Kind.BYTES:
+        return base64.b64encode(content).decode("ascii")
+    try:
+        return _value(parameter, content.decode("utf-8").strip())
+    except UnicodeDecodeError:
+        raise WrongUsage(f"{parameter.name} is to be text", object=parameter.name) from None
+
+
+def _value(parameter: Parameter, text: str) -> Value:
+    name = parameter.name
+    match parameter.kind:
+        case Kind.LIST:
+            return [item for item in text.split(",") if item]
+        case Kind.INTEGER if re.fullmatch(r"-?[0-9]{1,18}", text):
+            return int(text)
+        case Kind.INTEGER:
+            raise WrongUsage(f'{name} is to be a whole number, not "{text}"', object=name)
+        case Kind.BOOLEAN if text.lower() in _TRUTHS:
+            return _TRUTHS[text.lower()]
+        case Kind.BOOLEAN:
+            raise WrongUsage(f'{name} is to be true or false, not "{text}"', object=name)
+        case Kind.BYTES:
+            raise WrongUsage(
+                f"{name} is read from a file", object=name, remedy=f"write {name}@=FILE"
+            )
+        case _:
+            return text
+
+
+def _joined(values: Mapping[str, Value], key: str, value: Value) -> Value:
+    before = values.get(key)
+    if before is None:
+        return value
+    if isinstance(before, list) and isinstance(value, list):
+        return before + value
+    raise WrongUsage(f"{key}= is given twice", object=key)
+
+
+def _ids_and_flags(verb: Verb, words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    needed = len(verb.ids)
+    if len(words) < needed:
+        wanted = " ".join(name.upper() for name in verb.ids)
+        raise WrongUsage(
+            f"{phrase(verb)} needs {wanted}",
+            object=phrase(verb),
+            remedy=f"rackferry {phrase(verb)} {wanted}",
+        )
+    ids, rest = words[:needed], words[needed:]
+    for _ in verb.optional_ids:
+        if rest and rest[0] not in verb.flags:
+            ids.append(rest.pop(0))
+    for flag in rest:
+        if flag not in verb.flags:
+            raise unknown("word", flag, verb.flags)
+    return tuple(ids), tuple(dict.fromkeys(rest))
+
+
+def unknown(what: str, word: str, known: Iterable[str]) -> WrongUsage:
+    """The error for a word that nobody knows, with the nearest that somebody does."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR_ENOUGH)
+    remedy = f'did you mean "{near[0]}"?' if near else _HELP_LINE
+    return WrongUsage(f'unknown {what} "{word}"', object=word, remedy=remedy)

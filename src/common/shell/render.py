@@ -1,0 +1,166 @@
+"""Answers as people or programs want to read them.
+
+For programs: the JSON of the answer, as it is. For people: tables (drawn by rich, plain
+when the output is no terminal), readable sizes and times, and a friendly line instead of
+an empty table. Nothing here prints; texts are given back.
+"""
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import Any
+
+import attrs
+
+from common.errors import RackferryError
+from common.vocabulary import Answer, Verb
+
+Row = Mapping[str, Any]
+
+_PLAIN_WIDTH = 10_000  # a table that is read by a program is never folded
+_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_TIME_KEYS = frozenset({"at", "expires_at", "last_seen", "last_success", "last_sync"})
+_BYTES_ENDING = "_bytes"
+
+
+@attrs.frozen
+class Screen:
+    """What an answer is written for.
+
+    Attributes:
+        is_terminal: whether it may have colour and is to fit.
+        width: columns of that terminal.
+        zone: the time zone of times; None for this machine's.
+    """
+
+    is_terminal: bool = False
+    width: int = 80
+    zone: tzinfo | None = None
+
+
+def as_json(answer: object) -> str:
+    """For programs: no envelope, stable keys."""
+    return json.dumps(answer, indent=2, ensure_ascii=False) + "\n"
+
+
+def error_text(error: RackferryError, *, is_json: bool) -> str:
+    """What goes to stderr for a failure."""
+    if is_json:
+        return json.dumps({"error": error.to_json()}, ensure_ascii=False) + "\n"
+    return f"rackferry: {printable(error.line())}\n"
+
+
+def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
+    """The answer to ``verb`` as text."""
+    if verb.answer is Answer.BOOLEAN:
+        return f"{str(answer).lower()}\n"
+    if verb.answer is Answer.ROWS:
+        return table(answer, verb.columns, screen) if answer else _nothing(verb)
+    if isinstance(answer, Mapping):
+        return record({key: answer[key] for key in _order(verb, answer)}, screen)
+    return f"{cell('', answer, screen)}\n"
+
+
+def human_size(size_bytes: int) -> str:
+    """Binary units, three digits: ``1.46 GiB``."""
+    size, unit = float(size_bytes), _SIZE_UNITS[0]
+    for larger in _SIZE_UNITS[1:]:
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    digits = f"{size:.0f}" if size >= 100 or unit == "B" else f"{size:.3g}"
+    return f"{digits} {unit}"
+
+
+def cell(key: str, value: Any, screen: Screen) -> str:
+    """One value; its key says whether it is a size or a time."""
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            text = "yes" if value else "no"
+        case int() if key.endswith(_BYTES_ENDING):
+            text = human_size(value)
+        case int() | float() if key in _TIME_KEYS:
+            text = datetime.fromtimestamp(value, screen.zone).strftime("%Y-%m-%d %H:%M:%S")
+        case Mapping():
+            text = ", ".join(f"{name}: {cell(name, item, screen)}" for name, item in value.items())
+        case list():
+            text = ", ".join(cell(key, item, screen) for item in value)
+        case _:
+            text = str(value)
+    return printable(text)
+
+
+def table(rows: Sequence[Row], columns: Sequence[str], screen: Screen) -> str:
+    """Rows under the given columns, or under all keys that occur."""
+    from rich.table import Table  # noqa: PLC0415  (most commands draw no table)
+    from rich.text import Text  # noqa: PLC0415
+
+    keys = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
+    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for key in keys:
+        is_size = key.endswith(_BYTES_ENDING)
+        drawn.add_column(_heading(key), justify="right" if is_size else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell(key, row.get(key), screen)) for key in keys))
+    return _drawn(drawn, screen)
+
+
+def record(fields: Row, screen: Screen) -> str:
+    """An object: plain fields first, then each list or object within under its name."""
+    simple = {key: value for key, value in fields.items() if not _is_section(value)}
+    width = max((len(_heading(key)) for key in simple), default=0)
+    lines = [f"{_heading(key):<{width}}  {cell(key, simple[key], screen)}\n" for key in simple]
+    sections = [
+        f"\n{_heading(key)}\n{_section(value, screen)}"
+        for key, value in fields.items()
+        if key not in simple
+    ]
+    return "".join(lines + sections).lstrip("\n")
+
+
+def _is_section(value: Any) -> bool:
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, Mapping) for item in value)
+    return isinstance(value, Mapping) and bool(value)
+
+
+def _section(value: Any, screen: Screen) -> str:
+    inner = attrs.evolve(screen, width=max(20, screen.width - 2))
+    text = table(value, (), inner) if isinstance(value, list) else record(value, inner)
+    return "".join(f"  {line}\n" if line else "\n" for line in text.splitlines())
+
+
+def _order(verb: Verb, answer: Row) -> list[str]:
+    first = [key for key in verb.columns if key in answer]
+    return first + [key for key in answer if key not in first]
+
+
+def _nothing(verb: Verb) -> str:
+    return f"No {verb.noun.replace('-', ' ')} yet.\n" if verb.verb == "read" else "Nothing.\n"
+
+
+def _heading(key: str) -> str:
+    return key.removesuffix(_BYTES_ENDING).replace("_", " ")
+
+
+def printable(text: str) -> str:
+    """Without control characters: names of upstream and peers never steer a terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)
+
+
+def _drawn(drawn: Any, screen: Screen) -> str:
+    from rich.console import Console  # noqa: PLC0415  (most commands draw no table)
+
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=screen.width if screen.is_terminal else _PLAIN_WIDTH,
+        force_terminal=screen.is_terminal,
+        color_system="standard" if screen.is_terminal else None,
+        legacy_windows=False,
+    )
+    console.print(drawn)
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())

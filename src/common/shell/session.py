@@ -1,0 +1,108 @@
+"""One command line from beginning to end: understand, ask, show, exit code.
+
+All that touches the world (daemons, files, streams) is passed in, so that the whole shell
+is tested without a process or a socket. The prompt and one-shot commands both come here.
+"""
+
+import importlib.metadata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
+
+import attrs
+
+from common.errors import RackferryError, WrongUsage, door_of
+from common.shell.explain import explain
+from common.shell.grammar import Invocation, parse
+from common.shell.progress import ProgressLine
+from common.shell.render import Screen, as_json, error_text, for_people
+from common.vocabulary import Place, Question
+
+REGION_SOCKET = "/run/regiond/admin.sock"
+SOCKET_VARIABLE = "RACKFERRY_SOCKET"
+
+OnProgress = Callable[[Mapping[str, Any]], None]
+Ask = Callable[[str, Question, OnProgress], Any]
+Local = Callable[[Invocation], Any]
+
+
+@attrs.frozen
+class Session:
+    """What a command line needs of the world.
+
+    Attributes:
+        ask: (socket path, question, progress) -> answer of a daemon, or a RackferryError.
+        local: answers the verbs that need no daemon.
+        out: where answers go.
+        err: where errors and progress go.
+        environ: environment variables.
+        screen: what ``out`` is.
+        is_error_terminal: whether ``err`` is a terminal.
+    """
+
+    ask: Ask
+    local: Local
+    out: TextIO
+    err: TextIO
+    environ: Mapping[str, str]
+    screen: Screen = Screen()  # noqa: RUF009  (frozen)
+    is_error_terminal: bool = False
+
+    def run(self, words: Sequence[str]) -> int:
+        """Carry out one command line; 0 is success, ``errors.TABLE`` has the rest."""
+        try:
+            return self._run(parse(words, _read_file))
+        except RackferryError as error:
+            return self.fail(error, words)
+
+    def fail(self, error: RackferryError, words: Sequence[str]) -> int:
+        """Say what failed, in the form that ``words`` ask for."""
+        is_json = "--json" in words or "maas" in words[:1]
+        self.err.write(error_text(error, is_json=is_json))
+        return door_of(error).exit_code
+
+    def _run(self, invocation: Invocation) -> int:
+        if invocation.is_version:
+            self.out.write(f"rackferry {importlib.metadata.version('rackferry')}\n")
+        elif invocation.topic is not None:
+            self.out.write(explain(invocation.topic))
+        elif invocation.verb is not None:
+            return self._answer(invocation)
+        return 0
+
+    def _answer(self, invocation: Invocation) -> int:
+        verb, question = invocation.verb, invocation.question
+        if verb is None or question is None:
+            return 0
+        if Place.LOCAL in verb.places:
+            answer = self.local(invocation)
+        else:
+            progress = ProgressLine(self.err, is_terminal=self.is_error_terminal)
+            try:
+                answer = self.ask(self._socket(invocation), question, progress.show)
+            finally:
+                progress.close()
+        if invocation.is_json:
+            self.out.write(as_json(answer))
+        elif verb.name == "rack_controllers_create_token":
+            self.out.write(f"{answer['token']}\n")
+            self.err.write(f"on the new rack: {join_line(answer)}\n")
+        else:
+            self.out.write(for_people(verb, answer, self.screen))
+        self.out.flush()
+        return 1 if isinstance(answer, Mapping) and answer.get("failed") else 0
+
+    def _socket(self, invocation: Invocation) -> str:
+        return invocation.socket or self.environ.get(SOCKET_VARIABLE) or REGION_SOCKET
+
+
+def join_line(token: Mapping[str, Any]) -> str:
+    """What to type on the new rack; the region says under which name it can be reached."""
+    return str(token.get("join") or f"rackferry join REGION {token['token']}")
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123  (pathlib costs start-up time)
+            return file.read()
+    except OSError as error:
+        raise WrongUsage(f"cannot be read: {error.strerror}", object=path) from error
