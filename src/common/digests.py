@@ -58,6 +58,22 @@ class RunningDigest:
         self._digests += digest
         return digest
 
+    def add_if(self, chunk: bytes, wanted: bytes | None) -> bytes:
+        """The running digest with the next chunk, which is added only if that is ``wanted``.
+
+        ``wanted`` None adds any chunk.
+        """
+        if wanted is None:
+            return self.add(chunk)
+        tried = self._hash.copy()
+        tried.update(chunk)
+        found = tried.digest()
+        if found == wanted:
+            self._hash = tried
+            self.size_bytes += len(chunk)
+            self._digests += found
+        return found
+
     def add_all(self, chunks: Iterable[bytes]) -> list[bytes]:
         """Add several chunks; returns the running digest after each."""
         return [self.add(chunk) for chunk in chunks]
@@ -73,6 +89,11 @@ class RunningDigest:
     def hexdigest(self) -> str:
         """The SHA-256 of everything so far."""
         return self._hash.hexdigest()
+
+    @property
+    def chunks(self) -> int:
+        """How many chunks were added."""
+        return len(self._digests) // DIGEST_BYTES
 
     @property
     def digests(self) -> bytes:

@@ -11,9 +11,9 @@ import attrs
 
 from common.errors import RangeError
 
-_ONE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})")
-_SEVERAL = re.compile(r"bytes=[\d\s,-]+,[\d\s,-]*")
-_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})")
+_ONE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
+_SEVERAL = re.compile(r"bytes=[\d\s,-]+,[\d\s,-]*", re.ASCII)
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
 @attrs.frozen

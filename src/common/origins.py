@@ -1,0 +1,168 @@
+"""Bytes over HTTP/1.1: an ``Origin`` of ``common.fetching`` on a twisted.web agent.
+
+Plain ``Agent`` and no treq: treq asks for gzip by itself, and its collectors have no
+back-pressure. No Accept-Encoding is sent, so bytes come as they are.
+"""
+
+from collections.abc import Callable
+
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web._newclient import ParseError, RequestNotSent  # exported nowhere else
+from twisted.web.client import (
+    RequestGenerationFailed,
+    RequestTransmissionFailed,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
+
+from common.errors import RackferryError, TransferError
+from common.inflow import Receiver
+from common.transfer import Head
+
+
+class HttpOrigin:
+    """One URL on one server.
+
+    Args:
+        agent: makes the requests (``common.redirects.source_agent`` for boot sources, an
+            agent with the rack's certificate for a region).
+        url: of the bytes; without credentials, as it stands in messages.
+        headers: gives the headers of each request, credentials for example.
+    """
+
+    def __init__(
+        self, agent: IAgent, url: str, *, headers: Callable[[], Headers] = Headers
+    ) -> None:
+        self.name = url
+        self._agent = agent
+        self._headers = headers
+
+    async def open(self, offset: int) -> "HttpBody":
+        """Ask for the bytes from ``offset`` on.
+
+        Raises:
+            TransferError: codes ``transfer-connect`` and ``transfer-cut``.
+            SourceError: a redirect that is not followed.
+        """
+        headers = self._headers().copy()
+        if offset:
+            headers.setRawHeaders(b"range", [b"bytes=%d-" % offset])
+        try:
+            response = await self._agent.request(b"GET", self.name.encode("ascii"), headers, None)
+        except UNREACHABLE as error:
+            raise unreachable(error, self.name) from error
+        return HttpBody(response, self.name)
+
+
+UNREACHABLE = (
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+    ParseError,
+    RequestGenerationFailed,
+    RequestNotSent,
+    RequestTransmissionFailed,
+    ResponseFailed,
+)
+"""What an agent raises when the network or the server fails; anything else is a bug."""
+
+
+def unreachable(error: Exception, name: str) -> TransferError:
+    """What one of ``UNREACHABLE`` becomes."""
+    connecting = isinstance(error, ConnectError | DNSLookupError)
+    return TransferError(
+        f"{name} could not be {'reached' if connecting else 'read'}: {_reason(error)}",
+        code="transfer-connect" if connecting else "transfer-cut",
+        remedy="look at the address, the server behind it and the network between",
+    )
+
+
+def _reason(error: BaseException | None) -> str:
+    """The innermost reasons of twisted.web's nested failures, in one line."""
+    nested = getattr(error, "reasons", ())
+    if nested:
+        return "; ".join(_reason(failure.value) for failure in nested)
+    return str(error) or type(error).__name__
+
+
+class HttpBody(Protocol):
+    """The answer to one request; see ``common.fetching.Body``."""
+
+    def __init__(self, response: IResponse, name: str) -> None:
+        self.head = Head(
+            response.code,
+            _one_value(response, "content-range"),
+            None if response.length is UNKNOWN_LENGTH else response.length,
+        )
+        self._response = response
+        self._name = name
+        self._receiver: Receiver | None = None
+        self._attached = False
+        self._over = False
+
+    def deliver(self, receiver: Receiver) -> None:
+        """Let the bytes flow into ``receiver``."""
+        self._receiver = receiver
+        self._attached = True
+        self._response.deliverBody(self)
+
+    def pause(self) -> None:
+        """Stop reading the socket."""
+        if self.transport is not None and not self._over:
+            self.transport.pauseProducing()  # type: ignore[attr-defined] # a TransportProxyProducer
+
+    def resume(self) -> None:
+        """Read the socket again."""
+        if self.transport is not None and not self._over:
+            self.transport.resumeProducing()  # type: ignore[attr-defined] # a TransportProxyProducer
+
+    def abort(self) -> None:
+        """Drop the connection at once; a body that is over gave it back to the pool already."""
+        self._receiver = None
+        if not self._attached:
+            self._attached = True
+            self._response.deliverBody(self)
+        if not self._over and self.transport is not None:
+            _abort(self.transport)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the body, decoded from chunked transfer coding."""
+        if self._receiver is not None:
+            self._receiver.received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The body is over. Whether it was whole is for the receiver to count."""
+        self._over = True
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            receiver.ended(self._error(reason))
+
+    def _error(self, reason: Failure) -> RackferryError | None:
+        if reason.check(ResponseDone, PotentialDataLoss):
+            return None
+        return TransferError(
+            f"{self._name} was cut off: {_reason(reason.value)}",
+            code="transfer-cut",
+            remedy="look at the server and the network between",
+        )
+
+
+def _one_value(response: IResponse, name: str) -> str | None:
+    values = response.headers.getRawHeaders(name)
+    return ", ".join(values) if values else None
+
+
+def _abort(proxy: object) -> None:
+    """Abort what the response's transport proxy stands for.
+
+    The proxy of twisted.web offers only loseConnection, which under TLS waits for the
+    peer's goodbye, and for ever if reading is paused.
+    """
+    transport = getattr(proxy, "_producer", None)
+    if transport is not None:
+        transport.abortConnection()
