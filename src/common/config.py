@@ -294,7 +294,7 @@ def parse(kind: type[Config], text: str, name: str) -> Config:
 
 
 def load(kind: type[Config], path: Path | None) -> Config:
-    """Read a daemon's file; without a ``path`` its default one, which may be missing.
+    """Read a daemon's file. Only the one at the default path may be missing.
 
     Raises:
         ConfigError: unreadable, not TOML, unknown key, wrong type or impossible value.
@@ -303,10 +303,10 @@ def load(kind: type[Config], path: Path | None) -> Config:
     try:
         text = chosen.read_text("utf-8")
     except FileNotFoundError:
-        if path is None:
+        if chosen == default_path(kind):
             return kind()
         raise ConfigError(
-            "no such file", object=str(path), remedy="give --config a file that exists"
+            "no such file", object=str(chosen), remedy="give --config a file that exists"
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)

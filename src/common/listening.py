@@ -13,9 +13,8 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from common.config import unix_path
+from common.durable import make_directory
 from common.errors import ConfigError
-
-_SOCKET_DIR_MODE = 0o755
 
 
 async def listen(
@@ -42,7 +41,7 @@ async def listen(
     where = f"{description} ({name})"
     try:
         if path is not None:
-            path.parent.mkdir(mode=_SOCKET_DIR_MODE, parents=True, exist_ok=True)
+            make_directory(path.parent, sync=False)
         port = await endpoint.listen(factory)
         if path is not None and group:
             _give_to_group(path, group)

@@ -53,7 +53,7 @@ class ReactorThread:
 
 
 def _global_reactor() -> Any:
-    # noqa reasons: slow to import (see above); this is where a process is put together.
+    # Slow to import, see above; and here a process is put together.
     from twisted.internet import reactor  # noqa: PLC0415, TID251
 
     return reactor

@@ -4,7 +4,6 @@ All that touches the world (daemons, files, streams) is passed in, so that the w
 is tested without a process or a socket. The prompt and one-shot commands both come here.
 """
 
-import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -62,6 +61,8 @@ class Session:
 
     def _run(self, invocation: Invocation) -> int:
         if invocation.is_version:
+            import importlib.metadata  # noqa: PLC0415  (slow, and asked for rarely)
+
             self.out.write(f"rackferry {importlib.metadata.version('rackferry')}\n")
         elif invocation.topic is not None:
             self.out.write(explain(invocation.topic))
