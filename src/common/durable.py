@@ -48,9 +48,7 @@ _IOV_MAX = 1024
 def storage_errors(path: Path, doing: str) -> Iterator[None]:
     """Turn an ``OSError`` into ``NoSpace`` or ``StorageError`` about ``path``.
 
-    Args:
-        path: the file or directory that is being worked on.
-        doing: what was attempted, as it stands after "cannot": "write", "rename".
+    ``doing`` is what was attempted, as it stands after "cannot": "write", "rename".
     """
     try:
         yield
@@ -96,17 +94,22 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
-def make_directory(path: Path, mode: int = 0o755) -> None:
-    """Make a directory and its missing parents, durably. One that exists stays as it is."""
-    if path.is_dir():
+def make_directory(path: Path, mode: int = 0o755, *, sync: bool = True) -> None:
+    """Make a directory and its missing parents. One that exists stays as it is.
+
+    ``mode`` is for the last one, whatever the umask; parents get 0755. Without ``sync`` the
+    caller syncs the directories itself, all at once.
+    """
+    if os.path.isdir(path):  # noqa: PTH112  (unlike Path.is_dir, never raises)
         return
-    make_directory(path.parent, mode if mode != 0o700 else 0o755)
+    make_directory(path.parent, 0o755, sync=sync)
     with storage_errors(path, "make the directory"), contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
         path.chmod(mode)
     if not path.is_dir():
         raise StorageError("something else has that name", object=str(path), remedy="move it away")
-    sync_directory(path.parent)
+    if sync:
+        sync_directory(path.parent)
 
 
 def remove_file(path: Path) -> None:
@@ -178,19 +181,19 @@ def set_aside(path: Path, aside: Path) -> Path:
     return target
 
 
-def has_hard_links(directory: Path) -> bool:
-    """Whether the file system of ``directory`` can give a file a second name (probed)."""
-    first, second = directory / ".link-probe-1", directory / ".link-probe-2"
+def has_hard_links(source: Path, target: Path) -> bool:
+    """Whether a file in the directory ``source`` can get a name in ``target`` (probed)."""
+    first, second = source / ".link-probe-1", target / ".link-probe-2"
     remove_file(first)
     remove_file(second)
-    with storage_errors(directory, "write there"):
+    with storage_errors(source, "write there"):
         os.close(os.open(first, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, SECRET))
     try:
         os.link(first, second)
     except OSError:
         return False
     else:
-        return first.stat().st_nlink == 2
+        return first.lstat().st_nlink == 2
     finally:
         remove_file(second)
         remove_file(first)
@@ -219,10 +222,7 @@ def write_all(fd: int, parts: Sequence[bytes], path: Path) -> None:
 def write_durably(path: Path, content: bytes | Iterable[bytes], mode: int = READABLE) -> None:
     """Write a whole file so that its name holds either the old or the new content, always.
 
-    Args:
-        path: where; its directory must exist.
-        content: the bytes, at once or in parts.
-        mode: its permissions, whatever the umask.
+    Its directory must exist. ``mode`` is what it gets, whatever the umask.
     """
     fresh = _temporary(path)
     remove_file(fresh)
@@ -246,7 +246,7 @@ def write_durably(path: Path, content: bytes | Iterable[bytes], mode: int = READ
         raise
 
 
-def _regular(fd: int, path: Path, *, links: int | None) -> int:
+def _regular(fd: int, path: Path, links: int | None = None) -> int:
     found = os.fstat(fd)
     if stat.S_ISREG(found.st_mode) and links in {None, found.st_nlink}:
         return fd
@@ -275,7 +275,7 @@ def open_for_reading(path: Path) -> int:
     """Open an existing plain file; its last component may not be a symbolic link."""
     with storage_errors(path, "open"):
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    return _regular(fd, path, links=None)
+    return _regular(fd, path)
 
 
 def truncate(fd: int, size_bytes: int, path: Path) -> None:

@@ -1,0 +1,202 @@
+"""The rack's image directory: finished blobs, begun blobs, snapshots, and what is foreign.
+
+    <images_dir>/cache/<sha256>          finished, 0444, name = content
+                 partial/<sha256>.part   begun; see rackd.partials
+                 snapshot-.../           see rackd.snapshot
+                 current -> snapshot-...
+                 aside/                  what was found and is not ours; never deleted
+
+Nothing is remembered between looks: ``survey`` reads the directories, so that what admins,
+other programs and power cuts did to them is seen. Everything here blocks, except for the
+sinks; it is called on a disk thread.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import attrs
+
+from common import durable
+from common.digests import is_sha256
+from common.errors import ConfigError
+from common.images import File
+from rackd import snapshot
+from rackd.filesystem import describe_file_system, free_bytes
+from rackd.partials import PartialSink, Threads
+from rackd.planning import CleanUp, HeldSnapshot, Holdings
+from rackd.records import Record, snapshot_made_at
+from rackd.snapshot import Snapshot
+
+_PART = ".part"
+
+
+@attrs.frozen
+class PutAside:
+    """Something that is not ours: where it stood, and where it is now."""
+
+    path: Path
+    now: Path
+
+
+@attrs.frozen
+class Survey:
+    """What a look at the disk found, and what it had to put aside."""
+
+    holdings: Holdings
+    put_aside: tuple[PutAside, ...] = ()
+
+
+class Library:
+    """A rack's image directory, locked for this process by ``open``.
+
+    Args:
+        images_dir: where everything is.
+        on_disk: runs the sinks' hashing, writes and renames.
+        on_sync: runs the sinks' syncs.
+    """
+
+    def __init__(self, images_dir: Path, *, on_disk: Threads, on_sync: Threads) -> None:
+        self.images_dir = images_dir
+        self.cache = images_dir / "cache"
+        self.current: Snapshot | None = None
+        self._partial = images_dir / "partial"
+        self._aside = images_dir / "aside"
+        self._on_disk = on_disk
+        self._on_sync = on_sync
+        self._lock: durable.Lock | None = None
+
+    def open(self) -> tuple[PutAside, ...]:
+        """Make, lock and probe the directory, and see to it that ``current`` resolves.
+
+        Returns:
+            What was put aside.
+
+        Raises:
+            ConfigError: another process has it, or its file system has no hard links.
+            StorageError: it cannot be written or read.
+        """
+        for directory in (self.images_dir, self.cache, self._partial):
+            durable.make_directory(directory)
+        self._lock = durable.lock_directory(self.images_dir)
+        if not durable.has_hard_links(self.cache, self.images_dir):
+            raise ConfigError(
+                f"its file system has no hard links: {describe_file_system(self.cache)}",
+                object=str(self.images_dir),
+                code="no-hard-links",
+                remedy="put images_dir on one file system that has them (ext4, xfs, btrfs)",
+            )
+        recovered = snapshot.recover(self.images_dir, self.cache)
+        self.current = recovered.current
+        return tuple(self._put_aside(path) for path in recovered.foreign)
+
+    def close(self) -> None:
+        """Give up the lock."""
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def held_view(self) -> str:
+        """The digest of the view that is complete on the disk; "" for none."""
+        current = self.current
+        return current.record.view_digest if current and current.is_complete else ""
+
+    def survey(self) -> Survey:
+        """Look at everything; put aside what is not ours."""
+        put_aside: list[PutAside] = []
+        cache = self._sizes(self.cache, _is_blob_name, put_aside)
+        partials = self._sizes(self._partial, _is_partial_name, put_aside, links=1)
+        put_aside += [self._put_aside(path) for path in self._impostors()]
+        snapshots = []
+        for name in snapshot.snapshot_names(self.images_dir):
+            record = snapshot.read_record(self.images_dir / name)
+            blobs = {file.sha256 for file in record.files.values()} if record else ()
+            snapshots.append(HeldSnapshot(name, snapshot_made_at(name) or 0.0, frozenset(blobs)))
+        holdings = Holdings(
+            cache=cache,
+            partials={name.removesuffix(_PART): size for name, size in partials.items()},
+            snapshots=tuple(snapshots),
+            current=snapshot.current_name(self.images_dir),
+            free_bytes=free_bytes(self.images_dir),
+        )
+        return Survey(holdings, tuple(put_aside))
+
+    def sink(self, file: File, digests: bytes) -> PartialSink:
+        """Where the bytes of ``file`` go; ``digests`` is its verified digest list."""
+        return PartialSink(
+            self._partial / f"{file.sha256}{_PART}",
+            self.cache / file.sha256,
+            file.size_bytes,
+            digests,
+            on_disk=self._on_disk,
+            on_sync=self._on_sync,
+        )
+
+    def publish(self, record: Record, now_s: float) -> Snapshot:
+        """Build a snapshot of what ``record`` says, and let machines see it."""
+        built = snapshot.build(self.images_dir, self.cache, record, now_s)
+        snapshot.flip(self.images_dir, built.name)
+        self.current = built
+        return built
+
+    def discard(self, clean_up: CleanUp) -> tuple[PutAside, ...]:
+        """Delete what a clean-up names; foreign things in a snapshot are put aside first."""
+        put_aside: list[PutAside] = []
+        for name in clean_up.snapshots:
+            directory = self.images_dir / name
+            record = snapshot.read_record(directory)
+            if record is None:
+                put_aside.append(self._put_aside(directory))
+                continue
+            _, foreign = snapshot.inspect(directory, self.cache, record)
+            put_aside += [self._put_aside(path) for path in foreign]
+            snapshot.remove(self.images_dir, name)
+        for sha256 in clean_up.cache:
+            durable.remove_file(self.cache / sha256)
+        for sha256 in clean_up.partials:
+            durable.remove_file(self._partial / f"{sha256}{_PART}")
+        return tuple(put_aside)
+
+    def distrust(self, blobs: Iterable[str]) -> tuple[PutAside, ...]:
+        """Put aside finished blobs that are not what their names say."""
+        return tuple(self._put_aside(self.cache / sha256) for sha256 in blobs)
+
+    def _sizes(
+        self,
+        directory: Path,
+        is_ours: Callable[[str], bool],
+        put_aside: list[PutAside],
+        links: int | None = None,
+    ) -> dict[str, int]:
+        with durable.storage_errors(directory, "read"), os.scandir(directory) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        sizes = {}
+        for name, status in found:
+            is_plain = stat.S_ISREG(status.st_mode) and links in {None, status.st_nlink}
+            if is_ours(name) and is_plain:
+                sizes[name] = status.st_size
+            else:
+                put_aside.append(self._put_aside(directory / name))
+        return sizes
+
+    def _impostors(self) -> list[Path]:
+        """Things with a snapshot's name that are no directories."""
+        with durable.storage_errors(self.images_dir, "read"), os.scandir(self.images_dir) as found:
+            return [
+                Path(entry.path)
+                for entry in found
+                if snapshot_made_at(entry.name) is not None
+                and not entry.is_dir(follow_symlinks=False)
+            ]
+
+    def _put_aside(self, path: Path) -> PutAside:
+        return PutAside(path, durable.set_aside(path, self._aside))
+
+
+def _is_blob_name(name: str) -> bool:
+    return is_sha256(name)
+
+
+def _is_partial_name(name: str) -> bool:
+    return name.endswith(_PART) and is_sha256(name.removesuffix(_PART))

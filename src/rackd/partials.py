@@ -1,0 +1,189 @@
+"""A blob on its way to the rack's disk: the file that grows, and its last step.
+
+There is no journal. Whatever is in a partial file after a kill or a power cut is hashed
+against the blob's digest list, and the file is cut after the last chunk that is right.
+
+Chunks were verified before they come here. They are written by a disk thread and synced by
+another, so that receiving never waits for a sync: one is started each ``SYNC_EVERY_BYTES``,
+and writing waits only when more than ``MOST_UNSYNCED_BYTES`` would be at stake.
+
+A failed sync is final for what was written since the last good one: the file is cut back
+to there, the error is raised, and a new sink fetches that part again.
+"""
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from twisted.internet.defer import Deferred, DeferredLock
+
+from common import durable
+from common.digests import CHUNK_BYTES, RunningDigest, chunk_count, digest_at
+from common.errors import RackferryError, StorageError
+
+T = TypeVar("T")
+
+SYNC_EVERY_BYTES = 8 << 20
+MOST_UNSYNCED_BYTES = 16 << 20
+
+
+class Threads(Protocol):
+    """Runs a function in a thread pool: ``partial(deferToThreadPool, reactor, pool)``."""
+
+    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class PartialSink:
+    """Where ``common.fetching`` puts one blob of a rack (its ``Sink``).
+
+    Args:
+        partial: the file that grows.
+        finished: the blob's name in the cache.
+        size_bytes: the blob's size.
+        digests: the blob's digest list, already verified to be its.
+        on_disk: runs hashing of what is there, writes and renames.
+        on_sync: runs the syncs between.
+    """
+
+    def __init__(
+        self,
+        partial: Path,
+        finished: Path,
+        size_bytes: int,
+        digests: bytes,
+        *,
+        on_disk: Threads,
+        on_sync: Threads,
+    ) -> None:
+        self._path = partial
+        self._finished = finished
+        self._size_bytes = size_bytes
+        self._promised = digests
+        self._on_disk = on_disk
+        self._on_sync = on_sync
+        self._fd = -1
+        self._written_bytes = 0
+        self._synced_bytes = 0
+        self._sync_turn = DeferredLock()
+        self._syncing: Deferred[None] | None = None
+        self._failure: Exception | None = None
+
+    async def resume(self) -> RunningDigest:
+        """Hash what is there, and cut it after the last right chunk."""
+        running = await self._on_disk(self._verify)
+        self._written_bytes = self._synced_bytes = running.size_bytes
+        return running
+
+    async def write(self, chunks: list[bytes], digests: list[bytes]) -> None:  # noqa: ARG002  (a sink's signature; the list was given)
+        """Append verified chunks."""
+        size_bytes = sum(map(len, chunks))
+        if self._written_bytes - self._synced_bytes + size_bytes > MOST_UNSYNCED_BYTES:
+            await self._sync_settled()
+        await self._raise_failure()
+        await self._on_disk(lambda: durable.write_all(self._fd, chunks, self._path))
+        self._written_bytes += size_bytes
+        if (
+            self._written_bytes - self._synced_bytes >= SYNC_EVERY_BYTES
+            and not self._sync_turn.locked
+        ):
+            self._syncing = Deferred.fromCoroutine(self._sync(os.dup(self._fd)))
+
+    async def restart(self) -> None:
+        """Forget everything held."""
+        await self._sync_settled()
+        await self._on_disk(lambda: durable.truncate(self._fd, 0, self._path))
+        self._written_bytes = self._synced_bytes = 0
+        self._failure = None
+
+    async def finish(self, digests: bytes) -> None:  # noqa: ARG002  (a sink's signature)
+        """The last digest was right: sync, read-only, the final name, sync of directories."""
+        await self._sync_settled()
+        await self._raise_failure()
+        try:
+            await self._on_disk(lambda: durable.finish_file(self._fd, self._path, self._finished))
+        except StorageError as error:
+            self._failure = error
+            await self._raise_failure()
+
+    async def close(self) -> None:
+        """Let go of the file; what is in it stays."""
+        await self._sync_settled()
+        await self._on_disk(self._close)
+
+    # On a disk thread
+
+    def _verify(self) -> RunningDigest:
+        self._close()
+        self._fd = durable.open_partial(self._path)
+        running = RunningDigest()
+        for seq in range(chunk_count(self._size_bytes)):
+            length = min(CHUNK_BYTES, self._size_bytes - seq * CHUNK_BYTES)
+            chunk = self._read(seq * CHUNK_BYTES, length)
+            promised = digest_at(self._promised, seq)
+            if len(chunk) < length or running.add_if(chunk, promised) != promised:
+                break
+        durable.truncate(self._fd, running.size_bytes, self._path)
+        try:
+            # A killed process leaves pages that no power cut has tested yet.
+            durable.sync_file(self._fd, self._path)
+        except StorageError:
+            self._close()
+            durable.remove_file(self._path)
+            raise
+        return running
+
+    def _read(self, offset: int, length: int) -> bytes:
+        """Up to ``length`` bytes; a sector that cannot be read ends what is good."""
+        parts = []
+        with contextlib.suppress(OSError):
+            while length and (part := os.pread(self._fd, length, offset)):
+                parts.append(part)
+                offset += len(part)
+                length -= len(part)
+        return b"".join(parts)
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _drop_unsynced(self) -> None:
+        """Cut the file back to what is known to be on the disk, through a new descriptor."""
+        self._close()
+        self._fd = durable.open_partial(self._path)
+        durable.truncate(self._fd, self._synced_bytes, self._path)
+
+    # Syncing
+
+    async def _sync(self, fd: int) -> None:
+        upto = self._written_bytes
+
+        def work() -> None:
+            try:
+                durable.sync_file(fd, self._path)
+            finally:
+                os.close(fd)
+
+        await self._sync_turn.acquire()
+        try:
+            await self._on_sync(work)
+            self._synced_bytes = upto
+        except Exception as error:  # noqa: BLE001  (whatever it was, the next write raises it)
+            self._failure = error
+        finally:
+            self._sync_turn.release()
+
+    async def _sync_settled(self) -> None:
+        """Wait for a sync under way, without cancelling it when we are cancelled."""
+        await self._sync_turn.acquire()
+        self._sync_turn.release()
+
+    async def _raise_failure(self) -> None:
+        if self._failure is None:
+            return
+        failure, self._failure = self._failure, None
+        with contextlib.suppress(RackferryError):
+            await self._on_disk(self._drop_unsynced)
+        raise failure

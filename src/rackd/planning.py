@@ -1,0 +1,233 @@
+"""What a rack must do to hold a view: what to fetch, link and delete (pure).
+
+The tree is MAAS's: ``<os>/<arch>/<subarch>/<release>/<label>/<name>``. One directory
+belongs to one image, never to two, so that a kernel cannot stand beside another image's
+initrd. An image may also stand in further directories:
+
+* under ``generic``, if its kernel flavour is generic and its subarch is the GA kernel's
+  (``ga-*``, or ``hwe-<first letter of the release>`` as it was called earlier);
+* under ``<first>-rolling[-<rest>]`` instead of ``<first>-<version>[-<rest>]``, if it is
+  rolling;
+* a bootloader stands in ``bootloader/<type>/<arch>`` and nowhere else.
+
+What is selected is never deleted; what was replaced stays ``RETENTION_S``, for those who
+are still reading it.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import attrs
+
+from common.images import File, Image
+from common.names import is_segment
+from rackd.records import HeldFile
+
+RETENTION_S = 2 * 3600.0
+
+
+@attrs.frozen
+class HeldSnapshot:
+    """A snapshot on the disk, and the blobs that its record names."""
+
+    name: str
+    made_at: float
+    blobs: frozenset[str] = frozenset()
+
+
+@attrs.frozen
+class Holdings:
+    """What is on the disk.
+
+    Attributes:
+        cache: finished blobs and their sizes in bytes, by SHA-256.
+        partials: begun blobs and their sizes in bytes so far, by SHA-256.
+        snapshots: all complete snapshots.
+        current: the name of the snapshot that machines see; "" for none.
+        free_bytes: what may still be written (a reserve is already taken off).
+    """
+
+    cache: Mapping[str, int] = attrs.field(factory=dict)
+    partials: Mapping[str, int] = attrs.field(factory=dict)
+    snapshots: tuple[HeldSnapshot, ...] = ()
+    current: str = ""
+    free_bytes: int = 0
+
+
+@attrs.frozen
+class Skipped:
+    """An image that cannot be laid out, and why."""
+
+    image: str
+    reason: str
+
+
+@attrs.frozen
+class Layout:
+    """Which file stands at which path, and what could not be laid out."""
+
+    files: Mapping[str, File]
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def blobs(self) -> frozenset[str]:
+        """The blobs that the tree needs."""
+        return frozenset(file.sha256 for file in self.files.values())
+
+    @property
+    def held_files(self) -> dict[str, HeldFile]:
+        """The tree as a snapshot's record has it."""
+        return {path: HeldFile(f.sha256, f.size_bytes) for path, f in self.files.items()}
+
+
+@attrs.frozen
+class SyncPlan:
+    """What to do.
+
+    Attributes:
+        layout: the tree to link once everything is there.
+        fetch: each missing blob once: first what was begun, then image by image.
+        suspect: blobs whose size on the disk is wrong; to be put aside and fetched.
+        need_bytes: what fetching will add to the disk.
+        missing_bytes: how much of that does not fit; 0 if all fits.
+    """
+
+    layout: Layout
+    fetch: tuple[File, ...]
+    suspect: tuple[str, ...]
+    need_bytes: int
+    missing_bytes: int
+
+
+@attrs.frozen
+class CleanUp:
+    """What to delete: names of snapshots, and blobs of the cache and of the partials."""
+
+    snapshots: tuple[str, ...] = ()
+    cache: tuple[str, ...] = ()
+    partials: tuple[str, ...] = ()
+
+
+def plan(images: Sequence[Image], holdings: Holdings) -> SyncPlan:
+    """What it takes to hold exactly ``images``."""
+    layout = lay_out(images)
+    wanted = {file.sha256: file for file in layout.files.values()}
+    missing = [
+        file for sha256, file in wanted.items() if holdings.cache.get(sha256) != file.size_bytes
+    ]
+    fetch = sorted(missing, key=lambda file: file.sha256 not in holdings.partials)
+    need_bytes = sum(
+        max(0, file.size_bytes - holdings.partials.get(file.sha256, 0)) for file in fetch
+    )
+    return SyncPlan(
+        layout=layout,
+        fetch=tuple(fetch),
+        suspect=tuple(file.sha256 for file in fetch if file.sha256 in holdings.cache),
+        need_bytes=need_bytes,
+        missing_bytes=max(0, need_bytes - holdings.free_bytes),
+    )
+
+
+def clean_up(wanted: Collection[str], holdings: Holdings, now_s: float) -> CleanUp:
+    """What may go, when the blobs ``wanted`` are what is selected.
+
+    A snapshot may go ``RETENTION_S`` after the next one replaced it. A blob may go when
+    neither the selection nor a remaining snapshot names it.
+    """
+    gone = {
+        snapshot.name
+        for snapshot in holdings.snapshots
+        if snapshot.name != holdings.current
+        and _replaced_at(snapshot, holdings.snapshots) <= now_s - RETENTION_S
+    }
+    kept = set(wanted)
+    for snapshot in holdings.snapshots:
+        if snapshot.name not in gone:
+            kept |= snapshot.blobs
+    return CleanUp(
+        snapshots=tuple(sorted(gone)),
+        cache=tuple(sorted(set(holdings.cache) - kept)),
+        partials=tuple(sorted(set(holdings.partials) - set(wanted))),
+    )
+
+
+def _replaced_at(snapshot: HeldSnapshot, snapshots: Iterable[HeldSnapshot]) -> float:
+    """When its successor was made; without one (the clock went back) its own time."""
+    later = [other.made_at for other in snapshots if other.made_at > snapshot.made_at]
+    return min(later, default=snapshot.made_at)
+
+
+def lay_out(images: Iterable[Image]) -> Layout:
+    """The tree of ``images``, whatever order they come in."""
+    owners: dict[str, Image] = {}
+    skipped = []
+    sizes: dict[str, int] = {}
+    usable = []
+    for image in sorted(images, key=_precedence):
+        reason = _unusable(image, sizes)
+        if reason:
+            skipped.append(Skipped(str(image.key), reason))
+            continue
+        sizes |= {file.sha256: file.size_bytes for file in image.files}
+        usable.append(image)
+    for image in usable:
+        own = own_directory(image)
+        if own in owners:
+            skipped.append(Skipped(str(image.key), f"{own} belongs to {owners[own].key}"))
+            continue
+        owners[own] = image
+    for image in list(owners.values()):
+        # A directory that is an image's own is never taken by another's further name.
+        for directory in further_directories(image):
+            owners.setdefault(directory, image)
+    files = {
+        f"{directory}/{file.name}": file
+        for directory, image in owners.items()
+        for file in image.files
+    }
+    return Layout(files, tuple(skipped))
+
+
+def _precedence(image: Image) -> tuple[object, ...]:
+    """GA kernels come first, so that ``generic`` is theirs before it is an HWE kernel's."""
+    return (not image.key.subarch.startswith("ga-"), image.key, image.version)
+
+
+def _unusable(image: Image, sizes: Mapping[str, int]) -> str:
+    key = image.key
+    if key.os.startswith("."):
+        return f"{key.os} would be a hidden directory"
+    if key.os in {"bootloader", "current"} and image.bootloader_type is None:
+        return f"{key.os} is not the name of an operating system here"
+    if image.bootloader_type is not None and not is_segment(image.bootloader_type):
+        return f"bootloader type {image.bootloader_type!r} cannot be a directory"
+    names = [file.name for file in image.files]
+    if len(set(names)) != len(names):
+        return "two of its files have the same name"
+    for file in image.files:
+        if sizes.get(file.sha256, file.size_bytes) != file.size_bytes:
+            return f"{file.name} has the SHA-256 of a file of another size"
+    return ""
+
+
+def own_directory(image: Image) -> str:
+    """Where an image stands under its own name."""
+    if image.bootloader_type is not None:
+        return f"bootloader/{image.bootloader_type}/{image.key.arch}"
+    return str(image.key)
+
+
+def further_directories(image: Image) -> list[str]:
+    """Where else an image stands."""
+    key = image.key
+    if image.bootloader_type is not None:
+        return []
+    names = []
+    if image.kflavor == "generic" and (
+        key.subarch.startswith("ga-") or key.subarch == f"hwe-{key.release[0]}"
+    ):
+        names.append("generic")
+    if image.rolling:
+        first, *rest = key.subarch.split("-")
+        if rest:
+            names.append("-".join((first, "rolling", *rest[1:])))
+    return [str(attrs.evolve(key, subarch=name)) for name in names]

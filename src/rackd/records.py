@@ -1,0 +1,91 @@
+"""What a snapshot is called, and what is written inside it (pure).
+
+A snapshot directory is named after the moment it was made and the generation it shows. A
+record in it says which view it is and which blob stands at each path, so that a rack knows
+what it holds after a restart, without any region, and can tell its own files from others.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime, timedelta
+
+import attrs
+
+from common.canonical import canonical_json, parse
+from common.digests import is_sha256
+from common.errors import ProtocolError
+from common.names import is_item_path
+
+RECORD_NAME = ".rackferry-view"
+
+_NAME = re.compile(r"snapshot-(\d{8}-\d{6})-g(\d{1,19})")
+_TIME_FORMAT = "%Y%m%d-%H%M%S"
+
+
+def snapshot_name(now_s: float, generation: int, taken: Collection[str]) -> str:
+    """A free name: UTC to the second, moved on while that name is taken."""
+    moment = datetime.fromtimestamp(now_s, UTC)
+    while True:
+        name = f"snapshot-{moment.strftime(_TIME_FORMAT)}-g{generation}"
+        if name not in taken:
+            return name
+        moment += timedelta(seconds=1)
+
+
+def snapshot_made_at(name: str) -> float | None:
+    """When a snapshot was made, in seconds since the epoch; None if this is no such name."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match[1], _TIME_FORMAT).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+@attrs.frozen
+class HeldFile:
+    """The blob that stands at a path of the tree."""
+
+    sha256: str
+    size_bytes: int
+
+
+@attrs.frozen
+class HeldImage:
+    """An image of a snapshot, as people are told about it. ``key`` is ``str(ImageKey)``."""
+
+    key: str
+    version: str
+    size_bytes: int
+    title: str = ""
+
+
+@attrs.frozen
+class Record:
+    """The whole content of a snapshot.
+
+    Attributes:
+        generation: the region's generation.
+        view_digest: the SHA-256 of the view that this is, complete.
+        images: the images, in the order of their keys.
+        files: by path in the tree; hard-linked names are listed one by one.
+    """
+
+    generation: int
+    view_digest: str
+    images: tuple[HeldImage, ...] = ()
+    files: Mapping[str, HeldFile] = attrs.field(factory=dict)
+
+    def to_document(self) -> bytes:
+        """What stands in the file ``RECORD_NAME``."""
+        return canonical_json(self)
+
+    @classmethod
+    def from_document(cls, document: bytes) -> "Record":
+        """Raises ``ProtocolError`` for anything that is no record, odd paths included."""
+        record = parse(cls, document, "snapshot record")
+        for path, file in record.files.items():
+            if not is_item_path(path) or not is_sha256(file.sha256) or file.size_bytes < 0:
+                raise ProtocolError("not a valid snapshot record", object=path)
+        return record
