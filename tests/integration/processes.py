@@ -56,10 +56,12 @@ def _error_object(stderr: str) -> dict[str, str]:
     return {}
 
 
-def program(name: str, module: str) -> list[str]:
-    """The installed command beside this Python, or its module run from the work tree."""
-    installed = Path(sys.executable).with_name(name)
-    return [str(installed)] if installed.exists() else [sys.executable, "-m", module]
+def rackferry_command() -> list[str]:
+    """The installed ``rackferry`` beside this Python, or the same from the work tree."""
+    installed = Path(sys.executable).with_name("rackferry")
+    if installed.exists():
+        return [str(installed)]
+    return [sys.executable, "-c", "import sys, common.shell.main as it; sys.exit(it.main())"]
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -274,7 +276,7 @@ def run_shell(
         ShellFailed: its exit code was not 0.
     """
     options = ["--socket", str(socket_path)] if socket_path else []
-    argv = [*program("rackferry", "common.shell.main"), *options]
+    argv = [*rackferry_command(), *options]
     argv += ["--json", *words] if as_json else list(words)
     done = subprocess.run(
         argv,

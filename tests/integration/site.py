@@ -185,12 +185,14 @@ class Site:
         """What serves the source."""
         return self._server.software if self._server else ""
 
-    def create_source(self, url: str = "") -> int:
-        """Tell the region about the source; its id."""
+    def create_source(self, url: str = "", keyring: str = "") -> int:
+        """Tell the region about a source, this site's own by default; its id."""
         created = self.shell(
-            "boot-sources", "create", f"url={url or self.serve()}",
-            f"keyring_filename={self.key.keyring}",
-        )  # fmt: skip
+            "boot-sources",
+            "create",
+            f"url={url or self.serve()}",
+            f"keyring_filename={keyring or self.key.keyring}",
+        )
         return int(created["id"])
 
     # -- the daemons -----------------------------------------------------------------
@@ -198,17 +200,16 @@ class Site:
     def enrol(self, name: str = "rack-1") -> str:
         """Make a token on the region, run ``rackferry join`` with it; the token."""
         token = str(self.shell("rack-controllers", "create-token", f"name={name}")["token"])
+        self.write_rack_config()  # join agrees with a file that is there, and leaves it
         self.local(
             "join",
             self.dial_host,
             token,
+            f"name={name}",
             f"config={self.rack_config}",
-            f"state_dir={self.directory / 'rack'}",
-            f"images_dir={self.images_dir}",
             f"enrol_port={self.ports.enrol}",
             f"rpc_port={self.ports.rpc}",
         )
-        self.write_rack_config()  # the same, with the ports that are free here
         return token
 
     def shell(self, *words: str, rack: bool = False, limit_s: float = 300.0) -> Any:
