@@ -1,0 +1,196 @@
+"""The admin socket, both ends: a shell asks, a daemon answers.
+
+A question is one word of ``common.vocabulary``; the answer is JSON. Answers of more than
+48 KiB are read in pieces: the daemon keeps them for the connection that asked, until they
+have been read, and no more than a few.
+
+Who may ask, the file system decides (mode and group of the socket); who did, the kernel
+says, and the log keeps.
+"""
+
+import json
+import socket
+import struct
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from twisted.internet.endpoints import UNIXClientEndpoint
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.protocol import Factory, ServerFactory
+from twisted.logger import Logger
+
+from common.canonical import canonical_json, parse
+from common.commands import PIECE_BYTES, AnswerProgress, Ask, ReadAnswer
+from common.conversation import CLIENT, Conversation, Manners, Table
+from common.errors import NoDaemon, NotFound, ProtocolError, RackferryError, TransferError
+from common.questions import check_question
+from common.vocabulary import Place, Question
+
+MAX_ANSWERS = 8
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+MAX_PROGRESS_BYTES = 32 * 1024
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 300.0
+
+Progress = Callable[[Any], None]
+Answerer = Callable[[Question, Progress], Awaitable[Any]]
+
+_log = Logger()
+
+
+class AdminSocket(ServerFactory):
+    """The daemon's end.
+
+    Args:
+        place: which daemon this is; questions for another are refused.
+        answer: answers a checked question with something that JSON can say; it may tell
+            how far it is meanwhile.
+        clock: for deadlines.
+    """
+
+    noisy = False
+
+    def __init__(self, place: Place, answer: Answerer, clock: IReactorTime) -> None:
+        self._place = place
+        self._answer = answer
+        self._clock = clock
+
+    def buildProtocol(self, addr: IAddress | None) -> Conversation:  # noqa: ARG002 - Twisted's
+        """One shell (called by Twisted)."""
+        return Answering(self._place, self._answer, self._clock).conversation
+
+
+class Answering:
+    """The daemon's end of one connection."""
+
+    def __init__(self, place: Place, answer: Answerer, clock: IReactorTime) -> None:
+        self._place = place
+        self._answer = answer
+        self._answers: OrderedDict[int, bytes] = OrderedDict()
+        self._last_ticket = 0
+        table: Table = {Ask: self.ask, ReadAnswer: self.read_answer}
+        self.conversation = Conversation(table, clock, Manners(throttles=True), peer="shell")
+
+    async def ask(self, question: bytes) -> Mapping[str, Any]:
+        """Answer a question; the first piece of the answer, and a ticket for the rest."""
+        asked = parse(Question, question, "question")
+        check_question(asked, self._place)
+        _log.info(
+            "asked by {who}: {noun} {verb}",
+            who=_credentials(self.conversation.transport),
+            noun=asked.noun,
+            verb=asked.verb,
+        )
+        answer = canonical_json(await self._answer(asked, self._tell))
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise ProtocolError(f"the answer has {len(answer)} bytes", code="answer-too-large")
+        if len(answer) > PIECE_BYTES:
+            self._last_ticket += 1
+            self._answers[self._last_ticket] = answer
+            self._forget_oldest()
+        ticket = self._last_ticket
+        return {"piece": answer[:PIECE_BYTES], "size_bytes": len(answer), "ticket": ticket}
+
+    def _forget_oldest(self) -> None:
+        while (
+            len(self._answers) > MAX_ANSWERS
+            or sum(map(len, self._answers.values())) > MAX_ANSWER_BYTES
+        ):
+            self._answers.popitem(last=False)
+
+    async def read_answer(self, ticket: int, offset: int) -> Mapping[str, Any]:
+        """A further piece; the answer is forgotten when its last byte has been given."""
+        answer = self._answers.get(ticket)
+        if answer is None or not 0 <= offset < len(answer):
+            raise NotFound(
+                "no such piece of an answer", object=f"ticket {ticket}", code="answer-gone"
+            )
+        piece = answer[offset : offset + PIECE_BYTES]
+        if offset + len(piece) == len(answer):
+            del self._answers[ticket]
+        return {"piece": piece}
+
+    def _tell(self, progress: Any) -> None:
+        """Progress is worth nothing to a shell that has left, or does not read."""
+        text = canonical_json(progress)
+        if len(text) <= MAX_PROGRESS_BYTES:
+            self.conversation.notify(AnswerProgress, progress=text)
+
+
+def _credentials(transport: Any) -> str:
+    """Who is at the other end of a Unix socket, as the kernel says; "" if it cannot."""
+    handle = getattr(transport, "socket", None)
+    if handle is None or handle.family != socket.AF_UNIX:
+        return ""
+    size_bytes = struct.calcsize("3i")
+    found = handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size_bytes)
+    pid, uid, gid = struct.unpack("3i", found)
+    return f"uid {uid} gid {gid} pid {pid}"
+
+
+async def ask(
+    reactor: Any,
+    socket_path: str,
+    question: Question,
+    on_progress: Progress = lambda _: None,
+    *,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> Any:
+    """Ask a daemon; returns the answer as JSON values.
+
+    Args:
+        reactor: for the connection and deadlines.
+        socket_path: the daemon's admin socket.
+        question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline.
+        on_progress: called with what the daemon says meanwhile.
+        timeout_s: how long one answer may take otherwise.
+
+    Raises:
+        NoDaemon: nobody answers there, or the daemon went away before it had answered.
+        TimedOut: no answer in time.
+        RackferryError: what the daemon says.
+    """
+
+    async def progress(progress: bytes) -> Mapping[str, Any]:
+        on_progress(json.loads(progress))
+        return {}
+
+    conversation = Conversation({AnswerProgress: progress}, reactor, CLIENT, peer=socket_path)
+    endpoint = UNIXClientEndpoint(reactor, socket_path, timeout=CONNECT_TIMEOUT_S)
+    try:
+        await endpoint.connect(Factory.forProtocol(lambda: conversation))
+    except (ConnectError, OSError) as error:
+        raise _no_daemon(socket_path, str(error)) from error
+    is_patient = {"wait", "follow"} & set(question.flags)
+    try:
+        answer = await _whole_answer(conversation, question, None if is_patient else timeout_s)
+    except TransferError as error:
+        if error.code != "connection-lost":
+            raise
+        raise _no_daemon(socket_path, "it went away before it had answered") from error
+    finally:
+        conversation.close()
+    return json.loads(answer)
+
+
+async def _whole_answer(
+    conversation: Conversation, question: Question, timeout_s: float | None
+) -> bytes:
+    first = await conversation.call(Ask, timeout_s, question=canonical_json(question))
+    answer = bytearray(first["piece"])
+    while len(answer) < first["size_bytes"]:
+        rest = await conversation.call(ReadAnswer, ticket=first["ticket"], offset=len(answer))
+        if not rest["piece"]:
+            raise ProtocolError("the answer ended early", object=conversation.peer)
+        answer += rest["piece"]
+    return bytes(answer)
+
+
+def _no_daemon(socket_path: str, why: str) -> RackferryError:
+    return NoDaemon(
+        f"no daemon answers: {why}",
+        object=socket_path,
+        remedy="start it (systemctl start regiond), or give its socket with --socket PATH",
+    )

@@ -1,0 +1,287 @@
+"""The rack's connection to its regions: the typed façade of the wire.
+
+It stays connected to one region at a time. It begins with the configured addresses and
+those learnt before, which are kept on disk; tries all of them without waiting, then waits
+up to 30 s, with full jitter, so that a fleet does not return as one wave. "Connected"
+means that ``Hello`` was answered: a TLS 1.3 handshake alone proves nothing about us.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from common.backoff import backoff
+from common.canonical import canonical_json, parse
+from common.commands import (
+    PING_INTERVAL_S,
+    PROTOCOL_VERSION,
+    CurrentView,
+    Hello,
+    Ping,
+    ReadDocument,
+    ReportProgress,
+    ReportSync,
+    SyncNow,
+    ViewChanged,
+)
+from common.conversation import CLIENT, Conversation, Table, pong
+from common.digests import sha256_hex
+from common.durable import write_durably
+from common.errors import IntegrityError, ProtocolError, RackferryError, TransferError
+from common.identity import Identity, utc_now
+from common.regions import RegionEndpoint
+from common.release import release
+from common.tls import RackTLS
+
+CONNECT_TIMEOUT_S = 5.0
+HELLO_TIMEOUT_S = 10.0
+LONGEST_WAIT_S = 30.0
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+MAX_REGIONS = 64
+REGIONS_FILE = "regions.json"
+
+Address = tuple[str, int]
+
+_log = Logger()
+
+
+class RegionClient(Service):
+    """Keeps the connection, and asks over it.
+
+    Args:
+        reactor: for connections and time.
+        identity: who this rack is.
+        regions: the configured addresses, (host, RPC port).
+        state_dir: where learnt regions are kept.
+        random: gives a number in [0, 1).
+        now: the wall clock, to name clock skew.
+
+    Attributes:
+        on_connected: called when a region has answered ``Hello``.
+        on_view_changed: called with generation and digest when the region says so. A hint.
+        on_sync_now: called when an admin of the region wants a sync.
+        on_lost: called with the reason when that connection is over.
+        problem: why there is no connection; None while there is one.
+        agent: for HTTPS requests to regions, with the rack's certificate.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        identity: Identity,
+        regions: Sequence[Address],
+        state_dir: Path,
+        *,
+        random: Callable[[], float],
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.on_connected: Callable[[], None] = lambda: None
+        self.on_view_changed: Callable[[int, str], None] = lambda _generation, _digest: None
+        self.on_sync_now: Callable[[], None] = lambda: None
+        self.on_lost: Callable[[RackferryError], None] = lambda _reason: None
+        self.problem: RackferryError | None = TransferError(
+            "not connected to a region yet", code="region-not-connected"
+        )
+        self._reactor = reactor
+        self._tls = RackTLS(identity, now)
+        self._configured = list(regions)
+        self._random = random
+        self._regions_path = state_dir / REGIONS_FILE
+        self._known = _remembered(self._regions_path)
+        self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool.maxPersistentPerHost = 4
+        self.agent = Agent(reactor, self._tls, CONNECT_TIMEOUT_S, pool=self._pool)
+        self._conversation: Conversation | None = None
+        self._address: Address | None = None
+        self._running: Deferred[None] | None = None
+
+    # Life
+
+    def startService(self) -> None:
+        """Connect, and stay connected (called by Twisted)."""
+        super().startService()
+        self._running = Deferred.fromCoroutine(self._stay_connected())
+
+    async def _stop(self) -> None:
+        running, self._running = self._running, None
+        if running is not None:
+            running.cancel()
+            await running
+        await self._pool.closeCachedConnections()
+
+    def stopService(self) -> "Deferred[None]":
+        """End the connection; fires when nothing is left (called by Twisted)."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stay_connected(self) -> None:
+        failures = 0
+        try:
+            while True:
+                failures = 0 if await self._one_round() else failures + 1
+                wait_s = backoff(max(failures, 1), self._random, cap_s=LONGEST_WAIT_S)
+                await deferLater(self._reactor, wait_s)
+        except CancelledError:
+            return
+
+    async def _one_round(self) -> bool:
+        """Try each address once; returns whether one of them had been connected."""
+        for address in self._addresses():
+            lost: Deferred[RackferryError] = Deferred()
+            conversation = Conversation(
+                self._table(),
+                self._reactor,
+                CLIENT,
+                peer="{}:{}".format(*address),
+                on_lost=lost.callback,
+            )
+            try:
+                await self._greet(conversation, address)
+                reason = await lost
+            except RackferryError as error:
+                self._note(error)
+                continue
+            finally:
+                self._conversation = None
+                if conversation.transport is not None:
+                    conversation.close()
+            self._note(reason)
+            self.on_lost(reason)
+            return True
+        return False
+
+    async def _greet(self, conversation: Conversation, address: Address) -> None:
+        host, port = address
+        tcp = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_TIMEOUT_S)
+        endpoint = wrapClientTLS(self._tls.for_host(host), tcp)
+        try:
+            await endpoint.connect(Factory.forProtocol(lambda: conversation))
+        except CancelledError:
+            raise
+        except Exception as error:
+            raise TransferError(
+                f"the region cannot be reached: {error}",
+                object=conversation.peer,
+                code="region-unreachable",
+                remedy="check address, port and firewall",
+            ) from error
+        answer = await conversation.call(
+            Hello, HELLO_TIMEOUT_S, version=release(), protocol=PROTOCOL_VERSION
+        )
+        if answer["protocol"] != PROTOCOL_VERSION:
+            raise ProtocolError(
+                f"region {answer['region_name']} speaks protocol {answer['protocol']}, "
+                f"this rack {PROTOCOL_VERSION}",
+                object=conversation.peer,
+                code="protocol-version",
+                remedy="install the same release on both",
+            )
+        self._learn(parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions"))
+        conversation.ping_every(PING_INTERVAL_S)
+        self._conversation, self._address, self.problem = conversation, address, None
+        _log.info(
+            "connected to region {name} at {peer}",
+            name=answer["region_name"],
+            peer=conversation.peer,
+        )
+        self.on_connected()
+
+    def _note(self, problem: RackferryError) -> None:
+        """Keep, and log, why there is no connection; the same reason only once."""
+        if self.problem is None or self.problem.line() != problem.line():
+            _log.warn("no region: {reason}", reason=problem.line())
+        self.problem = problem
+
+    # Which regions there are
+
+    def _addresses(self) -> list[Address]:
+        """Where to try, without repetition; where we were last, after all others."""
+        learnt = [address for region in self._known for address in region.rpc_addresses]
+        addresses = list(dict.fromkeys([*self._configured, *learnt]))
+        return sorted(addresses, key=lambda address: address == self._address)
+
+    def _learn(self, regions: Sequence[RegionEndpoint]) -> None:
+        if tuple(regions) != self._known and regions:
+            self._known = tuple(regions)[:MAX_REGIONS]
+            write_durably(self._regions_path, canonical_json(list(self._known)))
+
+    def image_bases(self) -> list[str]:
+        """``https://host:port`` of all regions, the one we are connected to first."""
+        address = self._address
+        ordered = sorted(self._known, key=lambda each: address not in each.rpc_addresses)
+        host = address[0] if address else ""
+        return [base for region in ordered for base in region.image_bases(host)]
+
+    # What the region says
+
+    def _table(self) -> Table:
+        return {Ping: pong, ViewChanged: self._view_changed, SyncNow: self._sync_now}
+
+    async def _view_changed(self, generation: int, digest: str) -> Mapping[str, Any]:
+        self.on_view_changed(generation, digest)
+        return {}
+
+    async def _sync_now(self) -> Mapping[str, Any]:
+        self.on_sync_now()
+        return {}
+
+    # What we say. Each raises what the region raises, and TransferError without a connection.
+
+    async def _call(self, command: Any, **arguments: Any) -> dict[str, Any]:
+        if self._conversation is None:
+            raise self.problem or TransferError("no region", code="region-not-connected")
+        return await self._conversation.call(command, **arguments)
+
+    async def current_view(self, held: str) -> tuple[int, str]:
+        """Generation and digest of the view to hold; ``held`` is what is held now, or ""."""
+        answer = await self._call(CurrentView, held=held)
+        return answer["generation"], answer["digest"]
+
+    async def document(self, sha256: str) -> bytes:
+        """A view or image document, verified.
+
+        Raises:
+            IntegrityError: the region gave other bytes than those named.
+            ProtocolError: more than 16 MiB, or pieces that do not fit together.
+        """
+        content = bytearray()
+        size_bytes = 1
+        while len(content) < size_bytes:
+            answer = await self._call(ReadDocument, sha256=sha256, offset=len(content))
+            size_bytes = answer["size_bytes"]
+            if size_bytes > MAX_DOCUMENT_BYTES or (size_bytes and not answer["piece"]):
+                raise ProtocolError(f"a document of {size_bytes} bytes", object=sha256)
+            content += answer["piece"]
+        if sha256_hex(bytes(content)) != sha256:
+            raise IntegrityError("the region gave another document", object=sha256)
+        return bytes(content)
+
+    async def report_progress(self, generation: int, fetched_bytes: int, total_bytes: int) -> None:
+        """How far the sync is; at most once a second."""
+        await self._call(
+            ReportProgress,
+            generation=generation,
+            fetched_bytes=fetched_bytes,
+            total_bytes=total_bytes,
+        )
+
+    async def report_sync(self, generation: int, held: str, problem: str) -> None:
+        """How it ended: the digest held complete ("" for none), an error as JSON or ""."""
+        await self._call(ReportSync, generation=generation, held=held, problem=problem)
+
+
+def _remembered(path: Path) -> tuple[RegionEndpoint, ...]:
+    """The regions learnt before; a file that cannot be used is as good as none."""
+    try:
+        return parse(tuple[RegionEndpoint, ...], path.read_bytes(), "list of regions")
+    except (OSError, ProtocolError):
+        return ()

@@ -1,0 +1,111 @@
+"""Image bytes for racks: HTTP/1.1 over mutual TLS.
+
+``/blobs/<sha256>`` gives a blob, ``/blobs/<sha256>/digests`` its digest list. For every
+request the rack is looked up anew by its certificate, and the blob in that rack's view;
+what a rack may not have does not exist for it.
+"""
+
+import re
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from common.digests import CHUNK_BYTES
+from common.errors import NotFound, WrongUsage
+from common.serving import ByteSource, answering, serve
+from regiond.racks.fleet import Fleet, rack_of
+
+IDLE_TIMEOUT_S = 60.0
+
+_PATH = re.compile(rb"/blobs/([0-9a-f]{64})(/digests)?")
+
+
+@attrs.frozen
+class DigestList:
+    """A digest list as a ``ByteSource``. Its tag is the blob's, marked as its list."""
+
+    sha256: str
+    content: bytes
+    content_type: str = "application/octet-stream"
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the list."""
+        return len(self.content)
+
+    @property
+    def etag(self) -> str:
+        """A strong tag: the list of a blob never changes."""
+        return f'"{self.sha256}-digests"'
+
+    async def read_chunk(self, seq: int) -> bytes:
+        """Chunk ``seq`` of the list."""
+        return self.content[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
+
+
+class Images(Resource):
+    """The whole of the images port."""
+
+    isLeaf = True
+
+    def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
+        super().__init__()
+        self._fleet = fleet
+        self._clock = clock
+
+    def render(self, request: Request) -> int:
+        """Answer a request (called by Twisted)."""
+        return answering(request, self._answer(request))
+
+    async def _answer(self, request: Request) -> None:
+        source = await self._found(request)
+        await serve(request, source, clock=self._clock)
+
+    async def _found(self, request: Request) -> ByteSource:
+        match = _PATH.fullmatch(request.uri)
+        if match is None:
+            raise WrongUsage("not a path of the images port", code="http-path")
+        channel = request.channel
+        rack = await rack_of(self._fleet, None if channel is None else channel.transport)
+        sha256 = match[1].decode("ascii")
+        source: ByteSource | None
+        if match[2] is None:
+            source = await self._fleet.blob(rack, sha256)
+        else:
+            digests = await self._fleet.digests(rack, sha256)
+            source = None if digests is None else DigestList(sha256, digests)
+        if source is None:
+            raise NotFound("no such blob in this rack's view", object=sha256, code="blob-unknown")
+        return source
+
+
+class _Channel(HTTPChannel):
+    """HTTP/1.1 only. A whole request has to arrive within the time of an idle connection."""
+
+    def resetTimeout(self) -> None:
+        """A byte now and then does not keep a connection open."""
+
+
+class _Request(Request):
+    """A request whose body nobody keeps."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Part of a body (called by Twisted)."""
+
+
+class ImagesSite(Site):
+    """The images listener, to be wrapped in mutual TLS."""
+
+    protocol = _Channel
+    noisy = False
+
+    def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
+        super().__init__(
+            Images(fleet, clock), requestFactory=_Request, timeout=IDLE_TIMEOUT_S, reactor=clock
+        )
+
+    def log(self, request: Request) -> None:
+        """No line per blob: racks report their syncs, and refusals are answered."""
