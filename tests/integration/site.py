@@ -3,9 +3,9 @@
 Everything listens on loopback, on ports that were free; nothing needs root; ``close``
 leaves no process behind. Tests, ``make demo`` and ``make bench`` use it alike.
 
-To put a fault between rack and region, listen on ``Site.proxy_host`` (another loopback
-address) at the region's own ports: the rack dials ``dial_host``, and the region announces
-its ports, never its address.
+To put a fault between rack and region, make the site ``is_proxied``: the region then
+listens on another loopback address, and a ``Hop`` on 127.0.0.1 can take its place at the
+very same ports, which are all that the region announces.
 """
 
 import os
@@ -30,13 +30,13 @@ from tests.integration.processes import (
 )
 from tests.integration.sources import LOOPBACK, FileServer, SigningKey, free_ports
 
-PROXY_HOST = "127.0.0.2"
+HIDDEN_HOST = "127.0.0.2"
 SOCKET_PATH_LIMIT_BYTES = 90  # of the 108 that Linux allows, less the file's own name
 
 
 @attrs.frozen
 class Ports:
-    """The ports of one site; the region's are free on the proxy's address, too."""
+    """The ports of one site; free on the hidden address, too."""
 
     web: int
     rpc: int
@@ -47,7 +47,7 @@ class Ports:
     @classmethod
     def free(cls) -> "Ports":
         """Ports that nobody uses now."""
-        return cls(*free_ports(5, (LOOPBACK, PROXY_HOST)))
+        return cls(*free_ports(5, (LOOPBACK, HIDDEN_HOST)))
 
 
 class Site:
@@ -55,7 +55,7 @@ class Site:
 
     Args:
         directory: where everything goes; made if missing, kept by ``close``.
-        dial_host: the address that the rack dials (``PROXY_HOST``: through a proxy).
+        is_proxied: the rack dials 127.0.0.1, where proxies must stand; the region is elsewhere.
         image_transport: "https" or "amp".
         source: another site whose tree and key this one uses (a cheap fresh start).
 
@@ -65,20 +65,18 @@ class Site:
         tree: the source's directory, served at ``source_url`` once ``serve`` was called.
     """
 
-    proxy_host = PROXY_HOST
-
     def __init__(
         self,
         directory: Path,
         *,
-        dial_host: str = LOOPBACK,
+        is_proxied: bool = False,
         image_transport: str = "https",
         source: "Site | None" = None,
     ) -> None:
         self.directory = directory.resolve()
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ports = Ports.free()
-        self.dial_host = dial_host
+        self.region_host = HIDDEN_HOST if is_proxied else LOOPBACK
         self._source = source
         self.tree: Path = source.tree if source else self.directory / "source"
         self.images_dir = self.directory / "rack-images"
@@ -115,14 +113,14 @@ class Site:
             f'name = "region-1"\n'
             f'database = "{url}"\n'
             f'state_dir = "{self.directory / "region"}"\n'
-            f'advertise = ["{self.dial_host}", "{LOOPBACK}"]\n'
+            f'advertise = ["{LOOPBACK}"]\n'
             f"default_boot_source = false\n"
             f"{extra}\n"
             f"[listen]\n"
             f'web = "{self._tcp(self.ports.web)}"\n'
-            f'rpc = "{self._tcp(self.ports.rpc)}"\n'
-            f'enrol = "{self._tcp(self.ports.enrol)}"\n'
-            f'images = "{self._tcp(self.ports.images)}"\n'
+            f'rpc = "{self._tcp(self.ports.rpc, self.region_host)}"\n'
+            f'enrol = "{self._tcp(self.ports.enrol, self.region_host)}"\n'
+            f'images = "{self._tcp(self.ports.images, self.region_host)}"\n'
             f'admin = "unix:{self.region_socket}:mode=660"\n'
         )
 
@@ -130,8 +128,8 @@ class Site:
         """Write rackd.toml with this site's ports and directories."""
         self.rack_config.write_text(
             f'name = "rack-1"\n'
-            f'regions = ["{self.dial_host}:{self.ports.rpc}"]\n'
-            f'enrol = "{self.dial_host}:{self.ports.enrol}"\n'
+            f'regions = ["{LOOPBACK}:{self.ports.rpc}"]\n'
+            f'enrol = "{LOOPBACK}:{self.ports.enrol}"\n'
             f'state_dir = "{self.directory / "rack"}"\n'
             f'images_dir = "{self.images_dir}"\n'
             f'image_transport = "{self._image_transport}"\n'
@@ -142,8 +140,8 @@ class Site:
         )
 
     @staticmethod
-    def _tcp(port: int) -> str:
-        return f"tcp:{port}:interface={LOOPBACK}"
+    def _tcp(port: int, host: str = LOOPBACK) -> str:
+        return f"tcp:{port}:interface={host}"
 
     # -- the source ------------------------------------------------------------------
 
@@ -203,7 +201,7 @@ class Site:
         self.write_rack_config()  # join agrees with a file that is there, and leaves it
         self.local(
             "join",
-            self.dial_host,
+            LOOPBACK,
             token,
             f"name={name}",
             f"config={self.rack_config}",
@@ -287,4 +285,4 @@ def temporary_site(**options: Any) -> Iterator[Site]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-__all__ = ["PROXY_HOST", "Ports", "ProcessFailed", "Site", "temporary_site"]
+__all__ = ["Ports", "ProcessFailed", "Site", "temporary_site"]
