@@ -9,6 +9,7 @@ import grp
 import os
 from pathlib import Path
 
+from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
@@ -44,7 +45,7 @@ async def listen(
             make_directory(path.parent, sync=False)
         port = await endpoint.listen(factory)
         if path is not None and group:
-            _give_to_group(path, group)
+            await _give_to_group(port, path, group)
     except CannotListenError as error:
         raise _failure(error.socketError, where) from error
     except OSError as error:
@@ -52,16 +53,19 @@ async def listen(
     return port
 
 
-def _give_to_group(path: Path, group: str) -> None:
+async def _give_to_group(port: IListeningPort, path: Path, group: str) -> None:
     try:
-        group_id = grp.getgrnam(group).gr_gid
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except OSError:
+        await maybeDeferred(port.stopListening)
+        raise
     except KeyError:
+        await maybeDeferred(port.stopListening)
         raise ConfigError(
             f'no group "{group}" on this machine',
             object="admin_group",
             remedy=f"addgroup --system {group}, or change admin_group",
         ) from None
-    os.chown(path, -1, group_id)
 
 
 def _failure(cause: object, where: str) -> ConfigError:

@@ -92,9 +92,10 @@ class SystemdService(Service):
         self._supervisor.tell("STOPPING=1")
         if self._feeding.running:
             self._feeding.stop()
-        if self._checking is not None:
-            self._checking.cancel()
-        return self._checking
+        checking = self._checking
+        if checking is not None:
+            checking.cancel()
+        return checking
 
     def _feed(self) -> Deferred[None]:
         self._checking = Deferred.fromCoroutine(self._check())
