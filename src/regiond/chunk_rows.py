@@ -1,0 +1,69 @@
+"""The region's end of a transfer: verified chunks become rows of the database.
+
+A ``Sink`` of ``common.fetching``. What is held is hashed again when a transfer resumes, so a
+row that rotted, or was written by somebody else, costs the rows from there on and nothing more.
+"""
+
+from functools import partial
+
+from common.digests import RunningDigest
+from common.fetching import Hashing
+from regiond.store import blobs
+from regiond.store.database import Database
+
+
+class ChunkRows:
+    """The rows of one blob.
+
+    Args:
+        database: where they are.
+        hashing: runs hashing away from the reactor.
+        sha256: the blob's name.
+        size_bytes: its size.
+        epoch: the fencing token of the import lease; a write with an old one is ``Stale``.
+    """
+
+    def __init__(
+        self, database: Database, hashing: Hashing, sha256: str, size_bytes: int, epoch: int
+    ) -> None:
+        self._database = database
+        self._hashing = hashing
+        self._sha256 = sha256
+        self._size_bytes = size_bytes
+        self._epoch = epoch
+        self._blob_id = 0
+        self._next_seq = 0
+
+    async def resume(self) -> RunningDigest:
+        """Claim the blob for this import and hash what it holds."""
+        blob = await self._database.write(
+            blobs.claim_blob, self._sha256, self._size_bytes, self._epoch
+        )
+        self._blob_id = blob.id
+        running = RunningDigest()
+        for seq in range(blob.held_chunks):
+            row = await self._database.read(blobs.read_chunk_row, blob.id, seq)
+            found = await self._hashing(partial(running.add_if, row.data, row.digest))
+            if found != row.digest:
+                await self._database.write(blobs.drop_chunks, blob.id, self._epoch, seq)
+                break
+        self._next_seq = running.chunks
+        return running
+
+    async def write(self, chunks: list[bytes], digests: list[bytes]) -> None:
+        """Append rows, in one transaction."""
+        rows = list(zip(chunks, digests, strict=True))
+        first_seq = self._next_seq
+        await self._database.write(
+            blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows
+        )
+        self._next_seq = first_seq + len(rows)
+
+    async def restart(self) -> None:
+        """Forget all rows."""
+        await self._database.write(blobs.drop_chunks, self._blob_id, self._epoch, 0)
+        self._next_seq = 0
+
+    async def finish(self, digests: bytes) -> None:
+        """The blob is complete and has its name."""
+        await self._database.write(blobs.complete_blob, self._blob_id, self._epoch, digests)
