@@ -275,9 +275,7 @@ VERBS: tuple[Verb, ...] = (
         LOCAL,
         ids=("region", "token"),
         parameters=(
-            Parameter(
-                "name", "the rack's name, as the token was made for; default: the host's name"
-            ),
+            Parameter("name", "the rack's name; default: as the token says"),
             Parameter("config", "where rackd.toml goes"),
             Parameter("state_dir", "where keys go"),
             Parameter("images_dir", "where images go"),

@@ -1,6 +1,7 @@
 """The configuration files of both daemons."""
 
 import re
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -168,9 +169,15 @@ def _toml(value: object) -> str:
 class LoadTests(SynchronousTestCase):
     """From a file."""
 
+    def setUp(self) -> None:
+        """A directory of our own."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = Path(directory.name).resolve()
+
     def test_missing_file_that_was_named(self) -> None:
         """A file given with --config must exist."""
-        path = Path(self.mktemp())
+        path = self.directory / "missing.toml"
         error = self.assertRaises(ConfigError, load, RegiondConfig, path)
         self.assertEqual(error.object, str(path))
         self.assertTrue(error.remedy)
@@ -183,18 +190,15 @@ class LoadTests(SynchronousTestCase):
 
     def test_unreadable_file(self) -> None:
         """A directory, or bytes that are no text, are one line."""
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        latin = directory / "latin.toml"
+        latin = self.directory / "latin.toml"
         latin.write_bytes(b'name = "\xff"')
-        for path in (directory, latin):
+        for path in (self.directory, latin):
             error = self.assertRaises(ConfigError, load, RackdConfig, path)
             self.assertIn("cannot be read", error.line())
 
     def test_everything_in_one_directory(self) -> None:
         """Every path can be moved, so that a daemon runs without root."""
-        root = Path(self.mktemp()).resolve()
-        root.mkdir()
+        root = self.directory
         file = root / "regiond.toml"
         file.write_text(
             f'state_dir = "{root}/state"\ndatabase = "sqlite:///{root}/r.db"\n'

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import tomllib
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -76,23 +75,26 @@ def _join(question: Question, wait_for: WaitFor) -> dict[str, Any]:
         host, enrol_port = parse_address(region, int(str(given.get("enrol_port", ENROL_PORT))))
     except ValueError as error:
         raise WrongUsage(str(error), object=region) from error
-    wanted = {
-        "name": str(given.get("name", socket.gethostname())),
+    wanted = {key: str(given[key]) for key in ("name", "state_dir", "images_dir") if key in given}
+    places = {
         "regions": [address_text(host, int(str(given.get("rpc_port", RPC_PORT))))],
         "enrol": address_text(host, enrol_port),
-    } | {key: str(given[key]) for key in ("state_dir", "images_dir") if key in given}
-    text = toml_text(wanted)
-    config = parse(RackdConfig, text, str(path))
+    }
+    config = parse(RackdConfig, toml_text(wanted | places), str(path))
     is_new = not path.exists()
     if not is_new:
         config = _existing(path, config, given)
-    wait_for(lambda reactor: join(reactor, host, enrol_port, token, config.name, config.state_dir))
+    name = wanted.get("name", "") if is_new else config.name
+    identity = wait_for(
+        lambda reactor: join(reactor, host, enrol_port, token, name, config.state_dir)
+    )
     _give_to_owner(config.state_dir)
     if is_new:
         make_directory(path.parent)
+        text = toml_text({**wanted, "name": identity.name, **places})
         write_durably(path, text.encode(), _CONFIG_MODE)
     return {
-        "name": config.name,
+        "name": identity.name,
         "region": config.regions[0],
         "config": str(path),
         "state_dir": str(config.state_dir),

@@ -61,9 +61,9 @@ class Session:
 
     def _run(self, invocation: Invocation) -> int:
         if invocation.is_version:
-            import importlib.metadata  # noqa: PLC0415  (slow, and asked for rarely)
+            from common.release import release  # noqa: PLC0415  (slow, and asked for rarely)
 
-            self.out.write(f"rackferry {importlib.metadata.version('rackferry')}\n")
+            self.out.write(f"rackferry {release()}\n")
         elif invocation.topic is not None:
             self.out.write(explain(invocation.topic))
         elif invocation.verb is not None:
