@@ -10,7 +10,7 @@ All functions block, for some 20 ms: call them in a thread.
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING, Any
@@ -52,7 +52,7 @@ def verify(document: bytes, keyring: bytes, *, name: str, now: float) -> Verifie
 
     Args:
         document: as it was fetched.
-        keyring: public keys, binary or armoured.
+        keyring: public keys, binary or armoured, or a GnuPG keybox.
         name: the document's URL, for messages.
         now: seconds since the epoch, to tell a wrong clock from an unknown key.
 
@@ -61,19 +61,24 @@ def verify(document: bytes, keyring: bytes, *, name: str, now: float) -> Verifie
             ``signature-keyring-unusable``, ``signature-timeout``.
         ConfigError: there is no ``gpg``.
     """
-    return verify_all({name: document}, keyring, now=now)[name]
+    verified = verify_each({name: document}, keyring, now=now)[name]
+    if isinstance(verified, SignatureError):
+        raise verified
+    return verified
 
 
-def verify_all(
+def verify_each(
     documents: Mapping[str, bytes], keyring: bytes, *, now: float
-) -> dict[str, Verified]:
-    """Several documents by one keyring, all or none; see ``verify``."""
-    for name, document in documents.items():
-        _demand_size(len(document), name)
-        check_frame(document, name)
+) -> dict[str, Verified | SignatureError]:
+    """Several documents by one keyring, each with its own outcome.
+
+    Raises:
+        SignatureError: ``signature-keyring-unusable``.
+        ConfigError: there is no ``gpg``.
+    """
     with _opened(keyring, next(iter(documents), "keyring")) as (gpg, keys):
         return {
-            name: _verify(document, gpg, keys, name, now) for name, document in documents.items()
+            name: _outcome(document, gpg, keys, name, now) for name, document in documents.items()
         }
 
 
@@ -88,7 +93,18 @@ def inspect_keyring(keyring: bytes) -> tuple[Key, ...]:
         return tuple(keys)
 
 
+def _outcome(
+    document: bytes, gpg: "_Gpg", keys: Sequence[Key], name: str, now: float
+) -> Verified | SignatureError:
+    try:
+        return _verify(document, gpg, keys, name, now)
+    except SignatureError as error:
+        return error
+
+
 def _verify(document: bytes, gpg: "_Gpg", keys: Sequence[Key], name: str, now: float) -> Verified:
+    _demand_size(len(document), name)
+    check_frame(document, name)
     result = gpg.decrypt(document)
     if gpg.ran_out_of_time:
         raise SignatureError(
@@ -115,8 +131,9 @@ def _demand_size(size_bytes: int, name: str) -> None:
 
 @contextmanager
 def _opened(keyring: bytes, name: str) -> Iterator[tuple["_Gpg", Sequence[Key]]]:
-    with tempfile.TemporaryDirectory(prefix="rackferry-gnupg-") as home:
-        gpg = _Gpg.at(Path(home))
+    with ExitStack() as stack:
+        home = stack.enter_context(tempfile.TemporaryDirectory(prefix="rackferry-gnupg-"))
+        gpg = stack.enter_context(closing(_Gpg(Path(home))))
         if keyring[8:12] == _KEYBOX_MAGIC:
             write_durably(Path(home, "pubring.kbx"), keyring, 0o600)
         else:
@@ -146,16 +163,15 @@ def _key(listed: Mapping[str, Any]) -> Key:
     )
 
 
-class _Gpg(gnupg.GPG):  # type: ignore[misc] # python-gnupg has no types
+class _Gpg(gnupg.GPG):
     """python-gnupg with a time limit, which it lacks: a late process is killed."""
 
-    ran_out_of_time = False
-
-    @classmethod
-    def at(cls, home: Path) -> "_Gpg":
+    def __init__(self, home: Path) -> None:
+        self.ran_out_of_time = False
+        self._timers: list[Timer] = []
         environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
         try:
-            return cls(gnupghome=str(home), options=_OPTIONS, env=environment)
+            super().__init__(gnupghome=str(home), options=_OPTIONS, env=environment)
         except OSError as error:
             raise ConfigError(
                 "the program gpg cannot be run, so no signature can be checked",
@@ -165,20 +181,18 @@ class _Gpg(gnupg.GPG):  # type: ignore[misc] # python-gnupg has no types
             ) from error
 
     def _open_subprocess(self, args: list[str], passphrase: bool = False) -> "Popen[bytes]":
-        process: "Popen[bytes]" = super()._open_subprocess(args, passphrase)
+        process: Popen[bytes] = super()._open_subprocess(args, passphrase)
         timer = Timer(TIME_LIMIT_S, self._out_of_time, [process])
         timer.daemon = True
         timer.start()
-        wait = process.wait
-
-        def wait_and_cancel(timeout: float | None = None) -> int:
-            timer.cancel()
-            return wait(timeout)
-
-        # python-gnupg waits for the process once it has read all its output.
-        process.wait = wait_and_cancel
+        self._timers.append(timer)
         return process
 
     def _out_of_time(self, process: "Popen[bytes]") -> None:
         self.ran_out_of_time = True
         process.kill()
+
+    def close(self) -> None:
+        """Let the timers go; every process has ended by now."""
+        for timer in self._timers:
+            timer.cancel()
