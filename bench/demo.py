@@ -2,7 +2,7 @@
 
 Everything is real: GnuPG, TLS, the database, twistd processes, the shell. It runs without
 root, on free ports of loopback, in build/demo, and exits 0 only if every byte on the rack
-is right and every promise shown on the way was kept.
+is right and every promise shown on the way was kept. Another directory may be its argument.
 
 ``STAY=1`` keeps all running until Ctrl-C. ``NETBOOT=1`` takes the Debian installer's
 kernels and initrds. ``SOURCE=URL KEYRING=FILE SELECT=os/release/arch`` takes a real source.
@@ -29,7 +29,7 @@ from tests.integration.processes import ProcessFailed, ShellFailed  # noqa: E402
 from tests.integration.site import Site  # noqa: E402
 from tests.integration.sources import MIB, random_file  # noqa: E402
 
-DIRECTORY = ROOT / "build" / "demo"
+DIRECTORY = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "demo").resolve()
 SIZES = {
     "one": {"boot-kernel": 8 * MIB, "boot-initrd": 24 * MIB + 1},
     "two": {"boot-initrd": 16 * MIB - 1, "squashfs": 24 * MIB + 4711},
