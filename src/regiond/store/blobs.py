@@ -1,0 +1,331 @@
+"""Blobs: bytes named by their SHA-256, in rows of 1 MiB.
+
+A blob is *partial* while its writer appends chunks, in order and without gaps, then
+*complete* and immutable. Its writer is the holder of the import lease: every write carries
+the lease's fencing token (``epoch``), must find it in the row, and is ``Stale`` otherwise.
+A *dead* blob is being deleted (``garbage``) and counts as absent.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+from sqlalchemy import Connection, Row, case, delete, select, update
+
+from common.digests import CHUNK_BYTES, is_digest_list_of, sha256_hex
+from common.errors import Conflict, IntegrityError, NotFound, Stale
+from regiond.store.tables import blob, chunk
+
+CHUNKS_PER_BLOB = 1 << 20
+_STORED = "rackferry-stored-bytes"
+
+
+@attrs.frozen
+class Blob:
+    """``held_chunks`` chunks of ``held_bytes`` bytes are stored; ``state`` is partial or complete."""
+
+    id: int
+    sha256: str
+    size_bytes: int
+    state: str
+    held_chunks: int
+    held_bytes: int
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every byte is here and verified."""
+        return self.state == "complete"
+
+
+@attrs.frozen
+class ChunkRow:
+    """A chunk and the running SHA-256 (32 bytes) after it."""
+
+    data: bytes
+    digest: bytes
+
+
+_COLUMNS = (
+    blob.c.id,
+    blob.c.sha256,
+    blob.c.size_bytes,
+    blob.c.state,
+    blob.c.held_chunks,
+    blob.c.held_bytes,
+)
+_ALIVE = blob.c.state != "dead"
+
+
+def _blob(row: Row[Any, Any, Any, Any, Any, Any]) -> Blob:
+    return Blob(**row._asdict())
+
+
+def first_chunk(blob_id: int) -> int:
+    """The key of a blob's first chunk row; the others follow."""
+    return blob_id * CHUNKS_PER_BLOB
+
+
+# Reading
+
+
+def find_blob(conn: Connection, sha256: str) -> Blob | None:
+    """The blob of that name, partial or complete."""
+    row = conn.execute(select(*_COLUMNS).where(blob.c.sha256 == sha256, _ALIVE)).one_or_none()
+    return None if row is None else _blob(row)
+
+
+def all_blobs(conn: Connection) -> tuple[Blob, ...]:
+    """Every blob that is not being deleted."""
+    return tuple(_blob(row) for row in conn.execute(select(*_COLUMNS).where(_ALIVE)))
+
+
+def held_bytes(conn: Connection, sha256: str) -> int:
+    """How much of a blob is stored; 0 if it is unknown."""
+    found = find_blob(conn, sha256)
+    return 0 if found is None else found.held_bytes
+
+
+def digest_list(conn: Connection, sha256: str) -> bytes | None:
+    """The digest list of a complete blob; None for any other."""
+    return conn.execute(
+        select(blob.c.digests).where(blob.c.sha256 == sha256, blob.c.state == "complete")
+    ).scalar_one_or_none()
+
+
+def read_chunk(conn: Connection, blob_id: int, seq: int) -> bytes:
+    """Chunk ``seq`` (from 0) of a blob.
+
+    Raises:
+        NotFound: it is not stored.
+    """
+    data = conn.execute(
+        select(chunk.c.data).where(chunk.c.id == first_chunk(blob_id) + seq)
+    ).scalar_one_or_none()
+    if data is None:
+        raise _no_chunk(blob_id, seq)
+    return bytes(data)
+
+
+def read_chunk_row(conn: Connection, blob_id: int, seq: int) -> ChunkRow:
+    """As ``read_chunk``, with the digest to verify it."""
+    row = conn.execute(
+        select(chunk.c.data, chunk.c.digest).where(chunk.c.id == first_chunk(blob_id) + seq)
+    ).one_or_none()
+    if row is None:
+        raise _no_chunk(blob_id, seq)
+    return ChunkRow(bytes(row.data), bytes(row.digest))
+
+
+def _no_chunk(blob_id: int, seq: int) -> NotFound:
+    return NotFound(f"chunk {seq} is not stored", object=f"blob {blob_id}", code="chunk-missing")
+
+
+# Writing
+
+
+def claim_blob(conn: Connection, sha256: str, size_bytes: int, epoch: int) -> Blob:
+    """The blob of that name, for the writer with that epoch to go on with.
+
+    Made if unknown; taken over from writers with an older epoch; no longer garbage. A
+    complete one is given as it is. One that is being deleted is left to its fate.
+
+    Raises:
+        Stale: a writer with a newer epoch has it.
+        Conflict: it is complete and has another size; or it is too large to be stored.
+    """
+    found = find_blob(conn, sha256)
+    if found is None:
+        return _new_blob(conn, sha256, size_bytes, epoch)
+    if found.size_bytes != size_bytes and found.is_complete:
+        raise Conflict(
+            f"is said to have {size_bytes} bytes, and its content has {found.size_bytes}",
+            object=f"blob {sha256}",
+            code="blob-size",
+            remedy="the source contradicts itself: tell those who run it",
+        )
+    claimed = conn.execute(
+        update(blob)
+        .where(blob.c.id == found.id, _ALIVE, blob.c.writer_epoch <= epoch)
+        .values(writer_epoch=epoch, unreferenced_since=None, size_bytes=size_bytes)
+    )
+    if claimed.rowcount != 1:
+        raise _stale(sha256)
+    if found.size_bytes != size_bytes:
+        # What was fetched belongs to somebody's wrong promise.
+        drop_chunks(conn, found.id, epoch)
+        found = attrs.evolve(found, size_bytes=size_bytes, held_chunks=0, held_bytes=0)
+    return found
+
+
+def _new_blob(conn: Connection, sha256: str, size_bytes: int, epoch: int) -> Blob:
+    if size_bytes > CHUNKS_PER_BLOB * CHUNK_BYTES:
+        raise Conflict(
+            f"has {size_bytes} bytes, more than can be stored",
+            object=f"blob {sha256}",
+            code="blob-size",
+        )
+    added = conn.execute(
+        blob.insert().values(
+            sha256=sha256,
+            size_bytes=size_bytes,
+            state="partial",
+            held_chunks=0,
+            held_bytes=0,
+            writer_epoch=epoch,
+        )
+    )
+    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
+    return Blob(id, sha256, size_bytes, "partial", 0, 0)
+
+
+def append_chunks(
+    conn: Connection,
+    blob_id: int,
+    epoch: int,
+    first_seq: int,
+    rows: Sequence[tuple[bytes, bytes]],
+) -> None:
+    """Add (data, running digest) pairs as the chunks ``first_seq``, ``first_seq + 1``, ...
+
+    Every chunk has 1 MiB, except that the last of the blob may have less.
+
+    Raises:
+        Stale: this writer no longer has the blob.
+        IntegrityError: the chunks do not fit: a gap, a short chunk that is not the last,
+            more bytes than promised.
+    """
+    added_bytes = sum(len(data) for data, _ in rows)
+    held_after = first_seq * CHUNK_BYTES + added_bytes
+    short = any(len(data) != CHUNK_BYTES for data, _ in rows[:-1])
+    ragged = bool(rows) and not 0 < len(rows[-1][0]) <= CHUNK_BYTES
+    last_is_short = held_after % CHUNK_BYTES != 0
+    updated = conn.execute(
+        update(blob)
+        .where(
+            blob.c.id == blob_id,
+            blob.c.state == "partial",
+            blob.c.writer_epoch == epoch,
+            blob.c.held_chunks == first_seq,
+            blob.c.held_bytes == first_seq * CHUNK_BYTES,
+            blob.c.size_bytes == held_after if last_is_short else blob.c.size_bytes >= held_after,
+        )
+        .values(held_chunks=first_seq + len(rows), held_bytes=held_after)
+    )
+    if short or ragged or updated.rowcount != 1:
+        _check_writer(conn, blob_id, epoch)
+        raise IntegrityError(
+            f"{len(rows)} chunks of {added_bytes} bytes do not follow chunk {first_seq - 1}",
+            object=f"blob {blob_id}",
+            code="chunk-order",
+        )
+    if rows:
+        key = first_chunk(blob_id) + first_seq
+        conn.execute(
+            chunk.insert(),
+            [
+                {"id": key + place, "digest": digest, "data": data}
+                for place, (data, digest) in enumerate(rows)
+            ],
+        )
+        conn.info[_STORED] = conn.info.get(_STORED, 0) + added_bytes
+
+
+def drop_chunks(conn: Connection, blob_id: int, epoch: int, from_seq: int = 0) -> None:
+    """Forget the chunks from ``from_seq`` on.
+
+    Raises:
+        Stale: this writer no longer has the blob.
+    """
+    kept_bytes = from_seq * CHUNK_BYTES
+    updated = conn.execute(
+        update(blob)
+        .where(blob.c.id == blob_id, blob.c.state == "partial", blob.c.writer_epoch == epoch)
+        .values(
+            held_chunks=case((blob.c.held_chunks < from_seq, blob.c.held_chunks), else_=from_seq),
+            held_bytes=case((blob.c.held_bytes < kept_bytes, blob.c.held_bytes), else_=kept_bytes),
+        )
+    )
+    if updated.rowcount != 1:
+        _check_writer(conn, blob_id, epoch)
+        raise _stale(f"number {blob_id}")
+    first = first_chunk(blob_id)
+    conn.execute(
+        delete(chunk).where(chunk.c.id >= first + from_seq, chunk.c.id < first + CHUNKS_PER_BLOB)
+    )
+
+
+def complete_blob(conn: Connection, blob_id: int, epoch: int, digests: bytes) -> None:
+    """Declare a blob complete; from now on it can be read and never changes.
+
+    The digest list must end in the blob's name, fit its size, and be the one that was
+    stored chunk by chunk.
+
+    Raises:
+        Stale: this writer no longer has the blob.
+        IntegrityError: something is missing or is not what was promised.
+    """
+    row = conn.execute(
+        select(*_COLUMNS).where(
+            blob.c.id == blob_id, blob.c.state == "partial", blob.c.writer_epoch == epoch
+        )
+    ).one_or_none()
+    if row is None:
+        raise _stale(f"number {blob_id}")
+    found = _blob(row)
+    if found.held_bytes != found.size_bytes or not is_digest_list_of(
+        digests, found.sha256, found.size_bytes
+    ):
+        raise IntegrityError(
+            f"{found.held_bytes} of {found.size_bytes} bytes are held, with another digest"
+            if found.held_bytes == found.size_bytes
+            else f"{found.held_bytes} of {found.size_bytes} bytes are held",
+            object=f"blob {found.sha256}",
+            code="blob-incomplete",
+        )
+    if found.size_bytes and _stored_digests(conn, found) != digests:
+        raise IntegrityError(
+            "the stored chunks are not those of its digest list",
+            object=f"blob {found.sha256}",
+            code="blob-digests",
+            remedy="drop its chunks and fetch it again",
+        )
+    conn.execute(
+        update(blob)
+        .where(blob.c.id == blob_id)
+        .values(state="complete", digests=digests, digests_sha256=sha256_hex(digests))
+    )
+
+
+def _stored_digests(conn: Connection, of: Blob) -> bytes:
+    first = first_chunk(of.id)
+    rows = conn.execute(
+        select(chunk.c.digest)
+        .where(chunk.c.id >= first, chunk.c.id < first + CHUNKS_PER_BLOB)
+        .order_by(chunk.c.id)
+    )
+    return b"".join(digest for (digest,) in rows)
+
+
+def _check_writer(conn: Connection, blob_id: int, epoch: int) -> None:
+    found = conn.execute(
+        select(blob.c.id).where(
+            blob.c.id == blob_id, blob.c.state == "partial", blob.c.writer_epoch == epoch
+        )
+    ).one_or_none()
+    if found is None:
+        raise _stale(f"number {blob_id}")
+
+
+def _stale(name: str) -> Stale:
+    return Stale(
+        "another import has taken it over, or it is gone",
+        object=f"blob {name}",
+        code="blob-stale",
+        remedy="start the import again",
+    )
+
+
+def take_stored_bytes(conn: Connection) -> int:
+    """How many bytes of chunks this connection stored since the last call (for ``Database``)."""
+    stored: int = conn.info.pop(_STORED, 0)
+    return stored

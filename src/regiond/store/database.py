@@ -1,0 +1,273 @@
+"""The database: work in transactions, on threads of its own.
+
+    database = Database("sqlite:////var/lib/regiond/regiond.db", reactor)
+    await database.open()
+    blob = await database.read(blobs.find_blob, sha256)
+    await database.write(blobs.drop_chunks, blob.id, epoch, 0)
+    await database.close()
+
+Work functions are synchronous, take a connection first and return values. ``write`` may run
+them more than once (a lost race is tried again), so they do nothing but talk to the
+connection. One thread writes, four read; no transaction outlives its work function.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import attrs
+from sqlalchemy import URL, Connection, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+
+from common.durable import Lock
+from common.errors import ConfigError, RackferryError, StorageError
+from regiond.store import migrations, postgresql, sqlite
+from regiond.store.blobs import take_stored_bytes
+from regiond.store.changes import Change, take_recorded
+from regiond.store.failures import Trouble, expected_error, trouble_of
+from regiond.store.threads import Inline, NamedThreads, Threads
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+READERS = 4
+ATTEMPTS = 10
+
+
+@attrs.define
+class _Opened:
+    """What exists while the database is open."""
+
+    writer: Engine
+    reader: Engine
+    lock: Lock | None
+    written_bytes: int = 0
+
+
+class Database:
+    """The region's database.
+
+    Args:
+        url: ``sqlite:////path`` or ``postgresql://user@host/name``.
+        reactor: where answers are delivered; None runs everything in the caller's thread
+            (tests).
+
+    Attributes:
+        problems: what the check after an unclean end found, for people; usually nothing.
+    """
+
+    log = Logger()
+
+    def __init__(self, url: str, reactor: IReactorFromThreads | None) -> None:
+        self._url = _checked(url)
+        self._file = Path(self._url.database or "") if _is_sqlite(self._url) else None
+        self._place = str(self._file or self._url.render_as_string(hide_password=True))
+        self._writing: Threads = NamedThreads(reactor, "db-write", 1) if reactor else Inline()
+        self._reading: Threads = NamedThreads(reactor, "db-read", READERS) if reactor else Inline()
+        self._subscribers: list[Callable[[tuple[Change, ...]], None]] = []
+        self._opened: _Opened | None = None
+        self.problems: tuple[str, ...] = ()
+
+    async def open(self) -> None:
+        """Take the database into use: lock, settings, schema, check.
+
+        Raises:
+            ConfigError: it cannot be used, in one line that names it.
+        """
+        self._writing.start()
+        self._reading.start()
+        try:
+            await self._writing.run(self._open)
+        except BaseException:
+            await self._writing.stop()
+            await self._reading.stop()
+            raise
+
+    async def close(self) -> None:
+        """Let running work end, then let go of the database."""
+        await self._reading.stop()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await self._writing.run(lambda: _let_go(opened))
+        await self._writing.stop()
+
+    async def read(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``work`` in a read-only transaction.
+
+        Raises:
+            StorageError, Busy: the database failed; and whatever ``work`` raises.
+        """
+        opened = self._in_use()
+        return await self._reading.run(lambda: self._transact(opened.reader, work, *args, **kwargs))
+
+    async def write(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run ``work`` in a transaction that is durable when this returns.
+
+        Cancelling abandons the answer; the work still happens, whole or not at all.
+
+        Raises:
+            NoSpace, StorageError, Busy: the database failed and nothing was written; and
+                whatever ``work`` raises.
+        """
+        opened = self._in_use()
+
+        def transact() -> tuple[T, tuple[Change, ...]]:
+            changes: list[Change] = []
+
+            def noted(conn: Connection) -> T:
+                take_recorded(conn)  # those of an attempt that was rolled back
+                result = work(conn, *args, **kwargs)
+                changes[:] = take_recorded(conn)
+                opened.written_bytes += take_stored_bytes(conn)
+                return result
+
+            result = self._transact(opened.writer, noted)
+            self._checkpoint_if_due(opened)
+            return result, tuple(changes)
+
+        result, changes = await self._writing.run(transact)
+        if changes:
+            for subscriber in tuple(self._subscribers):
+                subscriber(changes)
+        return result
+
+    def subscribe(self, callback: Callable[[tuple[Change, ...]], None]) -> Callable[[], None]:
+        """Call ``callback(changes)`` after each commit that added to the change feed.
+
+        Returns:
+            a function that ends the subscription.
+        """
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    async def give_back(self) -> None:
+        """Return free space to the file system, in small steps between other writes."""
+        opened = self._in_use()
+        if self._file is None:
+            return  # PostgreSQL's autovacuum does this
+        while await self._writing.run(lambda: self._raw(opened, sqlite.vacuum_step)):
+            pass
+        await self._writing.run(lambda: self._raw(opened, sqlite.checkpoint))
+
+    def _in_use(self) -> _Opened:
+        if self._opened is None:
+            raise StorageError(
+                "the database is not open", object=self._place, code="database-closed"
+            )
+        return self._opened
+
+    def _open(self) -> None:
+        lock = sqlite.occupy(self._file) if self._file else None
+        unclean = self._file is not None and sqlite.ended_unclean(self._file)
+        opened = None
+        try:
+            make = sqlite.make_engines if self._file else postgresql.make_engines
+            opened = _Opened(*make(self._url), lock)
+            if unclean:
+                self._check(opened)
+            self._upgrade(opened)
+        except BaseException as error:
+            if opened is not None:
+                _let_go(opened)
+            elif lock is not None:
+                lock.release()
+            if isinstance(error, RackferryError) and not isinstance(error, ConfigError):
+                raise ConfigError(
+                    error.message, object=self._place, code=error.code, remedy=error.remedy
+                ) from error
+            raise
+        self._opened = opened
+
+    def _upgrade(self, opened: _Opened) -> None:
+        if self._file is not None:
+            # A step may copy a table and drop the old one, which must not cascade.
+            self._raw(opened, lambda connection: sqlite.keep_foreign_keys(connection, on=False))
+        self._transact(opened.writer, migrations.upgrade, self._place)
+        if self._file is not None:
+            self._raw(opened, lambda connection: sqlite.keep_foreign_keys(connection, on=True))
+
+    def _check(self, opened: _Opened) -> None:
+        """After an unclean end: look, say what is wrong, and go on with what verifies."""
+        try:
+            findings = self._transact(opened.writer, sqlite.quick_check)
+        except StorageError as error:
+            findings = [error.message]
+        self.problems = tuple(findings)
+        for finding in findings:
+            self.log.error("{place}: {finding}", place=self._place, finding=finding)
+
+    def _transact(
+        self,
+        engine: Engine,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """In the current thread: one transaction, tried again while it only lost races."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                with engine.begin() as conn:
+                    return work(conn, *args, **kwargs)
+            except DBAPIError as error:
+                # SQLite has waited for its lock already, as long as is sensible.
+                again = trouble_of(error) is Trouble.RETRY and self._file is None
+                if again and attempt < ATTEMPTS:
+                    continue
+                expected = expected_error(error, self._place)
+                if expected is None:
+                    raise
+                raise expected from error
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _checkpoint_if_due(self, opened: _Opened) -> None:
+        opened.written_bytes += sqlite.SMALL_COMMIT_BYTES
+        if self._file is not None and opened.written_bytes >= sqlite.CHECKPOINT_BYTES:
+            opened.written_bytes = 0
+            self._raw(opened, sqlite.checkpoint)
+
+    def _raw(self, opened: _Opened, work: Callable[[sqlite3.Connection], T]) -> T:
+        """In the current thread: run ``work`` outside of any transaction."""
+        pooled = opened.writer.raw_connection()
+        try:
+            connection: Any = pooled.driver_connection
+            return work(connection)
+        finally:
+            pooled.close()
+
+
+def _checked(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise _bad_url(url) from error
+    backend = parsed.get_backend_name()
+    if backend not in {"sqlite", "postgresql"} or not parsed.database:
+        raise _bad_url(url)
+    return parsed
+
+
+def _bad_url(url: str) -> ConfigError:
+    return ConfigError(
+        "not a database address",
+        object=url,
+        code="database-url",
+        remedy="write sqlite:////var/lib/regiond/regiond.db or postgresql://user@host/name",
+    )
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _let_go(opened: _Opened) -> None:
+    opened.reader.dispose()
+    opened.writer.dispose()
+    if opened.lock is not None:
+        opened.lock.release()

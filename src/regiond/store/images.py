@@ -1,0 +1,227 @@
+"""Images: which files each needs, how much of them is here, and what became of it.
+
+An image is *importing* from the moment it is staged, *published* when every file it needs is
+complete (``generations``), *retired* when a newer version took its place or nobody wants it.
+Its ``image_file`` rows are what keeps its blobs from being garbage; they go with the image.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import attrs
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select
+
+from common.errors import NotFound
+from common.images import ImageKey
+from regiond.store.tables import blob, image, image_file
+
+# How long a rack that is still fetching the previous generation may ask for its bytes.
+GRACE_S = 2 * 3600.0
+
+
+@attrs.frozen(order=True)
+class NeededFile:
+    """A file that an image needs."""
+
+    name: str
+    ftype: str
+    sha256: str
+    size_bytes: int
+    source_id: int | None = None
+    upstream_path: str | None = None
+
+
+@attrs.frozen
+class NewImage:
+    """An image to be imported."""
+
+    key: ImageKey
+    version: str
+    files: Sequence[NeededFile]
+    source_id: int | None = None
+    type: str = "synced"
+    kflavor: str | None = None
+    bootloader_type: str | None = None
+    rolling: bool = False
+    title: str = ""
+    subarches: Sequence[str] = ()
+
+
+@attrs.frozen
+class StoredImage:
+    """An image as it is kept. ``complete_bytes`` counts what is here of all its files."""
+
+    id: int
+    key: ImageKey
+    version: str
+    state: str
+    type: str
+    source_id: int | None
+    kflavor: str | None
+    bootloader_type: str | None
+    rolling: bool
+    title: str
+    subarches: tuple[str, ...]
+    document_sha256: str | None
+    created_at: float
+    published_at: float | None
+    retired_at: float | None
+    files: tuple[NeededFile, ...]
+    complete_bytes: int
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all its files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def name(self) -> str:
+        """os/release, as people know it."""
+        return f"{self.key.os}/{self.key.release}"
+
+    @property
+    def architecture(self) -> str:
+        """arch/subarch, as people know it."""
+        return f"{self.key.arch}/{self.key.subarch}"
+
+
+def is_key(key: ImageKey) -> ColumnElement[bool]:
+    """The condition that a row of ``image`` is of that key."""
+    return (
+        (image.c.os == key.os)
+        & (image.c.arch == key.arch)
+        & (image.c.subarch == key.subarch)
+        & (image.c.release == key.release)
+        & (image.c.label == key.label)
+    )
+
+
+def stage_image(conn: Connection, new: NewImage, now: float) -> int:
+    """Begin to import an image; from now on its blobs are referenced. Returns its id.
+
+    An importing image of that key with the same version and files is simply gone on with;
+    another one is given up for this.
+    """
+    for other in _select(conn, is_key(new.key) & (image.c.state == "importing")):
+        if other.version == new.version and set(other.files) == set(new.files):
+            return other.id
+        conn.execute(delete(image).where(image.c.id == other.id))
+    fields = attrs.asdict(
+        new, filter=lambda field, _: field.name not in {"key", "files", "subarches"}
+    )
+    added = conn.execute(
+        image.insert().values(
+            state="importing",
+            created_at=now,
+            subarches=list(new.subarches),
+            **attrs.asdict(new.key),
+            **fields,
+        )
+    )
+    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
+    if new.files:
+        conn.execute(
+            image_file.insert(), [{"image_id": id, **attrs.asdict(file)} for file in new.files]
+        )
+    return int(id)
+
+
+def list_images(
+    conn: Connection, states: Iterable[str] = ("importing", "published")
+) -> tuple[StoredImage, ...]:
+    """The images in these states, by key; the one being imported after the published one."""
+    found = _select(conn, image.c.state.in_(list(states)))
+    return tuple(sorted(found, key=lambda each: (each.key, each.id)))
+
+
+def image_details(conn: Connection, id: int) -> StoredImage:
+    """An image, also a retired one.
+
+    Raises:
+        NotFound: no such image.
+    """
+    found = _select(conn, image.c.id == id)
+    if not found:
+        raise NotFound(
+            "there is no such image",
+            object=f"boot-resource {id}",
+            code="image-unknown",
+            remedy="boot-resources read lists them",
+        )
+    return found[0]
+
+
+def unstage(conn: Connection, ids: Iterable[int]) -> int:
+    """Give up importing these images; what was fetched becomes garbage. Returns how many."""
+    return conn.execute(
+        delete(image).where(image.c.id.in_(list(ids)), image.c.state == "importing")
+    ).rowcount
+
+
+def forget_retired(conn: Connection, now: float) -> int:
+    """Forget images that were retired longer ago than the grace time; returns how many."""
+    return conn.execute(
+        delete(image).where(image.c.state == "retired", image.c.retired_at <= now - GRACE_S)
+    ).rowcount
+
+
+def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> bool:  # noqa: ARG001 - every rack has the same view for now
+    """Whether a rack may have a blob: it is of a published image, or of one retired just now."""
+    served = or_(
+        image.c.state == "published",
+        (image.c.state == "retired") & (image.c.retired_at > now - GRACE_S),
+    )
+    found = conn.execute(
+        select(image.c.id)
+        .join(image_file, image_file.c.image_id == image.c.id)
+        .where(image_file.c.sha256 == sha256, served)
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+def _select(conn: Connection, condition: ColumnElement[bool]) -> list[StoredImage]:
+    """The images that meet a condition, by id: two queries, however many there are."""
+    rows = conn.execute(select(image).where(condition).order_by(image.c.id)).all()
+    held = (
+        select(func.coalesce(func.max(blob.c.held_bytes), 0))
+        .where(blob.c.sha256 == image_file.c.sha256, blob.c.state != "dead")
+        .scalar_subquery()
+    )
+    files: dict[int, list[NeededFile]] = {row.id: [] for row in rows}
+    complete: dict[int, int] = dict.fromkeys(files, 0)
+    for row in conn.execute(
+        select(image_file, held.label("held_bytes"))
+        .join(image, image.c.id == image_file.c.image_id)
+        .where(condition)
+        .order_by(image_file.c.name)
+    ):
+        files[row.image_id].append(
+            NeededFile(
+                row.name, row.ftype, row.sha256, row.size_bytes, row.source_id, row.upstream_path
+            )
+        )
+        complete[row.image_id] += min(row.held_bytes, row.size_bytes)
+    return [_image(row, files[row.id], complete[row.id]) for row in rows]
+
+
+def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> StoredImage:
+    return StoredImage(
+        id=row.id,
+        key=ImageKey(row.os, row.arch, row.subarch, row.release, row.label),
+        version=row.version,
+        state=row.state,
+        type=row.type,
+        source_id=row.source_id,
+        kflavor=row.kflavor,
+        bootloader_type=row.bootloader_type,
+        rolling=row.rolling,
+        title=row.title,
+        subarches=tuple(row.subarches),
+        document_sha256=row.document_sha256,
+        created_at=row.created_at,
+        published_at=row.published_at,
+        retired_at=row.retired_at,
+        files=tuple(files),
+        complete_bytes=complete_bytes,
+    )

@@ -1,0 +1,313 @@
+"""Boot sources, what is wanted of them, and their last good documents.
+
+``revision`` grows whenever a source or a selection changes: an import that finds another
+number at its end than at its start has to be followed by a second one.
+"""
+
+import attrs
+from sqlalchemy import Connection, Row, delete, select, update
+
+from common.errors import Conflict, NotFound
+from common.images import Selection
+from regiond.store import changes, settings
+from regiond.store.tables import boot_source, selection, source_document
+
+_REVISION = "selection-revision"
+_DEFAULT_MADE = "default-source-made"
+
+
+@attrs.frozen
+class BootSource:
+    """Where images come from, and whose signatures count there."""
+
+    id: int
+    url: str
+    keyring_filename: str | None
+    keyring_data: bytes | None
+    unsigned: bool
+    priority: int
+    enabled: bool
+    created_at: float
+    updated_at: float
+    last_success_at: float | None
+
+
+@attrs.frozen
+class SourceFields:
+    """What an admin says about a source."""
+
+    url: str
+    keyring_filename: str | None = None
+    keyring_data: bytes | None = None
+    unsigned: bool = False
+    priority: int = 0
+    enabled: bool = True
+
+
+@attrs.frozen
+class StoredSelection:
+    """A selection of a source. ``unchecked``: accepted without looking into its catalogue."""
+
+    id: int
+    source_id: int
+    wanted: Selection
+    unchecked: bool
+
+
+@attrs.frozen
+class SourceDocument:
+    """The last good version of a signed document.
+
+    ``updated`` is what it says of itself; ``payload`` the text that the signature covers;
+    ``etag`` and ``last_modified`` are the validators to ask with.
+    """
+
+    path: str
+    etag: str | None
+    last_modified: str | None
+    updated: float
+    raw_sha256: str
+    payload: bytes
+    fetched_at: float
+
+
+# Sources
+
+
+def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSource:
+    """Add a source.
+
+    Raises:
+        Conflict: there is one with that URL.
+    """
+    _check_url(conn, fields.url, 0)
+    added = conn.execute(
+        boot_source.insert().values(created_at=now, updated_at=now, **attrs.asdict(fields))
+    )
+    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
+    _changed(conn, id, now)
+    return source(conn, id)
+
+
+def update_source(conn: Connection, id: int, fields: SourceFields, now: float) -> BootSource:
+    """Change a source; with another URL its documents are forgotten.
+
+    Raises:
+        NotFound: no such source.
+        Conflict: another one has that URL.
+    """
+    before = source(conn, id)
+    _check_url(conn, fields.url, id)
+    conn.execute(
+        update(boot_source)
+        .where(boot_source.c.id == id)
+        .values(updated_at=now, **attrs.asdict(fields))
+    )
+    if before.url != fields.url:
+        conn.execute(delete(source_document).where(source_document.c.source_id == id))
+    _changed(conn, id, now)
+    return source(conn, id)
+
+
+def delete_source(conn: Connection, id: int, now: float) -> None:
+    """Forget a source, its selections and its documents.
+
+    Raises:
+        NotFound: no such source.
+    """
+    deleted = conn.execute(delete(boot_source).where(boot_source.c.id == id))
+    if deleted.rowcount == 0:
+        raise _no_source(id)
+    _changed(conn, id, now)
+
+
+def source(conn: Connection, id: int) -> BootSource:
+    """A source.
+
+    Raises:
+        NotFound: no such source.
+    """
+    row = conn.execute(select(boot_source).where(boot_source.c.id == id)).one_or_none()
+    if row is None:
+        raise _no_source(id)
+    return _source(row)
+
+
+def list_sources(conn: Connection) -> tuple[BootSource, ...]:
+    """All sources, by id."""
+    return tuple(_source(row) for row in conn.execute(select(boot_source).order_by("id")))
+
+
+def note_success(conn: Connection, id: int, now: float) -> None:
+    """Its documents were read and verified."""
+    conn.execute(update(boot_source).where(boot_source.c.id == id).values(last_success_at=now))
+
+
+def make_default_source(
+    conn: Connection, fields: SourceFields, wanted: Selection, now: float
+) -> BootSource | None:
+    """The source that an empty database gets, once: deleting it is remembered."""
+    if settings.get(conn, _DEFAULT_MADE, default=False):
+        return None
+    settings.put(conn, _DEFAULT_MADE, value=True, now=now)
+    if list_sources(conn):
+        return None
+    made = create_source(conn, fields, now)
+    create_selection(conn, made.id, wanted, unchecked=True, now=now)
+    return made
+
+
+def _check_url(conn: Connection, url: str, own_id: int) -> None:
+    rival = conn.execute(
+        select(boot_source.c.id).where(boot_source.c.url == url, boot_source.c.id != own_id)
+    ).scalar_one_or_none()
+    if rival is not None:
+        raise Conflict(
+            f"boot source {rival} has that URL already",
+            object=url,
+            code="source-exists",
+            remedy=f"use boot source {rival}, or delete it first",
+        )
+
+
+def _no_source(id: int) -> NotFound:
+    return NotFound(
+        "there is no such boot source",
+        object=f"boot-source {id}",
+        code="source-unknown",
+        remedy="boot-sources read lists them",
+    )
+
+
+def _source(row: Row[tuple[object, ...]]) -> BootSource:
+    return BootSource(**row._asdict())
+
+
+# Selections
+
+
+def create_selection(
+    conn: Connection,
+    source_id: int,
+    wanted: Selection,
+    *,
+    unchecked: bool,
+    now: float,
+) -> StoredSelection:
+    """Want something of a source.
+
+    Raises:
+        NotFound: no such source.
+        Conflict: there is a selection of that os and release.
+    """
+    source(conn, source_id)
+    for other in list_selections(conn, source_id):
+        if (other.wanted.os, other.wanted.release) == (wanted.os, wanted.release):
+            raise Conflict(
+                f"selection {other.id} means {wanted.os}/{wanted.release} already",
+                object=f"boot-source {source_id}",
+                code="selection-exists",
+                remedy=f"delete selection {other.id} first",
+            )
+    added = conn.execute(
+        selection.insert().values(
+            source_id=source_id,
+            os=wanted.os,
+            release=wanted.release,
+            arches=list(wanted.arches),
+            subarches=list(wanted.subarches),
+            labels=list(wanted.labels),
+            unchecked=unchecked,
+            created_at=now,
+        )
+    )
+    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
+    _changed(conn, source_id, now)
+    return StoredSelection(id, source_id, wanted, unchecked)
+
+
+def list_selections(conn: Connection, source_id: int | None = None) -> tuple[StoredSelection, ...]:
+    """The selections of a source, or of all, by id."""
+    query = select(selection).order_by(selection.c.id)
+    if source_id is not None:
+        query = query.where(selection.c.source_id == source_id)
+    return tuple(
+        StoredSelection(
+            row.id,
+            row.source_id,
+            Selection(
+                row.os, row.release, tuple(row.arches), tuple(row.subarches), tuple(row.labels)
+            ),
+            row.unchecked,
+        )
+        for row in conn.execute(query)
+    )
+
+
+def mark_checked(conn: Connection, id: int) -> None:
+    """A selection was found to fit its source's catalogue."""
+    conn.execute(update(selection).where(selection.c.id == id).values(unchecked=False))
+
+
+def delete_selection(conn: Connection, source_id: int, id: int, now: float) -> None:
+    """Want it no longer.
+
+    Raises:
+        NotFound: that source has no such selection.
+    """
+    deleted = conn.execute(
+        delete(selection).where(selection.c.id == id, selection.c.source_id == source_id)
+    )
+    if deleted.rowcount == 0:
+        raise NotFound(
+            f"boot source {source_id} has no such selection",
+            object=f"selection {id}",
+            code="selection-unknown",
+            remedy=f"boot-source-selections read {source_id} lists them",
+        )
+    _changed(conn, source_id, now)
+
+
+def revision(conn: Connection) -> int:
+    """A number that changes whenever a source or a selection changes."""
+    return int(settings.get(conn, _REVISION, 0))
+
+
+def _changed(conn: Connection, source_id: int, now: float) -> None:
+    settings.add(conn, _REVISION)
+    changes.record(conn, "source", str(source_id), now)
+
+
+# Documents
+
+
+def documents(conn: Connection, source_id: int) -> dict[str, SourceDocument]:
+    """The last good documents of a source, by path."""
+    rows = conn.execute(select(source_document).where(source_document.c.source_id == source_id))
+    return {
+        row.path: SourceDocument(
+            row.path,
+            row.etag,
+            row.last_modified,
+            row.updated,
+            row.raw_sha256,
+            bytes(row.payload),
+            row.fetched_at,
+        )
+        for row in rows
+    }
+
+
+def keep_documents(conn: Connection, source_id: int, kept: tuple[SourceDocument, ...]) -> None:
+    """Make these the documents of a source; others it had are forgotten.
+
+    Raises:
+        NotFound: the source was deleted meanwhile.
+    """
+    source(conn, source_id)
+    conn.execute(delete(source_document).where(source_document.c.source_id == source_id))
+    if kept:
+        conn.execute(
+            source_document.insert(),
+            [{"source_id": source_id, **attrs.asdict(document)} for document in kept],
+        )

@@ -1,0 +1,139 @@
+"""SQLite, the embedded database: how its file is made, opened, synced and shrunk.
+
+Facts behind the settings (https://sqlite.org/pragma.html, measured with the project's bench):
+
+* Pages of 64 KiB make rows of 1 MiB nearly twice as fast as pages of 4 KiB. The page size
+  and ``auto_vacuum`` can only be chosen while the file is empty and before WAL mode.
+* ``synchronous=FULL`` keeps acknowledged commits through a power loss; with NORMAL most
+  simulated power losses lost some. At commits of 4 MiB it costs about a tenth.
+* ``secure_delete`` is on in some builds and makes deleting 18 times slower.
+* A checkpoint is due every 64 MiB, by us: readers that overlap all the time would keep
+  SQLite's own (PASSIVE) checkpoints from ever starting the log anew.
+* ``incremental_vacuum`` frees one page per step of its statement, and the driver's
+  ``execute`` steps once; ``executescript`` steps to the end.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+
+from common.durable import Lock, lock_file, make_directory
+from common.errors import ConfigError, RackferryError
+
+PAGE_BYTES = 65536
+CHECKPOINT_BYTES = 64 << 20
+CHECKPOINT_WAIT_MS = 100
+BUSY_WAIT_MS = 5000
+VACUUM_PAGES = 128
+# What a commit without chunks adds to the log, more or less: a few pages.
+SMALL_COMMIT_BYTES = 4 * PAGE_BYTES
+
+_SETTINGS = (
+    f"PRAGMA page_size={PAGE_BYTES}",
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA secure_delete=OFF",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA trusted_schema=OFF",
+    "PRAGMA wal_autocheckpoint=0",
+    f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}",
+    f"PRAGMA busy_timeout={BUSY_WAIT_MS}",
+    "PRAGMA mmap_size=0",
+)
+
+
+def make_engines(url: URL) -> tuple[Engine, Engine]:
+    """(writer, reader). The writer begins with the write lock, so that no transaction that
+    has read something can fail to write later; the reader cannot write.
+    """
+    return _engine(url, begin="BEGIN IMMEDIATE", last=()), _engine(
+        url, begin="BEGIN", last=("PRAGMA query_only=ON",)
+    )
+
+
+def _engine(url: URL, begin: str, last: tuple[str, ...]) -> Engine:
+    engine = create_engine(url, pool_size=8, max_overflow=0)
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where the next function says
+        for statement in (*_SETTINGS, *last):
+            connection.execute(statement).fetchall()
+
+    @event.listens_for(engine, "begin")
+    def beginning(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def occupy(file: Path) -> Lock:
+    """Make the file's directory if need be, and keep other regions off the file.
+
+    Raises:
+        ConfigError: another regiond has it, or it cannot be written here; one line.
+    """
+    try:
+        make_directory(file.parent, 0o700)
+        return lock_file(file.with_name(file.name + ".lock"))
+    except ConfigError as error:
+        raise ConfigError(
+            f"the database is locked by another regiond ({error.message})",
+            object=str(file),
+            code="database-locked",
+            remedy="stop the other one, or give each a database of its own",
+        ) from error
+    except RackferryError as error:
+        raise ConfigError(
+            f"the database cannot be used: {error.message}",
+            object=error.object or str(file),
+            code="database-unwritable",
+            remedy=error.remedy,
+        ) from error
+
+
+def ended_unclean(file: Path) -> bool:
+    """Whether the last process that had the file open was killed: its log is still there."""
+    log = file.with_name(file.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def quick_check(connection: Connection) -> list[str]:
+    """What is wrong with the structure of each table; chunks excepted.
+
+    Chunks are nearly all of the file, and every one is verified by its digest whenever it
+    matters; reading them all would keep a large region from starting within seconds.
+    """
+    names = connection.exec_driver_sql(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'chunk'"
+        " AND name NOT LIKE 'sqlite_%'"
+    ).scalars()
+    findings: list[str] = []
+    for name in names.all():
+        rows = connection.exec_driver_sql(f'PRAGMA quick_check("{name}")').scalars().all()
+        findings += [f"{name}: {finding}" for finding in rows if finding != "ok"]
+    return findings
+
+
+def checkpoint(connection: sqlite3.Connection) -> None:
+    """Move the log into the file, and begin it anew if no reader stands in the way."""
+    connection.execute(f"PRAGMA busy_timeout={CHECKPOINT_WAIT_MS}").fetchall()
+    try:
+        connection.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_WAIT_MS}").fetchall()
+
+
+def vacuum_step(connection: sqlite3.Connection) -> int:
+    """Give up to 8 MiB of free pages back to the file system; returns how many are left."""
+    connection.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+    return int(left)
+
+
+def keep_foreign_keys(connection: sqlite3.Connection, *, on: bool) -> None:
+    """Whether references are kept; can only change between transactions."""
+    connection.execute(f"PRAGMA foreign_keys={int(on)}").fetchall()

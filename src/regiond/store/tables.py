@@ -1,0 +1,298 @@
+"""The schema: every table and column of the region's database.
+
+Both engines have the same tables. Times are seconds since the epoch (UTC, double
+precision); SHA-256 names are 64 lower-case hexadecimal digits; ids count from 1 and are
+never given twice. Changing anything here needs a migration (``migrations/versions``); a
+test compares the two.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# On SQLite only a column of type INTEGER is the row's key itself, without an index beside it.
+_Key = BigInteger().with_variant(Integer(), "sqlite")
+_Sha256 = String(64)
+
+
+def _id() -> Column[Any]:
+    return Column("id", _Key, primary_key=True, comment="counts from 1, never reused")
+
+
+def _table(name: str, *columns: Any, comment: str) -> Table:
+    """A table; where it has an ``id``, SQLite too never gives one twice."""
+    counted = any(isinstance(c, Column) and c.name == "id" for c in columns)
+    return Table(
+        name, metadata, *columns, comment=comment, sqlite_autoincrement=counted and name != "chunk"
+    )
+
+
+blob = _table(
+    "blob",
+    _id(),
+    Column("sha256", _Sha256, nullable=False, comment="the name of the whole content"),
+    Column("size_bytes", BigInteger, nullable=False, comment="promised, and in the end true"),
+    Column("state", String(10), nullable=False, comment="partial, complete or dead"),
+    Column("held_chunks", Integer, nullable=False, comment="chunks 0 to here - 1 are stored"),
+    Column("held_bytes", BigInteger, nullable=False, comment="size of the stored chunks"),
+    Column("writer_epoch", BigInteger, nullable=False, comment="fencing token of its writer"),
+    Column("unreferenced_since", Double, comment="null: referenced, or not yet looked at"),
+    Column("digests_sha256", _Sha256, comment="name of the digest list; null until complete"),
+    Column("digests", LargeBinary, comment="the digest list; null until complete"),
+    Index(
+        "uq_blob_sha256",
+        "sha256",
+        unique=True,
+        sqlite_where=text("state <> 'dead'"),
+        postgresql_where=text("state <> 'dead'"),
+    ),
+    Index("ix_blob_state", "state"),
+    comment="bytes named by their SHA-256; a dead one is being deleted and counts as absent",
+)
+
+chunk = _table(
+    "chunk",
+    Column("id", _Key, primary_key=True, autoincrement=False, comment="blob.id * 2**20 + seq"),
+    Column("digest", LargeBinary(32), nullable=False, comment="running SHA-256 after this chunk"),
+    Column("data", LargeBinary, nullable=False, comment="1 MiB; the last of a blob may be less"),
+    comment="the bytes of blobs; immutable rows",
+)
+
+boot_source = _table(
+    "boot_source",
+    _id(),
+    Column("url", Text, nullable=False, unique=True, comment="as the admin typed it"),
+    Column("keyring_filename", Text, comment="a path on the region, or ..."),
+    Column("keyring_data", LargeBinary, comment="... the keyring itself"),
+    Column("unsigned", Boolean, nullable=False, comment="a .json index is accepted"),
+    Column("priority", Integer, nullable=False, comment="higher wins per image"),
+    Column("enabled", Boolean, nullable=False, comment="imports read it"),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False, comment="last change by an admin"),
+    Column("last_success_at", Double, comment="last time its documents were read and verified"),
+    comment="where images come from",
+)
+
+selection = _table(
+    "selection",
+    _id(),
+    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="CASCADE"), nullable=False),
+    Column("os", Text, nullable=False),
+    Column("release", Text, nullable=False, comment="may be symbolic: latest-lts"),
+    Column("arches", JSON, nullable=False, comment="list of names and globs"),
+    Column("subarches", JSON, nullable=False, comment="list of names and globs"),
+    Column("labels", JSON, nullable=False, comment="list of names and globs"),
+    Column("unchecked", Boolean, nullable=False, comment="accepted without its catalogue"),
+    Column("created_at", Double, nullable=False),
+    Index("uq_selection_source_id_os_release", "source_id", "os", "release", unique=True),
+    comment="what is wanted of a source",
+)
+
+source_document = _table(
+    "source_document",
+    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="CASCADE"), primary_key=True),
+    Column("path", Text, primary_key=True, comment="relative to the source's base"),
+    Column("etag", Text, comment="validator of the last answer"),
+    Column("last_modified", Text, comment="validator of the last answer"),
+    Column("updated", Double, nullable=False, comment="as the document says; never goes back"),
+    Column("raw_sha256", _Sha256, nullable=False, comment="of the document as it was sent"),
+    Column("payload", LargeBinary, nullable=False, comment="the verified text"),
+    Column("fetched_at", Double, nullable=False),
+    comment="the last good documents of each source",
+)
+
+import_run = _table(
+    "import_run",
+    _id(),
+    Column("epoch", BigInteger, nullable=False, comment="fencing token it ran under"),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double, comment="null: running, or interrupted"),
+    Column("outcome", Text, comment="done, failed, stopped or interrupted"),
+    Column("reason", Text, nullable=False, comment="why it failed, or empty"),
+    Column("published", Integer, nullable=False, comment="images"),
+    Column("fetched_bytes", BigInteger, nullable=False),
+    comment="the imports, newest last",
+)
+
+image = _table(
+    "image",
+    _id(),
+    Column("os", Text, nullable=False),
+    Column("arch", Text, nullable=False),
+    Column("subarch", Text, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("state", String(10), nullable=False, comment="importing, published or retired"),
+    Column("type", Text, nullable=False, comment="synced or uploaded"),
+    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="SET NULL"), index=True),
+    Column("kflavor", Text),
+    Column("bootloader_type", Text),
+    Column("rolling", Boolean, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("subarches", JSON, nullable=False, comment="further names the kernel answers to"),
+    Column("document_sha256", _Sha256, comment="its image document; null until published"),
+    Column("created_at", Double, nullable=False),
+    Column("published_at", Double),
+    Column("retired_at", Double, comment="its bytes stay for a grace time after this"),
+    # Of one image there is at most one version being imported and one published.
+    Index(
+        "uq_image_importing",
+        "os",
+        "arch",
+        "subarch",
+        "release",
+        "label",
+        unique=True,
+        sqlite_where=text("state = 'importing'"),
+        postgresql_where=text("state = 'importing'"),
+    ),
+    Index(
+        "uq_image_published",
+        "os",
+        "arch",
+        "subarch",
+        "release",
+        "label",
+        unique=True,
+        sqlite_where=text("state = 'published'"),
+        postgresql_where=text("state = 'published'"),
+    ),
+    comment="one row per image and version",
+)
+
+image_file = _table(
+    "image_file",
+    Column("image_id", _Key, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True, comment="in a rack's tree"),
+    Column("ftype", Text, nullable=False, comment="boot-kernel, squashfs, ..."),
+    Column("sha256", _Sha256, nullable=False, index=True, comment="keeps the blob of this name"),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("source_id", _Key, comment="where it comes from; the source may be gone since"),
+    Column("upstream_path", Text, comment="relative to the source's base"),
+    comment="every file that an image needs to be complete; these rows are the references to blobs",
+)
+
+generation = _table(
+    "generation",
+    Column("number", _Key, primary_key=True, autoincrement=False, comment="from 1, no gaps"),
+    Column("view_sha256", _Sha256, nullable=False, comment="the view of all racks"),
+    Column("created_at", Double, nullable=False),
+    comment="the published states of the region",
+)
+
+document = _table(
+    "document",
+    Column("sha256", _Sha256, primary_key=True),
+    Column("content", LargeBinary, nullable=False, comment="canonical JSON"),
+    comment="views and image documents by name; immutable",
+)
+
+rack = _table(
+    "rack",
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("state", String(10), nullable=False, comment="active or deleted"),
+    Column("created_at", Double, nullable=False),
+    Column("last_seen_at", Double),
+    Column("held_digest", Text, nullable=False, comment="view it holds complete; empty: none"),
+    Column("held_generation", BigInteger, nullable=False, comment="0: none"),
+    Column("last_sync_at", Double, comment="last time that a sync ended well"),
+    Column("problem", JSON, comment="error object of the last sync; null: none"),
+    comment="rack controllers",
+)
+
+certificate = _table(
+    "certificate",
+    Column("serial", Text, primary_key=True, comment="hexadecimal"),
+    Column("rack_id", _Key, ForeignKey("rack.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("spki_sha256", _Sha256, nullable=False, comment="of its public key"),
+    Column("not_after", Double, nullable=False),
+    Column("pem", LargeBinary, nullable=False),
+    Column("revoked_at", Double, comment="null: valid"),
+    comment="client certificates of racks",
+)
+
+token = _table(
+    "token",
+    Column("secret_sha256", _Sha256, primary_key=True, comment="the secret itself is not kept"),
+    Column("name", Text, nullable=False, comment="the rack it is for"),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Column("used_at", Double),
+    Column("used_by_spki", _Sha256, comment="the only key that may ask again"),
+    Column("serial", Text, ForeignKey("certificate.serial", ondelete="CASCADE"), index=True),
+    comment="one-time permissions to enrol",
+)
+
+event = _table(
+    "event",
+    _id(),
+    Column("code", Text, nullable=False),
+    Column("severity", String(10), nullable=False, comment="info, warning or error"),
+    Column("object", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("remedy", Text, nullable=False),
+    Column("first_at", Double, nullable=False),
+    Column("last_at", Double, nullable=False),
+    Column("times", Integer, nullable=False, comment="how often it was raised"),
+    Column("cleared_at", Double, comment="null: open"),
+    Index(
+        "uq_event_open",
+        "code",
+        "object",
+        unique=True,
+        sqlite_where=text("cleared_at IS NULL"),
+        postgresql_where=text("cleared_at IS NULL"),
+    ),
+    comment="what happened, and what to do; one open row per code and object",
+)
+
+lease = _table(
+    "lease",
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False, comment="empty: released"),
+    Column("token", BigInteger, nullable=False, comment="fencing token; grows with each grant"),
+    Column("expires_at", Double, nullable=False),
+    comment="who may do what only one region may do",
+)
+
+change = _table(
+    "change",
+    _id(),
+    Column("kind", Text, nullable=False, comment="generation, source, rack, ..."),
+    Column("object", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    comment="change feed: what others may want to look at again",
+)
+
+setting = _table(
+    "setting",
+    Column("name", Text, primary_key=True),
+    Column("value", JSON, nullable=False),
+    comment="settings shared by all regions, and facts about this database",
+)
