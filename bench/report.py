@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -103,13 +104,14 @@ def table(lines: Sequence[Row | Memory]) -> str:
     return "\n".join([drawn[0], rule, *drawn[1:]])
 
 
-def _first_line(*argv: str) -> str:
-    """The first line that a program says about its version, on either stream."""
+def _version(*argv: str) -> str:
+    """A program's name and version, in its own words."""
     path = shutil.which(argv[0], path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if path is None:
         return f"{argv[0]}: not installed"
     done = subprocess.run([path, *argv[1:]], capture_output=True, text=True, check=False)
-    return (done.stdout + done.stderr).splitlines()[0].strip()
+    found = re.search(r"\w+[ /]\d[\w.]*", done.stdout + done.stderr)
+    return found[0] if found else argv[0]
 
 
 def machine() -> str:
@@ -126,5 +128,5 @@ def machine() -> str:
         f"* {os.cpu_count()} cores, {model}, {memory_kib / 2**20:.0f} GiB, {kernel}\n"
         f"* load average at the start {load:.1f}\n"
         f"* Python {platform.python_version()}, {versions}\n"
-        f"* {'; '.join(_first_line(*tool) for tool in tools)}"
+        f"* {', '.join(_version(*tool) for tool in tools)}"
     )
