@@ -106,6 +106,7 @@ class Daemon:
         self._notify = sockets / f"{name}.notify"
         self._settings = dict(settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self._notices: socket.socket | None = None
         self._peak_rss_bytes = 0
 
     @property
@@ -141,16 +142,23 @@ class Daemon:
         if self.is_running:
             raise ProcessFailed(f"{self.name} runs already")
         began_s = time.monotonic()
-        self._notify.unlink(missing_ok=True)
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices:
-            notices.bind(str(self._notify))
-            self._launch()
-            self._wait_ready(notices, began_s + limit_s)
+        self._close_notices()
+        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notices.bind(str(self._notify))
+        self._launch()
+        self._wait_ready(self._notices, began_s + limit_s)
         return time.monotonic() - began_s
 
     def start_unready(self) -> None:
         """Start it and do not wait: for daemons that are meant to refuse to start."""
         self._launch()
+
+    def _close_notices(self) -> None:
+        """Not before the process is gone, so that its STOPPING=1 finds somebody."""
+        if self._notices is not None:
+            self._notices.close()
+            self._notices = None
+        self._notify.unlink(missing_ok=True)
 
     def _launch(self) -> None:
         self.starts += 1
@@ -198,11 +206,14 @@ class Daemon:
             tail = self.tail()
             self.kill()
             raise ProcessFailed(f"{self.name} did not end in {limit_s} s\n{tail}") from None
-        self._process = None
+        self._ended()
         return code
 
     def stop(self) -> int:
-        """End it as systemd does, with SIGTERM; the exit code. Nothing if it is down."""
+        """End it as systemd does, with SIGTERM; the exit code. Nothing if it is down.
+
+        ``twistd`` ends by the signal that ended it: -15 is a clean end.
+        """
         if self._process is None:
             return 0
         self._note_memory()
@@ -216,7 +227,11 @@ class Daemon:
         self._note_memory()
         self._process.kill()
         self._process.wait()
+        self._ended()
+
+    def _ended(self) -> None:
         self._process = None
+        self._close_notices()
 
     def restart(self) -> float:
         """Stop and start; seconds from start to READY."""

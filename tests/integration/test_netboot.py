@@ -1,6 +1,7 @@
 """Real installer images, all the way: published, signed, imported, synced, compared."""
 
 import hashlib
+import signal
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ class NetbootTests(SynchronousTestCase):
                 self.assertIn(name, held)
                 self.assertEqual(sha256_of(held[name]), sha256_of(original), name)
                 self.assertEqual(held[name].stat().st_mode & 0o777, 0o444, name)
-            self.assertEqual(site.region.stop(), 0)
-            self.assertEqual(site.rack.stop(), 0)
+            self.assertEqual(site.region.stop(), -signal.SIGTERM)
+            self.assertEqual(site.rack.stop(), -signal.SIGTERM)
 
     def synced(self, site: Site, images: dict[str, dict[str, Path]]) -> dict[str, Path]:
         """Publish, import and sync; the files that the rack holds."""
