@@ -1,0 +1,201 @@
+"""What is typed, as questions."""
+
+import base64
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from common.errors import WrongUsage
+from common.questions import check_question
+from common.shell.grammar import Invocation, is_empty, parse
+from common.vocabulary import VERBS, Kind, Place, Question
+
+FILES = {"k.gpg": b"\x99\x01", "n.txt": b"rack-1\n"}
+
+
+def _parse(line: str) -> Invocation:
+    return parse(line.split(), FILES.__getitem__)
+
+
+class QuestionTests(SynchronousTestCase):
+    """Nouns, verbs, ids, parameters, flags."""
+
+    def test_simple(self) -> None:
+        """A noun and a verb are a question without anything else."""
+        self.assertEqual(
+            _parse("boot-sources read").question, Question("boot-sources", "read", (), {}, ())
+        )
+
+    def test_noun_alone(self) -> None:
+        """A noun that needs no verb stands alone."""
+        self.assertEqual(_parse("status").question, Question("status", ""))
+
+    def test_ids_parameters_flags(self) -> None:
+        """Words fill the ids first; what follows them are flags."""
+        self.assertEqual(
+            _parse("boot-source-selection delete 3 7").question,
+            Question("boot-source-selection", "delete", ("3", "7")),
+        )
+        self.assertEqual(
+            _parse("boot-resources import wait").question,
+            Question("boot-resources", "import", (), {}, ("wait",)),
+        )
+
+    def test_optional_id(self) -> None:
+        """An optional id may be there or not."""
+        self.assertEqual(_parse("available-images read 2 os=ubuntu").question.ids, ("2",))
+        self.assertEqual(_parse("available-images read os=ubuntu").question.ids, ())
+
+    def test_typed_values(self) -> None:
+        """Values come out as the kind of their parameter."""
+        question = _parse("boot-sources create url=http://x/a=b priority=-3 unsigned=yes").question
+        self.assertEqual(
+            question.parameters, {"url": "http://x/a=b", "priority": -3, "unsigned": True}
+        )
+
+    def test_lists(self) -> None:
+        """Commas and repeated keys both make a list."""
+        line = "boot-source-selections create 1 os=ubuntu release=jammy "
+        for arches in ("arches=amd64,arm64", "arches=amd64 arches=arm64"):
+            question = _parse(line + arches).question
+            self.assertEqual(question.parameters["arches"], ["amd64", "arm64"])
+
+    def test_files(self) -> None:
+        """A file is base64 for bytes, and stripped text for anything else."""
+        question = _parse("boot-sources create url=u keyring_data@=k.gpg").question
+        self.assertEqual(
+            question.parameters["keyring_data"], base64.b64encode(FILES["k.gpg"]).decode()
+        )
+        question = _parse("rack-controllers create-token name@=n.txt").question
+        self.assertEqual(question.parameters["name"], "rack-1")
+
+    def test_local_files_are_not_read(self) -> None:
+        """Images to publish stay paths: they are big."""
+        invocation = _parse(
+            "publish-source /srv/out key=F os=debian release=12 arch=amd64 version=1 "
+            "boot-kernel@=/not/read boot-initrd@=/nor/this"
+        )
+        self.assertEqual(invocation.files, {"boot-kernel": "/not/read", "boot-initrd": "/nor/this"})
+
+    def test_every_verb_can_be_asked(self) -> None:
+        """Every row of the table can be typed, and passes the daemon's own check."""
+        for verb in VERBS:
+            words = [verb.noun, verb.verb, *("1" for _ in verb.ids), *verb.flags]
+            for parameter in verb.parameters:
+                text = {Kind.INTEGER: "1", Kind.BOOLEAN: "no", Kind.LIST: "a,b"}
+                if parameter.kind is Kind.BYTES:
+                    words.append(f"{parameter.name}@=k.gpg")
+                else:
+                    words.append(f"{parameter.name}={text.get(parameter.kind, 'x')}")
+            question = parse([word for word in words if word], FILES.__getitem__).question
+            for place in verb.places - {Place.LOCAL}:
+                self.assertIs(check_question(question, place), verb)
+
+
+class OptionTests(SynchronousTestCase):
+    """Options and words of the shell itself."""
+
+    def test_anywhere(self) -> None:
+        """Options are understood before, between and after the words."""
+        for line in (
+            "--json --socket /s boot-sources read",
+            "boot-sources --socket=/s read --json",
+            "boot-sources read --json --socket /s",
+        ):
+            invocation = _parse(line)
+            self.assertEqual((invocation.is_json, invocation.socket), (True, "/s"))
+            self.assertEqual(invocation.question, Question("boot-sources", "read"))
+
+    def test_end_of_options(self) -> None:
+        """After -- nothing is an option."""
+        self.assertEqual(_parse("rack-controller read -- --json").question.ids, ("--json",))
+
+    def test_maas_is_swallowed(self) -> None:
+        """The MAAS command line's first two words change nothing but the form."""
+        invocation = _parse("maas admin boot-sources read")
+        self.assertEqual(invocation.question, Question("boot-sources", "read"))
+        self.assertTrue(invocation.is_json)
+
+    def test_help(self) -> None:
+        """Help is asked for with a word or an option, in general or of something."""
+        self.assertEqual(_parse("help").topic, ())
+        self.assertEqual(_parse("--help").topic, ())
+        self.assertEqual(_parse("boot-sources --help").topic, ("boot-sources",))
+        self.assertEqual(_parse("help boot-sources create").topic, ("boot-sources", "create"))
+        self.assertEqual(_parse("status --help").topic, ("status",))
+
+    def test_what_is_empty(self) -> None:
+        """Only options, or nothing: the prompt is wanted."""
+        for line in ("", "--json", "--socket /s", "--socket=/s --json"):
+            self.assertTrue(is_empty(line.split()), line)
+        for line in ("status", "--version", "--help", "--socket /s status"):
+            self.assertFalse(is_empty(line.split()), line)
+
+
+class WrongUsageTests(SynchronousTestCase):
+    """What cannot be understood."""
+
+    def test_nearest_right_word(self) -> None:
+        """An unknown word gets the nearest right one."""
+        cases = {
+            "boot-source-list": None,
+            "boot-sorces read": "boot-sources",
+            "boot-sources raed": "boot-sources read",
+            "boot-source create url=x": "boot-sources create",
+            "boot-sources create ulr=x": "url",
+            "boot-resources import wiat": "wait",
+            "boot-sources read --jsn": "--json",
+            "help boot-sorces": "boot-sources",
+        }
+        for line, near in cases.items():
+            error = self.assertRaises(WrongUsage, _parse, line)
+            if near:
+                self.assertIn(f'did you mean "{near}"?', error.remedy, line)
+
+    def test_what_is_missing_is_named(self) -> None:
+        """Missing verbs, ids, parameters and values are named."""
+        for line, text in {
+            "boot-sources": "needs a verb: read, create",
+            "boot-source delete": "needs ID",
+            "boot-sources create": "needs url=",
+            "boot-sources read --socket": "--socket needs a path",
+            "maas": "maas needs a profile",
+        }.items():
+            error = self.assertRaises(WrongUsage, _parse, line)
+            self.assertIn(text, error.message)
+
+    def test_wrong_values(self) -> None:
+        """A value of the wrong kind names its key."""
+        for word in (
+            "priority=high",
+            "priority=1.5",
+            "unsigned=maybe",
+            "keyring_data=abc",
+            "url=again",
+        ):
+            error = self.assertRaises(WrongUsage, _parse, f"boot-sources create url=u {word}")
+            self.assertEqual(error.object, word.partition("=")[0])
+
+    def test_too_many_words(self) -> None:
+        """A word that is neither id nor flag is refused."""
+        self.assertRaises(WrongUsage, _parse, "boot-source read 1 2")
+
+    @settings(max_examples=150, deadline=None)
+    @given(
+        st.lists(
+            st.one_of(
+                st.sampled_from([verb.noun for verb in VERBS]),
+                st.sampled_from([verb.verb for verb in VERBS]),
+                st.sampled_from(["--json", "--socket", "--", "wait", "1", "os=a", "x@=k.gpg"]),
+                st.text(max_size=8),
+            ),
+            max_size=6,
+        )
+    )
+    def test_any_line_is_understood_or_refused(self, words: list[str]) -> None:
+        """Whatever is typed is a command line or wrong usage, nothing else."""
+        try:
+            self.assertIsInstance(parse(words, lambda _: b"x"), Invocation)
+        except WrongUsage as error:
+            self.assertTrue(error.message)

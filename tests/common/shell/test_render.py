@@ -1,0 +1,170 @@
+"""Answers as text."""
+
+import io
+import json
+from datetime import UTC
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from common.errors import ConfigError
+from common.shell.progress import ProgressLine, progress_line
+from common.shell.render import Screen, as_json, cell, error_text, for_people, human_size
+from common.vocabulary import BY_NAME
+
+PLAIN = Screen(zone=UTC)
+SOURCES = BY_NAME["boot-sources", "read"]
+IMAGES = BY_NAME["boot-resources", "read"]
+
+
+class TableTests(SynchronousTestCase):
+    """Rows."""
+
+    def test_columns_of_the_vocabulary(self) -> None:
+        """A table shows the verb's columns in their order, sizes readable and on the right."""
+        rows = [
+            {"id": 1, "name": "ubuntu/jammy", "size_bytes": 1536, "hidden": "x"},
+            {"id": 22, "name": "b", "size_bytes": 5},
+        ]
+        lines = for_people(IMAGES, rows, PLAIN).splitlines()
+        self.assertEqual(lines[0].split()[:3], ["id", "name", "architecture"])
+        self.assertEqual(lines[1].split()[0], "1")
+        self.assertTrue(lines[1].endswith("1.5 KiB"))
+        self.assertTrue(lines[2].endswith("    5 B"))
+        self.assertNotIn("hidden", "".join(lines))
+
+    def test_plain_is_never_folded_or_coloured(self) -> None:
+        """Without a terminal each row is one line without escape sequences."""
+        rows = [{"id": 1, "url": "http://" + "x" * 500}]
+        text = for_people(SOURCES, rows, PLAIN)
+        self.assertEqual(len(text.splitlines()), 2)
+        self.assertNotIn("\x1b", text)
+
+    def test_a_terminal_is_not_overrun(self) -> None:
+        """On a terminal a long value is folded to the width."""
+        rows = [{"id": 1, "url": "http://" + "x" * 100}]
+        screen = Screen(is_terminal=True, width=60)
+        plain = for_people(SOURCES, rows, screen).replace("\x1b[1m", "").replace("\x1b[0m", "")
+        self.assertLessEqual(max(map(len, plain.splitlines())), 60)
+
+    def test_empty_list(self) -> None:
+        """Nothing to show is said in words."""
+        self.assertEqual(for_people(SOURCES, [], PLAIN), "No boot sources yet.\n")
+
+    def test_foreign_text_steers_no_terminal(self) -> None:
+        """Escape sequences and markup in names are shown, not obeyed."""
+        rows = [{"id": 1, "url": "\x1b[2Jevil [red]x[/red]"}]
+        text = for_people(SOURCES, rows, PLAIN)
+        self.assertNotIn("\x1b", text)
+        self.assertIn("[red]x[/red]", text)
+        self.assertNotIn("\x1b", error_text(ConfigError("\x1b[2J"), is_json=False))
+
+
+class RecordTests(SynchronousTestCase):
+    """Objects."""
+
+    def test_fields_then_sections(self) -> None:
+        """An object is its plain fields, then what is nested, indented."""
+        text = for_people(
+            BY_NAME["status", ""],
+            {"racks": [{"name": "r1", "held_bytes": 1024}], "import": {"state": "idle"}, "x": 1},
+            PLAIN,
+        )
+        self.assertEqual(
+            text.splitlines(),
+            ["x  1", "", "racks", "  name   held", "  r1    1 KiB", "", "import", "  state  idle"],
+        )
+
+    def test_cells(self) -> None:
+        """Nothing is a dash, claims are yes or no, times are local, lists are commas."""
+        self.assertEqual(cell("x", None, PLAIN), "-")
+        self.assertEqual(cell("x", [], PLAIN), "-")
+        self.assertEqual(cell("x", True, PLAIN), "yes")
+        self.assertEqual(cell("x", 0, PLAIN), "0")
+        self.assertEqual(cell("at", 0.0, PLAIN), "1970-01-01 00:00:00")
+        self.assertEqual(cell("arches", ["a", "b"], PLAIN), "a, b")
+
+    def test_boolean(self) -> None:
+        """A yes-or-no answer is one word."""
+        verb = BY_NAME["boot-resources", "is-importing"]
+        self.assertEqual(for_people(verb, answer=True, screen=PLAIN), "true\n")
+        self.assertEqual(for_people(verb, answer=False, screen=PLAIN), "false\n")
+
+
+class FormTests(SynchronousTestCase):
+    """Sizes, JSON, errors, progress."""
+
+    def test_sizes(self) -> None:
+        """Sizes have three digits and a binary unit."""
+        for size_bytes, text in {
+            0: "0 B",
+            1023: "1023 B",
+            1024: "1 KiB",
+            1536: "1.5 KiB",
+            1023 * 1024: "1023 KiB",
+            1_567_890_123: "1.46 GiB",
+            2**50: "1024 TiB",
+        }.items():
+            self.assertEqual(human_size(size_bytes), text)
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.integers(0, 2**60))
+    def test_size_is_near(self, size_bytes: int) -> None:
+        """A readable size is within one percent of the true one."""
+        number, unit = human_size(size_bytes).split()
+        factor = 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(unit)
+        self.assertLessEqual(abs(float(number) * factor - size_bytes), size_bytes / 100)
+
+    def test_json_is_the_answer(self) -> None:
+        """JSON has no envelope."""
+        answer = [{"id": 1, "name": "é"}]
+        self.assertEqual(json.loads(as_json(answer)), answer)
+
+    def test_errors(self) -> None:
+        """An error is one line for people and an object for programs."""
+        error = ConfigError("is locked", object="/db", code="locked", remedy="stop the other")
+        self.assertEqual(
+            error_text(error, is_json=False), "rackferry: /db: is locked (stop the other)\n"
+        )
+        self.assertEqual(
+            json.loads(error_text(error, is_json=True)),
+            {
+                "error": {
+                    "code": "locked",
+                    "object": "/db",
+                    "message": "is locked",
+                    "remedy": "stop the other",
+                }
+            },
+        )
+
+    def test_progress_line(self) -> None:
+        """The line says what is known."""
+        self.assertEqual(progress_line({}), "working")
+        self.assertEqual(
+            progress_line(
+                {"phase": "fetching", "fetched_bytes": 512, "total_bytes": 1024, "object": "u/j"}
+            ),
+            "fetching 512 B of 1 KiB (50 %), u/j",
+        )
+
+    def test_progress_in_a_log(self) -> None:
+        """Without a terminal only a new phase is a new line."""
+        stream = io.StringIO()
+        line = ProgressLine(stream, is_terminal=False)
+        for done in (1, 2):
+            line.show({"phase": "fetching", "fetched_bytes": done})
+        line.show({"phase": "publishing"})
+        line.close()
+        self.assertEqual(stream.getvalue(), "fetching 1 B\npublishing\n")
+
+    def test_progress_on_a_terminal(self) -> None:
+        """On a terminal one line is written over, and gone at the end."""
+        stream = io.StringIO()
+        line = ProgressLine(stream, is_terminal=True)
+        line.show({"phase": "a"})
+        line.show({"phase": "b"})
+        line.close()
+        line.close()
+        self.assertEqual(stream.getvalue(), "\r\x1b[Ka\r\x1b[Kb\r\x1b[K")

@@ -1,0 +1,213 @@
+"""One command line from beginning to end, with a daemon that is a function."""
+
+import io
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+from twisted.trial.unittest import SynchronousTestCase
+
+from common.errors import Conflict, NoDaemon, TimedOut
+from common.shell.grammar import Invocation
+from common.shell.prompt import WordCompleter, candidates, run_lines
+from common.shell.session import REGION_SOCKET, OnProgress, Session
+from common.vocabulary import Question
+
+
+class Daemon:
+    """Answers what it is told to, and remembers what it was asked."""
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
+        self.asked: list[tuple[str, Question]] = []
+        self.progress: list[dict[str, Any]] = []
+
+    def ask(self, socket: str, question: Question, on_progress: OnProgress) -> Any:
+        self.asked.append((socket, question))
+        for progress in self.progress:
+            on_progress(progress)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class SessionCase(SynchronousTestCase):
+    """A session whose streams can be read."""
+
+    def setUp(self) -> None:
+        """A daemon that has nothing to say yet."""
+        self.daemon = Daemon({})
+        self.out = io.StringIO()
+        self.err = io.StringIO()
+        self.environ: dict[str, str] = {}
+        self.local: list[Invocation] = []
+        self.session = Session(
+            ask=self.daemon.ask,
+            local=lambda invocation: self.local.append(invocation) or {"ok": True},
+            out=self.out,
+            err=self.err,
+            environ=self.environ,
+        )
+
+    def run_line(self, line: str) -> int:
+        return self.session.run(line.split())
+
+
+class SessionTests(SessionCase):
+    """Answers, errors, exit codes."""
+
+    def test_answer_on_stdout(self) -> None:
+        """An answer goes to stdout alone and the code is 0."""
+        self.daemon.answer = [{"id": 1, "url": "http://x"}]
+        self.assertEqual(self.run_line("boot-sources read"), 0)
+        self.assertIn("http://x", self.out.getvalue())
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_json(self) -> None:
+        """With --json the answer comes as it is."""
+        self.daemon.answer = [{"id": 1, "url": "http://x"}]
+        self.assertEqual(self.run_line("boot-sources read --json"), 0)
+        self.assertEqual(json.loads(self.out.getvalue()), self.daemon.answer)
+
+    def test_which_socket(self) -> None:
+        """The option wins over the variable, the variable over the region's socket."""
+        self.run_line("status")
+        self.environ["RACKFERRY_SOCKET"] = "/variable"
+        self.run_line("status")
+        self.run_line("status --socket /option")
+        self.assertEqual(
+            [socket for socket, _ in self.daemon.asked], [REGION_SOCKET, "/variable", "/option"]
+        )
+
+    def test_exit_codes(self) -> None:
+        """Each family of errors has the code of the design."""
+        for error, code in ((Conflict("x"), 1), (NoDaemon("x"), 3), (TimedOut("x"), 4)):
+            self.daemon.answer = error
+            self.assertEqual(self.run_line("status"), code)
+        self.assertEqual(self.run_line("staus"), 2)
+        self.assertEqual(self.run_line("boot-sources create url=u keyring_data@=/no/such"), 2)
+        self.assertEqual(self.out.getvalue(), "")
+
+    def test_errors_in_both_forms(self) -> None:
+        """An error is a line, or with --json an object, always on stderr."""
+        self.daemon.answer = Conflict("exists", object="boot-source 1", remedy="delete it")
+        self.run_line("status")
+        self.assertEqual(self.err.getvalue(), "rackferry: boot-source 1: exists (delete it)\n")
+        self.err.truncate(0)
+        self.err.seek(0)
+        self.run_line("status --json")
+        self.assertEqual(json.loads(self.err.getvalue())["error"]["code"], "conflict")
+
+    def test_wrong_usage_in_json(self) -> None:
+        """Even a line that cannot be understood is answered in the form it asks for."""
+        for line in ("--json nonsense", "maas admin nonsense"):
+            self.err.truncate(0)
+            self.err.seek(0)
+            self.assertEqual(self.run_line(line), 2)
+            self.assertEqual(json.loads(self.err.getvalue())["error"]["code"], "wrong-usage")
+
+    def test_create_token(self) -> None:
+        """The token stands alone on stdout; what to type on the rack is on stderr."""
+        self.daemon.answer = {
+            "name": "r1",
+            "token": "rg1.x",
+            "expires_at": 1.0,
+            "join": "rackferry join region.example rg1.x",
+        }
+        self.assertEqual(self.run_line("rack-controllers create-token name=r1"), 0)
+        self.assertEqual(self.out.getvalue(), "rg1.x\n")
+        self.assertIn("rackferry join region.example rg1.x\n", self.err.getvalue())
+
+    def test_create_token_in_json(self) -> None:
+        """As JSON a token comes with its name and expiry, and stderr is empty."""
+        self.daemon.answer = {"name": "r1", "token": "rg1.x", "expires_at": 1.0}
+        self.run_line("rack-controllers create-token name=r1 --json")
+        self.assertEqual(json.loads(self.out.getvalue()), self.daemon.answer)
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_is_importing(self) -> None:
+        """Whether an import runs is one word on stdout."""
+        self.daemon.answer = True
+        self.run_line("boot-resources is-importing")
+        self.assertEqual(self.out.getvalue(), "true\n")
+
+    def test_wait_with_progress(self) -> None:
+        """Progress goes to stderr, the result to stdout."""
+        self.daemon.progress = [{"phase": "fetching"}, {"phase": "publishing"}]
+        self.daemon.answer = {"outcome": "complete", "failed": {}}
+        self.assertEqual(self.run_line("boot-resources import wait"), 0)
+        self.assertEqual(self.err.getvalue(), "fetching\npublishing\n")
+        self.assertIn("complete", self.out.getvalue())
+
+    def test_wait_for_a_failed_import(self) -> None:
+        """An import in which an image failed is a failure."""
+        self.daemon.answer = {"outcome": "incomplete", "failed": {"ubuntu/jammy": "cut"}}
+        self.assertEqual(self.run_line("boot-resources import wait"), 1)
+
+    def test_local_verbs_ask_no_daemon(self) -> None:
+        """What needs no daemon works without one."""
+        self.assertEqual(self.run_line("check-config /etc/x.toml"), 0)
+        self.assertEqual(self.daemon.asked, [])
+        self.assertEqual(self.local[0].question, Question("check-config", "", ("/etc/x.toml",)))
+
+    def test_help_and_version(self) -> None:
+        """Help and version need nothing but stdout."""
+        self.assertEqual(self.run_line("--version"), 0)
+        self.assertRegex(self.out.getvalue(), r"^rackferry \S+\n$")
+        self.assertEqual(self.run_line("boot-sources --help"), 0)
+        self.assertIn("keyring_data@=FILE", self.out.getvalue())
+
+    def test_a_file_is_sent(self) -> None:
+        """A key with @= sends the content of the file."""
+        with tempfile.TemporaryDirectory() as directory:
+            keyring = Path(directory) / "k"
+            keyring.write_bytes(b"\x99")
+            self.run_line(f"boot-sources create url=u keyring_data@={keyring}")
+        self.assertEqual(self.daemon.asked[0][1].parameters["keyring_data"], "mQ==")
+
+
+class PromptTests(SessionCase):
+    """Line by line."""
+
+    def test_lines(self) -> None:
+        """Lines are carried out in order, comments and empty ones skipped, until exit."""
+        lines = ["status", "", "# nothing", "rack-controller read 'a b'", "exit", "status"]
+        self.assertEqual(run_lines(self.session, lines, ["--socket", "/s"]), 0)
+        self.assertEqual(
+            self.daemon.asked,
+            [
+                ("/s", Question("status", "")),
+                ("/s", Question("rack-controller", "read", ("a b",))),
+            ],
+        )
+
+    def test_a_bad_line_does_not_end_it(self) -> None:
+        """A line that fails is told and remembered; the next is carried out."""
+        self.assertEqual(run_lines(self.session, ["nonsense", "status", "it's"], []), 2)
+        self.assertEqual(len(self.daemon.asked), 1)
+        self.assertEqual(len(self.err.getvalue().splitlines()), 2)
+
+    def test_candidates(self) -> None:
+        """What is offered comes from the table."""
+        self.assertIn("boot-sources", candidates([]))
+        self.assertEqual(candidates(["boot-sources"]), ["read", "create"])
+        self.assertIn("keyring_data@=", candidates(["boot-sources", "create"]))
+        self.assertNotIn("url=", candidates(["boot-sources", "create", "url=x"]))
+        self.assertEqual(candidates(["boot-resources", "import"]), ["wait"])
+        self.assertEqual(candidates(["nonsense"]), [])
+
+    def test_completion(self) -> None:
+        """The word before the cursor is completed, whatever stands before it."""
+        def completed(text: str) -> list[str]:
+            found = WordCompleter().get_completions(Document(text), CompleteEvent())
+            return [text[: len(text) + each.start_position] + each.text for each in found]
+
+        self.assertEqual(
+            completed("boot-source-"), ["boot-source-selections", "boot-source-selection"]
+        )
+        self.assertEqual(completed("boot-sources "), ["boot-sources read", "boot-sources create"])
+        self.assertEqual(completed("boot-sources c"), ["boot-sources create"])
+        self.assertEqual(completed("boot-resources import w"), ["boot-resources import wait"])
