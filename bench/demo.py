@@ -25,7 +25,8 @@ from bench.walkthrough import (  # noqa: E402  (the work tree is made importable
 )
 from tests.integration.hops import Hop  # noqa: E402
 from tests.integration.netboot import NotToBeHad, installer_images  # noqa: E402
-from tests.integration.processes import ProcessFailed, ShellFailed  # noqa: E402
+from tests.integration.processes import ProcessFailed  # noqa: E402
+from tests.integration.shells import ShellFailed  # noqa: E402
 from tests.integration.site import Site  # noqa: E402
 from tests.integration.sources import MIB, random_file  # noqa: E402
 

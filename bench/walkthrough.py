@@ -12,7 +12,7 @@ import attrs
 
 from bench.peers import sha256_of
 from tests.integration.hops import Hop
-from tests.integration.processes import ShellFailed, rackferry_command
+from tests.integration.shells import ShellFailed, rackferry_command
 from tests.integration.site import Site
 from tests.integration.sources import MIB
 

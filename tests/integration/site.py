@@ -24,10 +24,9 @@ from tests.integration.processes import (
     ROOT,
     Daemon,
     ProcessFailed,
-    parsed,
-    run_shell,
     unit_environment,
 )
+from tests.integration.shells import parsed, run_shell
 from tests.integration.sources import LOOPBACK, FileServer, SigningKey, free_ports
 
 HIDDEN_HOST = "127.0.0.2"

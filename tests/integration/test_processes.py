@@ -11,10 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.processes import (
     Daemon,
     ProcessFailed,
-    ShellFailed,
-    run_shell,
     unit_environment,
 )
+from tests.integration.shells import ShellFailed, run_shell
 from tests.integration.sources import FileServer, SigningKey, free_ports, random_file
 
 NOTIFY = """\
