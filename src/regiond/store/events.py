@@ -1,5 +1,6 @@
 """Events that are kept: at most one open row per (code, object), counted when it repeats."""
 
+from collections.abc import Collection, Container
 from typing import Any
 
 import attrs
@@ -70,6 +71,19 @@ def clear_event(conn: Connection, code: str, object: str, now: float) -> bool:
     if cleared.rowcount:
         changes.record(conn, "event", code, now)
     return bool(cleared.rowcount)
+
+
+def settle(
+    conn: Connection, raised: Collection[Event], looked_at: Container[str], now: float
+) -> None:
+    """Record what was found, and clear the rest of what was open on objects looked at."""
+    found = {(each.code, each.object) for each in raised}
+    for kept in list_events(conn):
+        place = (kept.event.code, kept.event.object)
+        if kept.event.object in looked_at and place not in found:
+            clear_event(conn, *place, now)
+    for each in raised:
+        raise_event(conn, each, now)
 
 
 def list_events(

@@ -31,15 +31,16 @@ class Rack:
 
 
 @attrs.frozen
-class Known:
-    """The rack behind a certificate, and the key that certificate is for."""
+class Certified:
+    """The rack behind a certificate, and the key that the certificate is for."""
 
-    rack: Rack
+    id: int
+    name: str
     serial: str
     spki_sha256: str
 
 
-class Issued(Protocol):
+class Certificate(Protocol):
     """A client certificate: serial and SPKI digest in hexadecimal, end in epoch seconds."""
 
     @property
@@ -59,6 +60,16 @@ class Issued(Protocol):
         """All of it."""
 
 
+@attrs.frozen
+class StoredCertificate:
+    """A certificate as it was issued."""
+
+    serial: str
+    spki_sha256: str
+    not_after: float
+    pem: bytes
+
+
 # Enrolment
 
 
@@ -74,16 +85,15 @@ def create_token(
     )
 
 
-def redeem_token(
+def redeem_token(  # noqa: PLR0917 - the parts of one request, in the order of the protocol
     conn: Connection,
     secret_sha256: str,
     spki_sha256: str,
-    *,
     name: str,
     now: float,
-    issue: Callable[[str], Issued],
-) -> bytes:
-    """The certificate (PEM) for a secret and a key.
+    issue: Callable[[str], Certificate],
+) -> Certificate:
+    """The certificate for a secret and a key.
 
     The first key that asks gets one from ``issue(name)``; the same key gets the same one
     again, so that a lost answer can be asked for again. Older certificates of that rack
@@ -120,18 +130,18 @@ def redeem_token(
         .values(used_at=now, used_by_spki=spki_sha256, serial=issued.serial)
     )
     changes.record(conn, "rack", row.name, now)
-    return issued.pem
+    return issued
 
 
-def _same_again(conn: Connection, row: Row[Any], spki_sha256: str) -> bytes:
-    pem = conn.execute(
-        select(certificate.c.pem).where(
+def _same_again(conn: Connection, row: Row[Any], spki_sha256: str) -> Certificate:
+    kept = conn.execute(
+        select(certificate).where(
             certificate.c.serial == row.serial, certificate.c.revoked_at.is_(None)
         )
-    ).scalar_one_or_none()
-    if row.used_by_spki != spki_sha256 or pem is None:
+    ).one_or_none()
+    if row.used_by_spki != spki_sha256 or kept is None:
         raise _refused("was used already", "used")
-    return bytes(pem)
+    return StoredCertificate(kept.serial, kept.spki_sha256, kept.not_after, bytes(kept.pem))
 
 
 def _refused(what: str, code: str) -> Refused:
@@ -160,10 +170,10 @@ def _active_rack(conn: Connection, name: str, now: float) -> int:
 # Racks
 
 
-def rack_by_serial(conn: Connection, serial: str) -> Known | None:
+def rack_by_serial(conn: Connection, serial: str) -> Certified | None:
     """The active rack with that certificate; None if revoked, deleted or unknown."""
     row = conn.execute(
-        select(rack, certificate.c.serial, certificate.c.spki_sha256)
+        select(rack.c.id, rack.c.name, certificate.c.serial, certificate.c.spki_sha256)
         .join(certificate, certificate.c.rack_id == rack.c.id)
         .where(
             certificate.c.serial == serial,
@@ -171,7 +181,7 @@ def rack_by_serial(conn: Connection, serial: str) -> Known | None:
             rack.c.state == "active",
         )
     ).one_or_none()
-    return None if row is None else Known(_rack(row), row.serial, row.spki_sha256)
+    return None if row is None else Certified(**row._asdict())
 
 
 def rack_named(conn: Connection, name: str) -> Rack:
@@ -208,10 +218,9 @@ def delete_rack(conn: Connection, name: str, now: float) -> tuple[str, ...]:
     return revoked
 
 
-def report_sync(
+def report_sync(  # noqa: PLR0917 - the parts of one report, in the order of the protocol
     conn: Connection,
     name: str,
-    *,
     generation: int,
     held: str,
     problem: dict[str, str] | None,

@@ -1,14 +1,18 @@
 """Boot sources, what is wanted of them, and their last good documents.
 
-``revision`` grows whenever a source or a selection changes: an import that finds another
+``selection_revision`` grows whenever a source or a selection changes: an import that finds another
 number at its end than at its start has to be followed by a second one.
 """
+
+from collections.abc import Iterable
+from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Row, delete, select, update
 
 from common.errors import Conflict, NotFound
 from common.images import Selection
+from regiond.sources.readings import StoredDocument
 from regiond.store import changes, settings
 from regiond.store.tables import boot_source, selection, source_document
 
@@ -50,25 +54,8 @@ class StoredSelection:
 
     id: int
     source_id: int
-    wanted: Selection
+    selection: Selection
     unchecked: bool
-
-
-@attrs.frozen
-class SourceDocument:
-    """The last good version of a signed document.
-
-    ``updated`` is what it says of itself; ``payload`` the text that the signature covers;
-    ``etag`` and ``last_modified`` are the validators to ask with.
-    """
-
-    path: str
-    etag: str | None
-    last_modified: str | None
-    updated: float
-    raw_sha256: str
-    payload: bytes
-    fetched_at: float
 
 
 # Sources
@@ -90,7 +77,7 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
 
 
 def update_source(conn: Connection, id: int, fields: SourceFields, now: float) -> BootSource:
-    """Change a source; with another URL its documents are forgotten.
+    """Change a source; with another URL or keyring its documents are forgotten.
 
     Raises:
         NotFound: no such source.
@@ -103,7 +90,8 @@ def update_source(conn: Connection, id: int, fields: SourceFields, now: float) -
         .where(boot_source.c.id == id)
         .values(updated_at=now, **attrs.asdict(fields))
     )
-    if before.url != fields.url:
+    trust = ("url", "keyring_filename", "keyring_data", "unsigned")
+    if any(getattr(before, name) != getattr(fields, name) for name in trust):
         conn.execute(delete(source_document).where(source_document.c.source_id == id))
     _changed(conn, id, now)
     return source(conn, id)
@@ -179,7 +167,7 @@ def _no_source(id: int) -> NotFound:
     )
 
 
-def _source(row: Row[tuple[object, ...]]) -> BootSource:
+def _source(row: Row[Any]) -> BootSource:
     return BootSource(**row._asdict())
 
 
@@ -202,7 +190,7 @@ def create_selection(
     """
     source(conn, source_id)
     for other in list_selections(conn, source_id):
-        if (other.wanted.os, other.wanted.release) == (wanted.os, wanted.release):
+        if (other.selection.os, other.selection.release) == (wanted.os, wanted.release):
             raise Conflict(
                 f"selection {other.id} means {wanted.os}/{wanted.release} already",
                 object=f"boot-source {source_id}",
@@ -268,7 +256,7 @@ def delete_selection(conn: Connection, source_id: int, id: int, now: float) -> N
     _changed(conn, source_id, now)
 
 
-def revision(conn: Connection) -> int:
+def selection_revision(conn: Connection) -> int:
     """A number that changes whenever a source or a selection changes."""
     return int(settings.get(conn, _REVISION, 0))
 
@@ -281,33 +269,58 @@ def _changed(conn: Connection, source_id: int, now: float) -> None:
 # Documents
 
 
-def documents(conn: Connection, source_id: int) -> dict[str, SourceDocument]:
+def stored_documents(conn: Connection, source_id: int) -> dict[str, StoredDocument]:
     """The last good documents of a source, by path."""
     rows = conn.execute(select(source_document).where(source_document.c.source_id == source_id))
     return {
-        row.path: SourceDocument(
-            row.path,
-            row.etag,
-            row.last_modified,
-            row.updated,
-            row.raw_sha256,
-            bytes(row.payload),
-            row.fetched_at,
+        row.path: StoredDocument(
+            path=row.path,
+            sha256=row.raw_sha256,
+            payload=bytes(row.payload),
+            etag=row.etag,
+            last_modified=row.last_modified,
+            updated=row.updated,
+            fingerprint=row.fingerprint,
         )
         for row in rows
     }
 
 
-def keep_documents(conn: Connection, source_id: int, kept: tuple[SourceDocument, ...]) -> None:
-    """Make these the documents of a source; others it had are forgotten.
+def store_documents(
+    conn: Connection, source_id: int, changed: Iterable[StoredDocument], now: float
+) -> None:
+    """Keep these in place of those of the same paths; others stay.
 
     Raises:
         NotFound: the source was deleted meanwhile.
     """
     source(conn, source_id)
-    conn.execute(delete(source_document).where(source_document.c.source_id == source_id))
-    if kept:
+    for document in changed:
         conn.execute(
-            source_document.insert(),
-            [{"source_id": source_id, **attrs.asdict(document)} for document in kept],
+            delete(source_document).where(
+                source_document.c.source_id == source_id, source_document.c.path == document.path
+            )
         )
+        conn.execute(
+            source_document.insert().values(
+                source_id=source_id,
+                path=document.path,
+                raw_sha256=document.sha256,
+                payload=document.payload,
+                etag=document.etag,
+                last_modified=document.last_modified,
+                updated=document.updated,
+                fingerprint=document.fingerprint,
+                fetched_at=now,
+            )
+        )
+
+
+def forget_documents(conn: Connection, source_id: int, kept_paths: Iterable[str]) -> int:
+    """Forget the documents that a source no longer has; returns how many."""
+    return conn.execute(
+        delete(source_document).where(
+            source_document.c.source_id == source_id,
+            source_document.c.path.not_in(list(kept_paths)),
+        )
+    ).rowcount

@@ -323,12 +323,20 @@ def upgrade() -> None:
         "source_document",
         sa.Column("source_id", KEY, nullable=False),
         sa.Column("path", sa.Text(), nullable=False, comment="relative to the source's base"),
-        sa.Column("etag", sa.Text(), nullable=True, comment="validator of the last answer"),
         sa.Column(
-            "last_modified", sa.Text(), nullable=True, comment="validator of the last answer"
+            "etag", sa.Text(), nullable=False, comment="validator of the last answer, or empty"
         ),
         sa.Column(
-            "updated", sa.Double(), nullable=False, comment="as the document says; never goes back"
+            "last_modified", sa.Text(), nullable=False, comment="another validator, or empty"
+        ),
+        sa.Column(
+            "updated",
+            sa.BigInteger(),
+            nullable=True,
+            comment="as the document says, if it does; never goes back",
+        ),
+        sa.Column(
+            "fingerprint", sa.Text(), nullable=False, comment="key that signed it; empty: unsigned"
         ),
         sa.Column("raw_sha256", SHA256, nullable=False, comment="of the document as it was sent"),
         sa.Column("payload", sa.LargeBinary(), nullable=False, comment="the verified text"),

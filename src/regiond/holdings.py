@@ -1,0 +1,28 @@
+"""What the store holds, in the words of a plan."""
+
+from regiond.planning import HeldBlob, HeldImage, HeldState, Holdings
+from regiond.store import blobs, images
+from regiond.store.database import Database
+
+
+async def read_holdings(database: Database) -> Holdings:
+    """Every image that is being imported or published, and every blob."""
+    return Holdings(
+        tuple(
+            HeldImage(
+                id=image.id,
+                key=image.key,
+                version=image.version,
+                state=HeldState(image.state),
+                source_id=image.source_id if image.type == "synced" else None,
+                files=frozenset((file.name, file.sha256) for file in image.files),
+                subarches=image.subarches,
+                bootloader_type=image.bootloader_type,
+            )
+            for image in await database.read(images.list_images)
+        ),
+        {
+            blob.sha256: HeldBlob(blob.sha256, blob.size_bytes, blob.held_bytes, blob.is_complete)
+            for blob in await database.read(blobs.all_blobs)
+        },
+    )
