@@ -1,0 +1,164 @@
+"""What can be asked of a rack over its admin socket. Thin: it asks, it does not decide."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from common.errors import WrongUsage
+from common.events import Event, Severity
+from common.images import ImageKey
+from common.release import release
+from common.vocabulary import Question
+from rackd.event_log import EventLog
+from rackd.filesystem import free_bytes
+from rackd.follower import Follower
+from rackd.library import Library
+from rackd.partials import Threads
+
+Progress = Callable[[Any], None]
+
+_PROGRESS_S = 1.0
+
+
+class Admin:
+    """Answers the questions of ``common.vocabulary`` that are for a rack.
+
+    Args:
+        name: the rack's name.
+        library: what it holds.
+        follower: the loop, which can be asked to look now.
+        events: what happened.
+        clock: for progress.
+        on_disk: runs what blocks on the disk.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        library: Library,
+        follower: Follower,
+        events: EventLog,
+        *,
+        clock: IReactorTime,
+        on_disk: Threads,
+    ) -> None:
+        self._name = name
+        self._library = library
+        self._follower = follower
+        self._events = events
+        self._clock = clock
+        self._on_disk = on_disk
+        self._answers: dict[tuple[str, str], Callable[[Question, Progress], Awaitable[Any]]] = {
+            ("status", ""): self._status,
+            ("boot-resources", "read"): self._images,
+            ("boot-resources", "import"): self._sync_now,
+            ("events", "read"): self._read_events,
+        }
+
+    async def answer(self, question: Question, progress: Progress) -> Any:
+        """The answer, as what JSON knows.
+
+        Raises:
+            WrongUsage: a rack does not know this.
+            RackferryError: for ``import wait``, as the sync failed.
+        """
+        answer = self._answers.get((question.noun, question.verb))
+        if answer is None:
+            raise WrongUsage(f"a rack does not answer {question.noun} {question.verb}".rstrip())
+        return await answer(question, progress)
+
+    async def _status(self, _: Question, __: Progress) -> dict[str, Any]:
+        current = self._library.current
+        progress = self._follower.progress
+        return {
+            "name": self._name,
+            "release": release(),
+            "status": self._follower.status,
+            "region_connected": self._follower.is_connected,
+            "region_generation": self._follower.generation,
+            "generation": current.record.generation if current else 0,
+            "held": self._library.held_view,
+            "snapshot": current.name if current else "",
+            "images": len(current.record.images) if current else 0,
+            "size_bytes": sum(image.size_bytes for image in current.record.images)
+            if current
+            else 0,
+            "fetched_bytes": progress[0] if progress else 0,
+            "total_bytes": progress[1] if progress else 0,
+            "free_bytes": await self._on_disk(lambda: free_bytes(self._library.images_dir)),
+            "problems": [_row(event) for event in self._events.problems],
+        }
+
+    async def _images(self, question: Question, _: Progress) -> list[dict[str, Any]]:
+        current = self._library.current
+        wanted = question.parameters.get("type", "all")
+        if wanted not in {"synced", "uploaded", "all"}:
+            raise WrongUsage(f'type is synced, uploaded or all, not "{wanted}"')
+        if current is None or wanted == "uploaded":
+            # A rack cannot tell an upload from a synced image: all come from its region.
+            return []
+        rows = []
+        for number, image in enumerate(current.record.images, 1):
+            key = ImageKey.parse(image.key)
+            rows.append(
+                {
+                    "id": number,
+                    "type": "synced",
+                    "name": f"{key.os}/{key.release}",
+                    "architecture": f"{key.arch}/{key.subarch}",
+                    "subarches": [key.subarch],
+                    "label": key.label,
+                    "version": image.version,
+                    "title": image.title,
+                    "state": "complete" if current.is_complete else "damaged",
+                    "size_bytes": image.size_bytes,
+                    "complete_bytes": image.size_bytes,
+                }
+            )
+        return rows
+
+    async def _sync_now(self, question: Question, progress: Progress) -> dict[str, Any]:
+        if "wait" not in question.flags:
+            self._follower.trigger()
+            return {"outcome": "started", "published": 0, "fetched_bytes": 0}
+        telling = LoopingCall(lambda: progress(self._progress()))
+        telling.clock = self._clock
+        told = telling.start(_PROGRESS_S)
+        try:
+            outcome = await self._follower.sync_now()
+        finally:
+            telling.stop()
+            await told
+        current = self._library.current
+        return {
+            "outcome": "synced",
+            "generation": outcome.generation,
+            "published": len(current.record.images) if current else 0,
+            "fetched_bytes": outcome.fetched_bytes,
+        }
+
+    def _progress(self) -> dict[str, Any]:
+        progress = self._follower.progress
+        if progress is None:
+            return {"phase": "asking the region"}
+        return {"phase": "fetching", "fetched_bytes": progress[0], "total_bytes": progress[1]}
+
+    async def _read_events(self, question: Question, _: Progress) -> list[dict[str, Any]]:
+        level = str(question.parameters.get("level", Severity.INFO))
+        if level not in set(Severity):
+            raise WrongUsage(f'level is info, warning or error, not "{level}"')
+        return [_row(event) for event in self._events.read(Severity(level))]
+
+
+def _row(event: Event) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "at": event.at,
+        "severity": str(event.severity),
+        "code": event.code,
+        "object": event.object,
+        "cause": event.cause,
+        "remedy": event.remedy,
+    }

@@ -1,0 +1,285 @@
+"""The loop that keeps a rack at its region's view.
+
+It is level-triggered: whatever woke it, it asks which view the rack is to hold now and
+compares that with the disk. So a lost notice heals at the next look, and a notice too many
+costs one small round trip. It looks on connect, on a notice, when an admin says so, every
+``INTERVAL_S``, and after a failure when its back-off is over. Failures never end it.
+
+A notice during a sync is looked at at once: transfers that are no longer wanted are let go
+of, all others go on, and one more look follows the sync.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from common.backoff import backoff
+from common.errors import InternalError, NoDaemon, NoSpace, RackferryError
+from rackd.bell import Bell
+from rackd.event_log import EventLog
+from rackd.library import Library
+from rackd.syncing import Documents, Syncing
+
+FIRST_LOOK_S = 15.0
+"""How long a start waits for a region before the lack of one is a problem."""
+
+INTERVAL_S = 300.0
+PROGRESS_S = 1.0
+FIRST_RETRY_S = 1.0
+LAST_RETRY_S = 60.0
+NO_SPACE_RETRY_S = 30.0
+
+_log = Logger()
+
+
+class Region(Documents, Protocol):
+    """The region, as the follower needs it; ``rackd.region_client`` is one.
+
+    All raise ``RackferryError`` when no region answers.
+    """
+
+    async def current_view(self, held: str) -> tuple[int, str]:
+        """Generation and digest of the view to hold; ``held`` is the one held ("": none)."""
+
+    async def report_progress(self, generation: int, fetched_bytes: int, total_bytes: int) -> None:
+        """How far a sync is."""
+
+    async def report_sync(self, generation: int, held: str, problem: str) -> None:
+        """How a sync ended; ``problem`` is an error object in JSON, or ""."""
+
+
+@attrs.frozen
+class Outcome:
+    """How a look ended.
+
+    Attributes:
+        generation: the region's generation.
+        held: the digest of the view held now.
+        fetched_bytes: what was fetched for it.
+    """
+
+    generation: int
+    held: str
+    fetched_bytes: int = 0
+
+
+class Follower(Service):
+    """See the module.
+
+    Args:
+        region: whom to follow.
+        library: the disk, to know what is held.
+        syncing: makes the disk hold a view.
+        clock: timers.
+        random: jitter, in [0, 1).
+        events: where failures are named.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        library: Library,
+        syncing: Syncing,
+        *,
+        clock: IReactorTime,
+        random: Callable[[], float],
+        events: EventLog,
+    ) -> None:
+        self._region = region
+        self._library = library
+        self._syncing = syncing
+        self._clock = clock
+        self._random = random
+        self._events = events
+        self._bell = Bell(clock)
+        self._looping: Deferred[None] | None = None
+        self._waiters: list[Deferred[Outcome]] = []
+        self._failures = 0
+        self._told: tuple[int, str, str] | None = None
+        self.generation = 0
+        self.wanted = ""
+        self.is_connected = False
+        self.problem: RackferryError | None = None
+
+    @property
+    def progress(self) -> tuple[int, int] | None:
+        """Bytes there and bytes in all, of the sync that is running; None if none is."""
+        transfers = self._syncing.transfers
+        return (transfers.held_bytes, transfers.total_bytes) if transfers else None
+
+    @property
+    def status(self) -> str:
+        """The first that fits: unknown, synced, syncing, out-of-sync."""
+        if not self.is_connected:
+            return "unknown"
+        if self.progress is not None:
+            return "syncing"
+        is_held = self.wanted in {"", self._library.held_view}
+        return "synced" if is_held and self.problem is None else "out-of-sync"
+
+    # What wakes it
+
+    def connected(self) -> None:
+        """A region answers (again)."""
+        self.is_connected = True
+        self._told = None
+        self._failures = 0
+        self.trigger()
+
+    def lost(self) -> None:
+        """No region answers any more. Transfers go on as long as they can."""
+        self.is_connected = False
+
+    def trigger(self) -> None:
+        """Look now; during a sync: once more after it."""
+        self._bell.ring()
+
+    async def sync_now(self) -> Outcome:
+        """Look now, and say how it ended.
+
+        Raises:
+            RackferryError: as it failed; the loop itself tries again.
+        """
+        waiter: Deferred[Outcome] = Deferred()
+        self._waiters.append(waiter)
+        self.trigger()
+        return await waiter
+
+    # The loop
+
+    def startService(self) -> None:
+        """Begin to follow."""
+        super().startService()
+        self._looping = _beside(self._loop())
+
+    def stopService(self) -> Deferred[None] | None:
+        """Stop; fires when every transfer has let go of its files."""
+        super().stopService()
+        looping, self._looping = self._looping, None
+        if looping is not None:
+            looping.cancel()
+        for waiter in self._take_waiters():
+            waiter.errback(NoDaemon("rackd is being stopped"))
+        return looping
+
+    async def _loop(self) -> None:
+        delay_s = FIRST_LOOK_S
+        while True:
+            await self._bell.wait(delay_s)
+            waiters = self._take_waiters()
+            try:
+                outcome = await self._look()
+            except CancelledError:
+                self._waiters += waiters
+                raise
+            except Exception as error:  # noqa: BLE001  (nothing may end the loop)
+                delay_s = await self._failed(error, waiters)
+                continue
+            self._failures = 0
+            if outcome is None:
+                self._waiters += waiters
+                delay_s = 0.0
+                continue
+            delay_s = INTERVAL_S
+            for waiter in waiters:
+                waiter.callback(outcome)
+
+    async def _look(self) -> Outcome | None:
+        """One comparison, and the sync that it may lead to; None: look again at once."""
+        held = self._library.held_view
+        generation, digest = await self._region.current_view(held)
+        self.generation, self.wanted = generation, digest
+        fetched_bytes = 0
+        if digest in {held, ""}:
+            await self._syncing.tidy()
+        else:
+            beside = [_beside(self._watch(digest)), _beside(self._tell_progress())]
+            try:
+                fetched = await self._syncing.run(digest)
+            finally:
+                for each in beside:
+                    each.cancel()
+                    await each
+            if fetched is None:
+                return None
+            fetched_bytes = fetched
+        self.problem = None
+        self._events.clear_problems()
+        await self._report()
+        return Outcome(generation, self._library.held_view, fetched_bytes)
+
+    async def _watch(self, digest: str) -> None:
+        """While a sync runs: let go of what a newer view does not want."""
+        heard = False
+        try:
+            while True:
+                await self._bell.wait()
+                heard = True
+                try:
+                    _, newer = await self._region.current_view(self._library.held_view)
+                    if newer not in {digest, ""}:
+                        await self._syncing.abandon_for(newer)
+                except RackferryError as error:
+                    _log.debug("no newer view: {line}", line=error.line())
+        finally:
+            if heard:
+                # The loop has to look once more, too.
+                self._bell.ring()
+
+    async def _tell_progress(self) -> None:
+        """While a sync runs: say how far it is."""
+        told = None
+        while True:
+            await deferLater(self._clock, PROGRESS_S)
+            progress = self.progress
+            if progress is None or progress == told or not self.is_connected:
+                continue
+            try:
+                await self._region.report_progress(self.generation, *progress)
+                told = progress
+            except RackferryError as error:
+                _log.debug("the region was not told: {line}", line=error.line())
+
+    async def _failed(self, error: Exception, waiters: list[Deferred[Outcome]]) -> float:
+        """Say so everywhere; returns how long to wait, in seconds."""
+        if not isinstance(error, RackferryError):
+            _log.failure("a bug in the sync")
+            error = InternalError("internal error; the log of rackd says more")
+        self._failures += 1
+        self.problem = error
+        self._events.raise_problem(error)
+        await self._report()
+        for waiter in waiters:
+            waiter.errback(error)
+        cap_s = NO_SPACE_RETRY_S if isinstance(error, NoSpace) else LAST_RETRY_S
+        return backoff(self._failures, self._random, base_s=FIRST_RETRY_S, cap_s=cap_s)
+
+    async def _report(self) -> None:
+        """Tell the region how we are, if that is news."""
+        problem = json.dumps(self.problem.to_json()) if self.problem else ""
+        report = (self.generation, self._library.held_view, problem)
+        if not self.is_connected or report == self._told:
+            return
+        try:
+            await self._region.report_sync(*report)
+            self._told = report
+        except RackferryError as error:
+            _log.info("the region was not told: {line}", line=error.line())
+
+    def _take_waiters(self) -> list[Deferred[Outcome]]:
+        waiters, self._waiters = self._waiters, []
+        return waiters
+
+
+def _beside(work: Coroutine[Any, Any, None]) -> Deferred[None]:
+    """Start something that is cancelled later, and whose cancellation is no failure."""
+    started = Deferred.fromCoroutine(work)
+    started.addErrback(lambda failure: failure.trap(CancelledError) and None)
+    return started

@@ -1,0 +1,213 @@
+"""HTTP for machines: ``/images/...`` from the current snapshot, read-only.
+
+What a path means is looked up in the snapshot's record, and the bytes are opened in the
+cache by their SHA-256: no path of a request ever reaches the file system, so none can lead
+out of the tree or through a link. A file is opened once per request, so neither a flip nor
+a clean-up disturbs a read that has begun.
+"""
+
+import html
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote, unquote_to_bytes
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.resource import Resource
+from twisted.web.server import Request, Site
+
+from common import durable
+from common.digests import CHUNK_BYTES
+from common.errors import NotFound, StorageError, WrongUsage
+from common.names import is_item_path
+from common.serving import answering, serve
+from rackd.library import Library
+from rackd.partials import Threads
+from rackd.records import HeldFile
+
+IDLE_TIMEOUT_S = 60.0
+_ROOT = "/images/"
+_NO_CACHE = "no-cache"
+
+
+class CachedFile:
+    """A finished blob, open for one request (``common.serving.ByteSource``).
+
+    Args:
+        path: its place in the cache.
+        file: what must be there.
+        on_disk: runs the reads.
+    """
+
+    content_type = "application/octet-stream"
+
+    def __init__(self, path: Path, file: HeldFile, on_disk: Threads) -> None:
+        self.size_bytes = file.size_bytes
+        self.etag = f'"{file.sha256}"'
+        self._path = path
+        self._on_disk = on_disk
+        self._fd = -1
+        self._turn = threading.Lock()
+
+    def open(self) -> None:
+        """On a disk thread.
+
+        Raises:
+            StorageError: it is not there, or is not what its name says.
+        """
+        self._fd = durable.open_for_reading(self._path)
+        found_bytes = os.fstat(self._fd).st_size
+        if found_bytes != self.size_bytes:
+            raise StorageError(
+                f"has {found_bytes} bytes instead of {self.size_bytes}",
+                object=str(self._path),
+                code="blob-damaged",
+                remedy="the next sync fetches it again: rackferry boot-resources import",
+            )
+
+    async def read_chunk(self, seq: int) -> bytes:
+        """Chunk ``seq``; fewer bytes than are due is an error, never a short answer."""
+        return await self._on_disk(lambda: self._read(seq))
+
+    def _read(self, seq: int) -> bytes:
+        offset = seq * CHUNK_BYTES
+        due = min(CHUNK_BYTES, self.size_bytes - offset)
+        with self._turn, durable.storage_errors(self._path, "read"):
+            chunk = os.pread(self._fd, due, offset)
+            while len(chunk) < due and (
+                more := os.pread(self._fd, due - len(chunk), offset + len(chunk))
+            ):
+                chunk += more
+        if len(chunk) != due:
+            raise StorageError("became shorter while it was read", object=str(self._path))
+        return chunk
+
+    def close(self) -> None:
+        """On a disk thread: after a read that may still be under way."""
+        with self._turn:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+
+def requested_path(path: bytes) -> str:
+    """What is asked for below ``/images/``: "" for the root, a trailing slash for a directory.
+
+    Raises:
+        NotFound: something outside ``/images/``.
+        WrongUsage: no clean path: "..", "//", control characters and the like.
+    """
+    try:
+        text = unquote_to_bytes(path).decode("ascii")
+    except UnicodeDecodeError:
+        raise WrongUsage("not a path", code="path-malformed") from None
+    if not text.startswith(_ROOT):
+        raise NotFound("no such page", object=text[:200], remedy="images are below /images/")
+    inner = text.removeprefix(_ROOT)
+    if inner and not is_item_path(inner.removesuffix("/")):
+        raise WrongUsage("not a path of an image", object=text[:200], code="path-malformed")
+    return inner
+
+
+def listing(files: Mapping[str, HeldFile], directory: str) -> str | None:
+    """A directory as a page of links; None if there is no such directory (pure).
+
+    Args:
+        files: the whole tree.
+        directory: "" or a path with a trailing slash.
+    """
+    entries: dict[str, str] = {}
+    for path, file in files.items():
+        if path.startswith(directory):
+            name, slash, _ = path.removeprefix(directory).partition("/")
+            entries[name + slash] = "" if slash else f"{file.size_bytes}"
+    if not entries and directory:
+        return None
+    up = '<li><a href="../">../</a></li>\n' if directory else ""
+    lines = "".join(
+        f'<li><a href="{quote(name)}">{html.escape(name)}</a> {size}</li>\n'
+        for name, size in sorted(entries.items())
+    )
+    title = html.escape(f"{_ROOT}{directory}")
+    return f"<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n{up}{lines}</ul>\n"
+
+
+class Machines(Resource):
+    """Everything on the rack's images port.
+
+    Args:
+        library: the disk, with the snapshot that machines see now.
+        clock: for readers that do not read.
+        on_disk: runs opens and reads, apart from the threads that sync.
+    """
+
+    isLeaf = True
+
+    def __init__(self, library: Library, clock: IReactorTime, on_disk: Threads) -> None:
+        super().__init__()
+        self._library = library
+        self._clock = clock
+        self._on_disk = on_disk
+
+    def render_GET(self, request: Request) -> int:
+        """Called by Twisted."""
+        return answering(request, self._answer(request))
+
+    render_HEAD = render_GET
+
+    async def _answer(self, request: Request) -> None:
+        if request.path == b"/healthz":
+            _answer_text(request, "text/plain", "ok\n")
+            return
+        path = requested_path(request.path)
+        current = self._library.current
+        files = current.record.files if current else {}
+        if path in files:
+            await self._send(request, files[path])
+            return
+        directory = path if not path or path.endswith("/") else f"{path}/"
+        page = listing(files, directory)
+        if page is None:
+            raise NotFound("no such image file in the current snapshot", object=f"{_ROOT}{path}")
+        if directory != path:
+            request.redirect(f"{_ROOT}{quote(directory)}".encode("ascii"))
+            request.finish()
+            return
+        _answer_text(request, "text/html; charset=utf-8", page)
+
+    async def _send(self, request: Request, file: HeldFile) -> None:
+        source = CachedFile(self._library.cache / file.sha256, file, self._on_disk)
+        try:
+            await self._on_disk(source.open)
+            await serve(request, source, clock=self._clock, cache_control=_NO_CACHE)
+        finally:
+            await self._on_disk(source.close)
+
+
+def _answer_text(request: Request, content_type: str, text: str) -> None:
+    body = text.encode()
+    request.setHeader("content-type", content_type)
+    request.setHeader("content-length", str(len(body)))
+    request.setHeader("cache-control", _NO_CACHE)
+    if request.method != b"HEAD":
+        request.write(body)
+    request.finish()
+
+
+class MachinesSite(Site):
+    """The listener. It keeps no access log: a thousand booting machines would fill it."""
+
+    noisy = False
+
+    def __init__(self, machines: Machines, clock: IReactorTime) -> None:
+        super().__init__(machines, timeout=IDLE_TIMEOUT_S, reactor=clock)
+
+    def startFactory(self) -> None:
+        """Called by Twisted; a log would need a clock that ticks each second."""
+
+    def stopFactory(self) -> None:
+        """Called by Twisted; see above."""
+
+    def log(self, request: object) -> None:
+        """Called by Twisted; see above."""

@@ -1,0 +1,206 @@
+"""One sync: from the digest of a view to a snapshot that machines see.
+
+Read the view and its image documents -> survey the disk -> plan -> fetch -> link -> flip ->
+clean up. Each step may fail; what was fetched stays, and the next sync goes on from there.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from twisted.internet.defer import DeferredSemaphore, FirstError, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from common.errors import IntegrityError, NoSpace, RackferryError
+from common.events import Event, Severity
+from common.images import Image, View, ViewImage
+from rackd.event_log import EventLog
+from rackd.library import Library, PutAside
+from rackd.partials import Threads
+from rackd.planning import RETENTION_S, Holdings, SyncPlan, clean_up, lay_out, own_directory, plan
+from rackd.records import HeldImage, Record
+from rackd.transfers import FetchBlob, Transfers
+
+_DOCUMENTS_AT_ONCE = 8
+
+
+class Documents(Protocol):
+    """Where views and image documents come from."""
+
+    async def document(self, sha256: str) -> bytes:
+        """The document of that name, verified to be it."""
+
+
+class Syncing:
+    """Makes the disk hold a view.
+
+    Args:
+        documents: the region.
+        library: the disk.
+        fetch: gets one file into the library.
+        clock: wall clock and timers.
+        on_disk: runs what blocks on the disk.
+        events: where things put aside and skipped are named.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        library: Library,
+        fetch: FetchBlob,
+        *,
+        clock: IReactorTime,
+        on_disk: Threads,
+        events: EventLog,
+    ) -> None:
+        self._documents = documents
+        self._library = library
+        self._fetch = fetch
+        self._clock = clock
+        self._on_disk = on_disk
+        self._events = events
+        self._images: dict[str, Image] = {}
+        self._clean_up_at = 0.0
+        self._said: set[tuple[str, str]] = set()
+        self.transfers: Transfers | None = None
+
+    async def run(self, digest: str) -> int | None:
+        """Hold the view ``digest``, and show it.
+
+        Returns:
+            How many bytes were fetched; None if the view was abandoned on the way, since a
+            newer one wants less.
+
+        Raises:
+            RackferryError: it could not be held; what was fetched stays.
+        """
+        view, images = await self._read(digest)
+        made, holdings = await self._planned(images)
+        self.transfers = Transfers(self._fetch, made.fetch, dict(holdings.partials))
+        try:
+            await self.transfers.run()
+            if self.transfers.problems:
+                raise self.transfers.problems[0]
+            if self.transfers.is_abandoned:
+                return None
+        finally:
+            self.transfers = None
+        record = record_of(view, digest, images, made)
+        await self._on_disk(lambda: self._library.publish(record, self._clock.seconds()))
+        await self._clean_up(made.layout.blobs)
+        return made.need_bytes
+
+    async def abandon_for(self, digest: str) -> None:
+        """Another view is wanted now: let go of the transfers that it does not need."""
+        _, images = await self._read(digest)
+        if self.transfers is not None:
+            self.transfers.abandon(lay_out(images).blobs)
+
+    async def tidy(self) -> None:
+        """Clean up, if something may have become old enough since the last time."""
+        current = self._library.current
+        if current is not None and self._clock.seconds() >= self._clean_up_at:
+            await self._clean_up({file.sha256 for file in current.record.files.values()})
+
+    async def _read(self, digest: str) -> tuple[View, list[Image]]:
+        view = View.from_document(await self._documents.document(digest))
+        turn = DeferredSemaphore(_DOCUMENTS_AT_ONCE)
+        asked = [turn.run(self._image, *item) for item in sorted(view.images.items())]
+        try:
+            images = await gatherResults(asked, consumeErrors=True)
+        except FirstError as error:
+            error.subFailure.raiseException()
+        finally:
+            for each in asked:
+                each.cancel()
+        wanted = {image.document_sha256 for image in view.images.values()}
+        self._images = {name: image for name, image in self._images.items() if name in wanted}
+        return view, images
+
+    async def _image(self, key: str, promised: ViewImage) -> Image:
+        sha256 = promised.document_sha256
+        image = self._images.get(sha256)
+        if image is None:
+            image = Image.from_document(await self._documents.document(sha256))
+            self._images[sha256] = image
+        if (str(image.key), image.version) != (key, promised.version):
+            raise IntegrityError(
+                f"its document is of {image.key} {image.version}",
+                object=f"{key} {promised.version}",
+                remedy="the region's record of it is damaged: import it again there",
+            )
+        return image
+
+    async def _planned(self, images: Sequence[Image]) -> tuple[SyncPlan, Holdings]:
+        """A plan that fits the disk.
+
+        Raises:
+            NoSpace: even without all that may go; says how much is missing.
+        """
+        made, holdings = await self._plan(images)
+        if made.missing_bytes:
+            await self._clean_up(made.layout.blobs)
+            made, holdings = await self._plan(images)
+        if made.missing_bytes:
+            raise NoSpace(
+                f"{made.missing_bytes} more bytes are needed: {made.need_bytes} to fetch,"
+                f" {holdings.free_bytes} free beyond the reserve",
+                object=str(self._library.images_dir),
+                remedy="free space or add some; the sync goes on by itself",
+            )
+        return made, holdings
+
+    async def _plan(self, images: Sequence[Image]) -> tuple[SyncPlan, Holdings]:
+        survey = await self._on_disk(self._library.survey)
+        self.name_put_aside(survey.put_aside)
+        made = plan(images, survey.holdings)
+        if made.suspect:
+            self.name_put_aside(await self._on_disk(lambda: self._library.distrust(made.suspect)))
+        for skipped in made.layout.skipped:
+            self._say_once("image-skipped", skipped.image, skipped.reason)
+        return made, survey.holdings
+
+    async def _clean_up(self, wanted: Collection[str]) -> None:
+        """Delete what may go. A failure costs space, not the sync."""
+        now_s = self._clock.seconds()
+        try:
+            survey = await self._on_disk(self._library.survey)
+            gone = clean_up(wanted, survey.holdings, now_s)
+            put_aside = await self._on_disk(lambda: self._library.discard(gone))
+        except RackferryError as error:
+            self._events.note(Event.of(error, Severity.WARNING))
+        else:
+            self.name_put_aside((*survey.put_aside, *put_aside))
+            self._clean_up_at = now_s + RETENTION_S
+
+    def name_put_aside(self, found: Collection[PutAside]) -> None:
+        """Tell people what was found in our directories and is not ours."""
+        for each in found:
+            self._events.note(
+                Event(
+                    "foreign-file",
+                    Severity.WARNING,
+                    str(each.path),
+                    f"is not Rackferry's; moved to {each.now}",
+                    "look at it and delete it; nothing else may write there",
+                )
+            )
+
+    def _say_once(self, code: str, object_: str, cause: str) -> None:
+        if (code, object_) not in self._said:
+            self._said.add((code, object_))
+            self._events.note(Event(code, Severity.WARNING, object_, cause))
+
+
+def record_of(view: View, digest: str, images: Sequence[Image], made: SyncPlan) -> Record:
+    """What the snapshot of a plan holds."""
+    skipped = {each.image for each in made.layout.skipped}
+    return Record(
+        generation=view.generation,
+        view_digest=digest,
+        images=tuple(
+            HeldImage(str(image.key), image.version, image.size_bytes, image.title)
+            for image in sorted(images, key=own_directory)
+            if str(image.key) not in skipped
+        ),
+        files=made.layout.held_files,
+    )

@@ -1,0 +1,220 @@
+"""Puts a rack together: ``twist[d] rackd --config PATH``. Alone knows the reactor.
+
+Start-up needs its own directories and ports, and nothing else: no region, no DNS and no
+certificate. What is wrong with those is one line on stderr and exit code 1.
+"""
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import Any, TypeVar
+
+from twisted.application.service import IService, MultiService
+from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
+
+import common
+from common import durable
+from common.asking import AdminSocket
+from common.config import RackdConfig, load
+from common.errors import ConfigError, RackferryError
+from common.listening import listen
+from common.release import release
+from common.systemd import Supervisor, SystemdService, endpoint_for
+from common.vocabulary import Place
+from rackd.admin import Admin
+from rackd.blobs import BlobFetcher
+from rackd.event_log import EventLog
+from rackd.filesystem import free_bytes
+from rackd.follower import Follower
+from rackd.library import Library
+from rackd.machines import Machines, MachinesSite
+from rackd.partials import Threads
+from rackd.syncing import Syncing
+from rackd.uplink import Uplink
+
+T = TypeVar("T")
+
+_THREADS = {"disk": 2, "sync": 2, "hash": 2, "serve": 4}
+_log = Logger()
+
+
+class Options(usage.Options):
+    """The command line."""
+
+    optParameters = [["config", "c", None, "configuration file [/etc/rackferry/rackd.toml]"]]
+
+    def opt_version(self) -> None:
+        """Print the release and exit."""
+        print(f"rackd {release()}")  # noqa: T201  (the answer to --version)
+        raise SystemExit(0)
+
+
+class Rack(MultiService):
+    """The whole daemon.
+
+    Args:
+        reactor: everything's.
+        config: what the file says.
+        supervisor: systemd, or nobody.
+    """
+
+    def __init__(self, reactor: Any, config: RackdConfig, supervisor: Supervisor) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._config = config
+        self._pools = {
+            name: ThreadPool(0, most, name=f"rackd-{name}") for name, most in _THREADS.items()
+        }
+        random = SystemRandom().random
+        self.events = EventLog(reactor.seconds)
+        self.library = Library(
+            config.images_dir, on_disk=self._threads("disk"), on_sync=self._threads("sync")
+        )
+        self.uplink = Uplink(reactor, config, random)
+        blobs = BlobFetcher(
+            self.uplink,
+            self.library,
+            clock=reactor,
+            random=random,
+            hashing=self._threads("hash"),
+        )
+        self.syncing = Syncing(
+            self.uplink,
+            self.library,
+            blobs.fetch,
+            clock=reactor,
+            on_disk=self._threads("disk"),
+            events=self.events,
+        )
+        self.follower = Follower(
+            self.uplink,
+            self.library,
+            self.syncing,
+            clock=reactor,
+            random=random,
+            events=self.events,
+        )
+        self.uplink.on_connected = self.follower.connected
+        self.uplink.on_lost = lambda _: self.follower.lost()
+        self.uplink.on_view_changed = lambda _, __: self.follower.trigger()
+        self.uplink.on_sync_now = self.follower.trigger
+        self._systemd = SystemdService(reactor, supervisor, self._check_health)
+        self._ports: list[IListeningPort] = []
+        # Stopped in the reverse order: first nobody syncs any more, then the line is cut.
+        for service in (self._systemd, self.uplink, self.follower):
+            service.setServiceParent(self)
+
+    def startService(self) -> None:
+        """Open the directory and the ports, then start everything.
+
+        Raises:
+            SystemExit: with the one line that says why not.
+        """
+        try:
+            self._open()
+        except RackferryError as error:
+            raise SystemExit(f"rackd: {error.line()}") from error
+        super().startService()
+        self._systemd.ready(f"serving {self._config.images_dir}")
+
+    async def _stop(self) -> None:
+        for port in self._ports:
+            stopping = port.stopListening()
+            if stopping is not None:
+                await stopping
+        stopped = super().stopService()
+        if stopped is not None:
+            await stopped
+        for pool in self._pools.values():
+            pool.stop()
+        self.library.close()
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything; what was fetched stays."""
+        return Deferred.fromCoroutine(self._stop())
+
+    def _open(self) -> None:
+        durable.make_directory(self._config.state_dir, 0o700)
+        self.syncing.name_put_aside(self.library.open())
+        for pool in self._pools.values():
+            pool.start()
+        serving = self._threads("serve")
+        machines = Machines(self.library, self._reactor, serving)
+        admin = Admin(
+            self._config.name,
+            self.library,
+            self.follower,
+            self.events,
+            clock=self._reactor,
+            on_disk=serving,
+        )
+        self._listen("images", MachinesSite(machines, self._reactor))
+        self._listen("admin", AdminSocket(Place.RACK, admin.answer, self._reactor))
+
+    def _listen(self, name: str, factory: IProtocolFactory) -> None:
+        description = getattr(self._config.listen, name)
+        endpoint = endpoint_for(self._reactor, name, description)
+        failures: list[Any] = []
+        opening = Deferred.fromCoroutine(
+            listen(endpoint, factory, name=name, description=description)
+        )
+        # TCP and Unix ports are open, or not, when the call returns.
+        opening.addCallbacks(self._ports.append, failures.append)
+        for failure in failures:
+            failure.raiseException()
+
+    def _threads(self, name: str) -> Threads:
+        return _OnPool(self._reactor, self._pools[name])
+
+    async def _check_health(self) -> None:
+        """The reactor runs this, and the disk answers."""
+        await self._threads("serve")(partial(free_bytes, self._config.images_dir))
+
+
+class _OnPool:
+    """Runs work in one thread pool."""
+
+    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
+        self._reactor = reactor
+        self._pool = pool
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        return deferToThreadPool(self._reactor, self._pool, work)
+
+
+def check_neighbour() -> None:
+    """``common`` is a common name: refuse one that is not ours.
+
+    Raises:
+        ConfigError: the imported ``common`` does not stand beside this package.
+    """
+    found = Path(common.__file__ or "").resolve().parent
+    if found.parent != Path(__file__).resolve().parent.parent:
+        raise ConfigError(
+            f'another "common" is imported: {found}',
+            code="foreign-common",
+            remedy="install rackferry into a virtual environment of its own",
+        )
+
+
+def makeService(options: Options) -> IService:
+    """The service tree (called by Twisted).
+
+    Raises:
+        SystemExit: the configuration cannot be used; one line says why.
+    """
+    try:
+        check_neighbour()
+        path = options["config"]
+        config = load(RackdConfig, Path(path) if path else None)
+    except RackferryError as error:
+        raise SystemExit(f"rackd: {error.line()}") from error
+    return Rack(global_reactor, config, Supervisor.from_environment(os.environ, os.getpid()))

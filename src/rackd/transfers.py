@@ -1,0 +1,94 @@
+"""Runs the transfers of a plan, a few at a time, and lets go of what is no longer wanted."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Container, Iterable
+
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+
+from common.errors import NoSpace, RackferryError, StorageError
+from common.images import File
+
+AT_ONCE = 2
+
+FetchBlob = Callable[[File, Callable[[int], None]], Awaitable[None]]
+"""Gets one file into the library; the second argument is told the bytes held so far."""
+
+
+class Transfers:
+    """The transfers of one plan.
+
+    Args:
+        fetch: gets one file.
+        files: what to get, in this order.
+        held: bytes that are there already of begun files, by SHA-256.
+    """
+
+    def __init__(self, fetch: FetchBlob, files: Iterable[File], held: dict[str, int]) -> None:
+        self._fetch = fetch
+        self._files = tuple(files)
+        self._waiting = deque(self._files)
+        self._running: dict[str, Deferred[None]] = {}
+        self._abandoned: set[str] = set()
+        self._held = {file.sha256: held.get(file.sha256, 0) for file in self._files}
+        self.problems: list[RackferryError] = []
+
+    @property
+    def total_bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.size_bytes for file in self._files)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is there of them."""
+        return sum(min(self._held[file.sha256], file.size_bytes) for file in self._files)
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether something was let go of."""
+        return bool(self._abandoned)
+
+    def abandon(self, keep: Container[str]) -> None:
+        """Let go of all files that are not in ``keep``; what is there of them stays."""
+        gone = [file for file in self._waiting if file.sha256 not in keep]
+        self._abandoned |= {file.sha256 for file in gone}
+        self._waiting = deque(file for file in self._waiting if file.sha256 in keep)
+        for sha256, running in list(self._running.items()):
+            if sha256 not in keep:
+                self._abandoned.add(sha256)
+                running.cancel()
+
+    async def run(self) -> None:
+        """Get all files. One that fails costs no other, unless the disk is the reason.
+
+        What failed is in ``problems`` afterwards. When this is cancelled, all transfers
+        are, and it returns after the last has let go of its files.
+        """
+        workers = [Deferred.fromCoroutine(self._work()) for _ in range(AT_ONCE)]
+        await DeferredList(workers)
+        for worker in workers:
+            await worker
+
+    async def _work(self) -> None:
+        while self._waiting:
+            file = self._waiting.popleft()
+            running = Deferred.fromCoroutine(self._one(file))
+            self._running[file.sha256] = running
+            try:
+                await running
+            except CancelledError:
+                if file.sha256 not in self._abandoned:
+                    raise
+            except (NoSpace, StorageError) as error:
+                self.problems.append(error)
+                self._waiting.clear()
+            except RackferryError as error:
+                self.problems.append(error)
+            finally:
+                del self._running[file.sha256]
+
+    async def _one(self, file: File) -> None:
+        def progress(held_bytes: int) -> None:
+            self._held[file.sha256] = held_bytes
+
+        await self._fetch(file, progress)
+        progress(file.size_bytes)
