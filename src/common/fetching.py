@@ -81,6 +81,7 @@ class Origin(Protocol):
         Raises:
             TransferError: no answer; worth another try.
             RackferryError: any other family: this origin will never answer.
+            CancelledError: whenever it is cancelled, at whatever stage.
         """
 
 

@@ -6,7 +6,12 @@ back-pressure. No Accept-Encoding is sent, so bytes come as they are.
 
 from collections.abc import Callable
 
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web._newclient import ParseError, RequestNotSent  # exported nowhere else
@@ -52,11 +57,7 @@ class HttpOrigin:
         headers = self._headers().copy()
         if offset:
             headers.setRawHeaders(b"range", [b"bytes=%d-" % offset])
-        try:
-            response = await self._agent.request(b"GET", self.name.encode("ascii"), headers, None)
-        except UNREACHABLE as error:
-            raise unreachable(error, self.name) from error
-        return HttpBody(response, self.name)
+        return HttpBody(await get(self._agent, self.name, headers), self.name)
 
 
 UNREACHABLE = (
@@ -72,14 +73,49 @@ UNREACHABLE = (
 """What an agent raises when the network or the server fails; anything else is a bug."""
 
 
-def unreachable(error: Exception, name: str) -> TransferError:
+async def get(agent: IAgent, url: str, headers: Headers) -> IResponse:
+    """The response to one GET; its body was not read yet.
+
+    Raises:
+        TransferError: no answer; codes ``transfer-connect`` and ``transfer-cut``.
+        SourceError: a redirect that is not followed.
+    """
+    try:
+        return await _cancellable(agent.request(b"GET", url.encode("ascii"), headers, None))
+    except UNREACHABLE as error:
+        raise unreachable(error, url) from error
+
+
+def unreachable(error: Exception, url: str) -> TransferError:
     """What one of ``UNREACHABLE`` becomes."""
     connecting = isinstance(error, ConnectError | DNSLookupError)
     return TransferError(
-        f"{name} could not be {'reached' if connecting else 'read'}: {_reason(error)}",
+        f"{url} could not be {'reached' if connecting else 'read'}: {_reason(error)}",
         code="transfer-connect" if connecting else "transfer-cut",
         remedy="look at the address, the server behind it and the network between",
     )
+
+
+def _cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
+    """The same request; when cancelled, it fails with CancelledError and nothing else.
+
+    twisted.web fails a cancelled request with DNSLookupError, ConnectingCancelledError or
+    ResponseFailed, depending on how far it came: each of them would be tried again.
+    """
+    cancelled = False
+
+    def cancel(_: Deferred[IResponse]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        request.cancel()
+
+    def forward(result: IResponse | Failure) -> None:
+        if not cancelled:
+            answer.callback(result)
+
+    answer: Deferred[IResponse] = Deferred(cancel)
+    request.addBoth(forward)
+    return answer
 
 
 def _reason(error: BaseException | None) -> str:

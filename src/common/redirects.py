@@ -20,7 +20,8 @@ from twisted.internet.interfaces import (
     IReactorPluggableNameResolver,
     IResolutionReceiver,
 )
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
@@ -41,8 +42,8 @@ def redirect_target(current: URL, location: str) -> URL:
         SourceError: code ``source-redirect``; not a URL, or to a worse scheme.
     """
     try:
-        target = current.click(location).to_uri()
-    except ValueError as error:
+        target = current.click(location).to_uri().replace(userinfo="")
+    except (ValueError, NotImplementedError) as error:  # hyperlink's word for "https:x"
         raise _refusal(current, f"to something that is no address: {location!r}") from error
     if target.scheme not in {"https", current.scheme} or not target.host:
         raise _refusal(current, f"to {target.scheme or 'no'}://{target.host}, a worse scheme")
@@ -87,7 +88,7 @@ class FollowingAgent:
             location = response.headers.getRawHeaders("location", [""])[0]
             if response.code not in _REDIRECTS or not location:
                 return response
-            response.deliverBody(_Dropped())
+            await _drop(response)
             target = redirect_target(current, location)
             if not is_same_place(current, target):
                 headers = headers.copy()
@@ -142,17 +143,30 @@ def _refusal(source: URL, where: str) -> SourceError:
     )
 
 
-class _Dropped(Protocol):
-    """Throws the body of a redirect away, and the connection if it goes on and on."""
+async def _drop(response: IResponse) -> None:
+    """Throw the body of a redirect away, and the connection if it goes on and on."""
+    body = _Dropped()
+    response.deliverBody(body)
+    await body.over
 
+
+class _Dropped(Protocol):
     _MOST_BYTES = 65536
 
     def __init__(self) -> None:
+        self.over: Deferred[None] = Deferred(lambda _: self._close())
         self._size_bytes = 0
 
     def dataReceived(self, data: bytes) -> None:
         self._size_bytes += len(data)
-        if self._size_bytes > self._MOST_BYTES and self.transport is not None:
+        if self._size_bytes > self._MOST_BYTES:
+            self._close()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:  # noqa: ARG002 - nobody cares how
+        self.over.callback(None)
+
+    def _close(self) -> None:
+        if self.transport is not None:
             self.transport.loseConnection()
 
 
