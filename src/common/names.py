@@ -9,7 +9,9 @@ import re
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~+][A-Za-z0-9._~+-]*")
 _DOCUMENT = re.compile(r"streams/v1/[A-Za-z0-9._~+:-]+\.s?json")
-_RESERVED = ("streams", ".data")
+# One expression for a whole path: a catalogue has thousands of them.
+_PART = r"(?!\.+(?:/|\Z))[A-Za-z0-9._~+][A-Za-z0-9._~+-]{0,254}"
+_ITEM = re.compile(rf"(?!(?:streams|\.data)(?:/|\Z)){_PART}(?:/{_PART})*")
 _MAX_PATH_BYTES = 1024
 _MAX_SEGMENT_BYTES = 255
 
@@ -25,12 +27,7 @@ def is_segment(text: str) -> bool:
 
 def is_item_path(path: str) -> bool:
     """Whether ``path`` may be the path of an item in a stream (relative to its base)."""
-    segments = path.split("/")
-    return (
-        len(path) <= _MAX_PATH_BYTES
-        and all(is_segment(segment) for segment in segments)
-        and segments[0] not in _RESERVED
-    )
+    return len(path) <= _MAX_PATH_BYTES and _ITEM.fullmatch(path) is not None
 
 
 def is_document_path(path: str) -> bool:

@@ -17,7 +17,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import attrs
 
@@ -56,8 +56,9 @@ class SelectedOffer:
     offer: Offer
 
 
-@attrs.frozen
-class _Spec:
+class _Spec(NamedTuple):
+    """One name that a kernel answers to; thousands of these are hashed."""
+
     os: str
     arch: str
     subarch: str
@@ -91,7 +92,7 @@ def select_from_sources(sources: Iterable[SourceOffers]) -> tuple[SelectedOffer,
     for source in sorted(sources, key=lambda source: (-source.priority, source.source_id)):
         for offer in select(source.selections, source.offers):
             chosen.setdefault(offer.key, SelectedOffer(source.source_id, offer))
-    return tuple(chosen[key] for key in sorted(chosen))
+    return tuple(chosen[key] for key in sorted(chosen, key=str))
 
 
 def _specs(offers: Sequence[Offer]) -> dict[_Spec, Offer]:
@@ -136,8 +137,8 @@ def _is_generic_kernel(offer: Offer) -> bool:
 
 def _passes(selection: Selection, spec: _Spec) -> bool:
     return (
-        fnmatchcase(spec.os, selection.os)
-        and fnmatchcase(spec.release, selection.release)
+        _any(spec.os, (selection.os,))
+        and _any(spec.release, (selection.release,))
         and _any(spec.arch, selection.arches)
         and _any(spec.subarch, selection.subarches)
         and _any(spec.label, selection.labels)
@@ -145,7 +146,7 @@ def _passes(selection: Selection, spec: _Spec) -> bool:
 
 
 def _any(name: str, patterns: tuple[str, ...]) -> bool:
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return "*" in patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def resolved(selection: Selection, offers: Sequence[Offer]) -> Selection:

@@ -235,7 +235,10 @@ def _item(name: str, levels: tuple[dict[str, Any], ...]) -> Item:
 
 def _nearest(tag: str, levels: tuple[dict[str, Any], ...]) -> Any:
     """A tag from the item, or else from the version, the product or the top level."""
-    return next((level[tag] for level in levels if tag in level), None)
+    for level in levels:
+        if tag in level:
+            return level[tag]
+    return None
 
 
 def _flattened(levels: tuple[dict[str, Any], ...]) -> Mapping[str, str]:
