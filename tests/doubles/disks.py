@@ -1,0 +1,74 @@
+"""A rack's disk for tests: a real directory, worked on without threads."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from common.images import File
+from rackd.library import Library
+from tests.doubles.images import digests_of, file_of
+
+T = TypeVar("T")
+
+
+def at_once(work: Callable[[], T], /) -> "Deferred[T]":
+    """Threads that need no time."""
+    return maybeDeferred(work)
+
+
+class SlowThreads:
+    """Threads that finish when the test says so."""
+
+    def __init__(self) -> None:
+        self.pending: list[tuple[Deferred[None], Callable[[], object]]] = []
+
+    def __call__(self, work: Callable[[], T], /) -> "Deferred[T]":
+        turn: Deferred[None] = Deferred()
+        self.pending.append((turn, work))
+        return turn.addCallback(lambda _: work())
+
+    def finish_one(self) -> None:
+        """Let the oldest piece of work be done."""
+        turn, _ = self.pending.pop(0)
+        turn.callback(None)
+
+
+class LibraryCase(SynchronousTestCase):
+    """A test with an open library in a directory of its own."""
+
+    def setUp(self) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.images_dir = Path(directory.name) / "images"
+        self.library = self.opened()
+
+    def opened(self) -> Library:
+        """A library on the directory, as after a start."""
+        library = Library(self.images_dir, on_disk=at_once, on_sync=at_once)
+        library.open()
+        self.addCleanup(library.close)
+        return library
+
+    def reopened(self) -> Library:
+        """The library after a restart."""
+        self.library.close()
+        self.library = self.opened()
+        return self.library
+
+    def put(self, name: str, blob: bytes) -> File:
+        """A file whose blob is in the cache, put there as a transfer would."""
+        file = file_of(name, blob)
+        sink = self.library.sink(file, digests_of(blob))
+
+        async def fill() -> None:
+            await sink.resume()
+            await sink.write([blob], [])
+            await sink.finish(b"")
+            await sink.close()
+
+        self.successResultOf(Deferred.fromCoroutine(fill()))
+        return file

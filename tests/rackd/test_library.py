@@ -1,0 +1,169 @@
+"""Tests of the image directory: looking, putting aside, deleting, locking."""
+
+import errno
+import os
+from unittest import mock
+
+from common.errors import ConfigError, StorageError
+from rackd.filesystem import file_system_of
+from rackd.library import Library
+from rackd.planning import CleanUp, plan
+from rackd.records import HeldFile, HeldImage, Record
+from tests.doubles.disks import LibraryCase, at_once
+from tests.doubles.images import image_of
+
+KEY = "ubuntu/amd64/ga-22.04/jammy/stable"
+NOW_S = 1_795_295_000.0
+FIRST = "snapshot-20261121-210320-g1"
+
+
+class LibraryTests(LibraryCase):
+    """What is on the disk, and what is not ours."""
+
+    def record(self, word: bytes = b"kernel", generation: int = 1) -> Record:
+        file = self.put("boot-kernel", word)
+        made = plan([image_of(KEY, file)], self.library.survey().holdings)
+        held = HeldImage(KEY, "20261121", file.size_bytes)
+        return Record(generation, "ab" * 32, (held,), made.layout.held_files)
+
+    def test_survey(self) -> None:
+        """A look finds finished blobs, partials with their sizes, snapshots and free space."""
+        file = self.put("boot-kernel", b"kernel")
+        partial = self.images_dir / "partial" / ("cd" * 32 + ".part")
+        partial.write_bytes(b"12345")
+        self.library.publish(Record(1, "ab" * 32, (), {"a/b": HeldFile(file.sha256, 6)}), NOW_S)
+        survey = self.library.survey()
+        self.assertEqual(survey.put_aside, ())
+        self.assertEqual(survey.holdings.cache, {file.sha256: 6})
+        self.assertEqual(survey.holdings.partials, {"cd" * 32: 5})
+        self.assertEqual(survey.holdings.current, FIRST)
+        self.assertEqual([each.blobs for each in survey.holdings.snapshots], [{file.sha256}])
+        self.assertGreater(survey.holdings.free_bytes, 0)
+
+    def test_foreign(self) -> None:
+        """Foreign files, directories and links are put aside and named, never lost."""
+        outside = self.images_dir.parent / "outside"
+        outside.write_bytes(b"mine")
+        planted = [
+            self.images_dir / "cache" / "readme",
+            self.images_dir / "cache" / ("ab" * 32),
+            self.images_dir / "partial" / ("cd" * 32 + ".part"),
+            self.images_dir / "partial" / ("ef" * 32 + ".part"),
+            self.images_dir / "snapshot-20260101-000000-g9",
+        ]
+        planted[0].write_bytes(b"hello")
+        planted[1].symlink_to(outside)
+        planted[2].symlink_to(outside)
+        os.link(outside, planted[3])
+        planted[4].symlink_to(outside.parent)
+        survey = self.library.survey()
+        self.assertEqual({each.path for each in survey.put_aside}, set(planted))
+        for each in survey.put_aside:
+            self.assertFalse(os.path.lexists(each.path))
+            self.assertTrue(os.path.lexists(each.now))
+            self.assertEqual(each.now.parent, self.images_dir / "aside")
+        self.assertEqual(survey.holdings.cache, {})
+        self.assertEqual(survey.holdings.partials, {})
+        self.assertEqual(outside.read_bytes(), b"mine")
+
+    def test_foreign_in_snapshot(self) -> None:
+        """What somebody put into a snapshot is put aside at start and before deletion."""
+        self.library.publish(self.record(), NOW_S)
+        directory = self.images_dir / FIRST
+        (directory / "notes.txt").write_bytes(b"1")
+        (directory / "ubuntu" / "extra").mkdir()
+        self.reopened()
+        self.assertEqual(
+            sorted(path.name for path in (self.images_dir / "aside").iterdir()),
+            ["extra", "notes.txt"],
+        )
+        (directory / "late.txt").write_bytes(b"2")
+        gone = self.library.discard(CleanUp(snapshots=(FIRST,)))
+        self.assertEqual([each.path.name for each in gone], ["late.txt"])
+        self.assertEqual((self.images_dir / "aside" / "late.txt").read_bytes(), b"2")
+        self.assertFalse(directory.exists())
+
+    def test_discard(self) -> None:
+        """Deleting takes exactly what is named."""
+        keep, drop = self.put("a", b"a"), self.put("b", b"b")
+        partial = self.images_dir / "partial" / ("cd" * 32 + ".part")
+        partial.write_bytes(b"12345")
+        self.library.discard(CleanUp((), (drop.sha256,), ("cd" * 32,)))
+        holdings = self.library.survey().holdings
+        self.assertEqual((set(holdings.cache), holdings.partials), ({keep.sha256}, {}))
+
+    def test_distrust(self) -> None:
+        """A blob of a wrong size is planned to be put aside and fetched again."""
+        file = self.put("boot-kernel", b"kernel")
+        path = self.library.cache / file.sha256
+        path.chmod(0o644)
+        path.write_bytes(b"shorter"[:3])
+        made = plan([image_of(KEY, file)], self.library.survey().holdings)
+        self.assertEqual(made.suspect, (file.sha256,))
+        self.library.distrust(made.suspect)
+        self.assertEqual(self.library.survey().holdings.cache, {})
+        self.assertEqual((self.images_dir / "aside" / file.sha256).read_bytes(), b"sho")
+
+    def test_modes(self) -> None:
+        """Directories are 0755, whatever the umask: tftpd and nginx read them."""
+        old = os.umask(0o077)
+        self.addCleanup(os.umask, old)
+        self.library.publish(self.record(), NOW_S)
+        for path in self.images_dir.rglob("*"):
+            if path.is_dir():
+                self.assertEqual(path.stat().st_mode & 0o777, 0o755, path)
+
+    def test_held_view(self) -> None:
+        """A rack knows after a restart which view it holds, and not one that is damaged."""
+        self.assertEqual(self.library.held_view, "")
+        self.library.publish(self.record(), NOW_S)
+        self.assertEqual(self.reopened().held_view, "ab" * 32)
+        (self.images_dir / FIRST / KEY / "boot-kernel").unlink()
+        self.assertEqual(self.reopened().held_view, "")
+        self.assertIsNotNone(self.library.current)
+
+
+class OpenTests(LibraryCase):
+    """What stops a start."""
+
+    def test_locked(self) -> None:
+        """A directory in use by another rackd is refused."""
+        error = self.assertRaises(ConfigError, self.opened)
+        self.assertEqual(error.code, "locked")
+
+    def test_no_hard_links(self) -> None:
+        """A file system without hard links is refused with its name."""
+        self.library.close()
+        with mock.patch("os.link", side_effect=OSError(errno.EPERM, "x")):
+            error = self.assertRaises(ConfigError, self.opened)
+        self.assertEqual(error.code, "no-hard-links")
+        self.assertRegex(error.message, r"no hard links: \w+ on /")
+
+    def test_unwritable(self) -> None:
+        """A directory that cannot be made is one error that names it."""
+        path = self.images_dir / "cache" / "x"
+        path.write_bytes(b"")
+        library = Library(path / "images", on_disk=at_once, on_sync=at_once)
+        error = self.assertRaises(StorageError, library.open)
+        self.assertIn(str(path), error.object)
+
+
+class FileSystemTests(LibraryCase):
+    """Which file system a path is on."""
+
+    def test_mountinfo(self) -> None:
+        """The longest mount point above a path counts, spaces in it included."""
+        mounts = (
+            "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n"
+            "30 22 0:30 / /srv/a\\040b rw - vfat /dev/sdb1 rw\n"
+            "31 22 0:31 / /srv rw - xfs /dev/sdc1 rw\n"
+            "nonsense\n"
+        )
+        for path, expected in {
+            "/srv/a b/images": "vfat on /srv/a b",
+            "/srv/a": "xfs on /srv",
+            "/srv": "xfs on /srv",
+            "/srvx": "ext4 on /",
+        }.items():
+            self.assertEqual(file_system_of(path, mounts), expected)
+        self.assertEqual(file_system_of("/x", ""), "an unknown file system")

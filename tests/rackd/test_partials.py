@@ -1,0 +1,208 @@
+"""Tests of the rack's partial files: resuming, syncing, finishing."""
+
+import errno
+import os
+import subprocess
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import TypeVar
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SkipTest
+
+from common.digests import CHUNK_BYTES
+from common.errors import NoSpace, StorageError
+from rackd.partials import MOST_UNSYNCED_BYTES, SYNC_EVERY_BYTES, PartialSink
+from tests.doubles.disks import LibraryCase, SlowThreads, at_once
+from tests.doubles.images import content, digests_of, file_of
+
+T = TypeVar("T")
+MIB = CHUNK_BYTES
+BLOB = content(3 * MIB + 500)
+
+
+class PartialCase(LibraryCase):
+    """A sink for one blob of three and a half chunks."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.file = file_of("squashfs", BLOB)
+        self.path = self.images_dir / "partial" / f"{self.file.sha256}.part"
+        self.finished = self.images_dir / "cache" / self.file.sha256
+        self.sink = self.library.sink(self.file, digests_of(BLOB))
+        self.addCleanup(lambda: self.wait(self.sink.close()))
+
+    def wait(self, work: Awaitable[T]) -> T:
+        async def waited() -> T:
+            return await work
+
+        return self.successResultOf(Deferred.fromCoroutine(waited()))
+
+    def resume(self) -> int:
+        return self.wait(self.sink.resume()).size_bytes
+
+    def write_from(self, offset: int) -> None:
+        chunks = [BLOB[at : at + MIB] for at in range(offset, len(BLOB), MIB)]
+        self.wait(self.sink.write(chunks, []))
+
+
+class ResumeTests(PartialCase):
+    """What is believed of a file that was left behind."""
+
+    def test_cases(self) -> None:
+        """Exactly the right whole chunks at the beginning are kept, whatever follows them."""
+        flipped = bytearray(BLOB)
+        flipped[MIB + 7] ^= 1
+        cases = {
+            "nothing": (b"", 0),
+            "less than a chunk": (BLOB[:100], 0),
+            "cut in a chunk": (BLOB[: 2 * MIB + 100], 2 * MIB),
+            "whole chunks": (BLOB[: 2 * MIB], 2 * MIB),
+            "all": (BLOB, len(BLOB)),
+            "too long": (BLOB + b"more", len(BLOB)),
+            "a flipped bit": (bytes(flipped), MIB),
+            "zeros after a power cut": (BLOB[:MIB] + bytes(2 * MIB), MIB),
+            "something else": (content(2 * MIB, seed=9), 0),
+        }
+        for name, (left, kept) in cases.items():
+            self.path.write_bytes(left)
+            self.assertEqual(self.resume(), kept, name)
+            self.assertEqual(self.path.stat().st_size, kept, name)
+            self.write_from(kept)
+            self.assertEqual(self.path.read_bytes(), BLOB, name)
+
+    def test_unreadable_sector(self) -> None:
+        """A sector that cannot be read ends what is good; it is fetched again."""
+        self.path.write_bytes(BLOB)
+        real = os.pread
+
+        def pread(fd: int, length: int, offset: int) -> bytes:
+            if offset >= 2 * MIB:
+                raise OSError(errno.EIO, "x")
+            return real(fd, length, offset)
+
+        with mock.patch("os.pread", pread):
+            self.assertEqual(self.resume(), 2 * MIB)
+
+    def test_planted_symlink(self) -> None:
+        """A symbolic link in the place of a partial is not followed."""
+        victim = self.images_dir / "victim"
+        victim.write_bytes(b"mine")
+        self.path.symlink_to(victim)
+        self.failureResultOf(Deferred.fromCoroutine(self.sink.resume()), StorageError)
+        self.assertEqual(victim.read_bytes(), b"mine")
+
+    def test_restart(self) -> None:
+        """After starting over, writing begins at the first byte."""
+        self.path.write_bytes(BLOB[: 2 * MIB])
+        self.resume()
+        self.wait(self.sink.restart())
+        self.write_from(0)
+        self.assertEqual(self.path.read_bytes(), BLOB)
+
+
+class FinishTests(PartialCase):
+    """The last step."""
+
+    def test_finish(self) -> None:
+        """A finished blob has its name, is read-only, and its partial is gone."""
+        self.resume()
+        self.write_from(0)
+        self.assertFalse(self.finished.exists())
+        self.wait(self.sink.finish(b""))
+        self.assertEqual(self.finished.read_bytes(), BLOB)
+        self.assertEqual(self.finished.stat().st_mode & 0o7777, 0o444)
+        self.assertFalse(self.path.exists())
+
+    def test_failed_sync(self) -> None:
+        """If the last sync fails, there is no finished blob, and unsynced bytes are dropped."""
+        self.path.write_bytes(BLOB[:MIB])
+        self.resume()
+        self.write_from(MIB)
+        with mock.patch("os.fsync", side_effect=OSError(errno.EIO, "x")):
+            finishing = Deferred.fromCoroutine(self.sink.finish(b""))
+            error = self.failureResultOf(finishing, StorageError).value
+        self.assertEqual(error.code, "storage-sync")
+        self.assertFalse(self.finished.exists())
+        self.assertEqual(self.path.stat().st_size, MIB)
+
+    def test_full_disk(self) -> None:
+        """On a really full disk, writing is NoSpace, and what is whole can be resumed."""
+        small = self.images_dir / "partial"
+        command = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(small)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            raise SkipTest("cannot mount a tmpfs here")
+        self.addCleanup(subprocess.run, ["umount", "-l", str(small)], check=True)
+        self.resume()
+        chunks = [BLOB[at : at + MIB] for at in range(0, len(BLOB), MIB)]
+        writing = Deferred.fromCoroutine(self.sink.write(chunks, []))
+        self.failureResultOf(writing, NoSpace)
+        self.wait(self.sink.close())
+        self.assertEqual(self.resume(), 2 * MIB)
+        self.wait(self.sink.close())
+
+
+class SyncTests(PartialCase):
+    """Syncs that run beside the writing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slow = SlowThreads()
+        self.big = PartialSink(
+            self.images_dir / "partial" / "big",
+            self.images_dir / "cache" / "big",
+            100 * MIB,
+            b"",
+            on_disk=at_once,
+            on_sync=self.slow,
+        )
+        self.wait(self.big.resume())
+        self.addCleanup(self.let_go)
+        self.batch = [bytes(MIB)] * 4
+
+    def let_go(self) -> None:
+        while self.slow.pending:
+            self.slow.finish_one()
+        self.wait(self.big.close())
+
+    def write(self) -> "Deferred[None]":
+        return Deferred.fromCoroutine(self.big.write(self.batch, []))
+
+    def test_beside(self) -> None:
+        """A sync starts each 8 MiB, and receiving goes on meanwhile, up to 16 MiB unsynced."""
+        self.assertEqual((SYNC_EVERY_BYTES, MOST_UNSYNCED_BYTES), (8 * MIB, 16 * MIB))
+        self.successResultOf(self.write())
+        self.assertEqual(len(self.slow.pending), 0)
+        for _ in range(3):
+            self.successResultOf(self.write())
+        self.assertEqual(len(self.slow.pending), 1)
+        held_back = self.write()
+        self.assertNoResult(held_back)
+        self.slow.finish_one()
+        self.successResultOf(held_back)
+        self.assertEqual(len(self.slow.pending), 1)
+
+    def test_failure(self) -> None:
+        """A failed sync is raised by the next write; only what was synced before stays."""
+        self.successResultOf(self.write())
+        self.successResultOf(self.write())
+        self.slow.finish_one()
+        for _ in range(2):
+            self.successResultOf(self.write())
+        with mock.patch("os.fdatasync", side_effect=OSError(errno.EIO, "x")):
+            self.slow.finish_one()
+        error = self.failureResultOf(self.write(), StorageError).value
+        self.assertEqual(error.code, "storage-sync")
+        self.assertEqual(Path(self.images_dir / "partial" / "big").stat().st_size, 8 * MIB)
+
+    def test_cancelled_wait(self) -> None:
+        """Cancelling a transfer that waits for a sync leaves the sync and the file in order."""
+        for _ in range(4):
+            self.successResultOf(self.write())
+        held_back = self.write()
+        held_back.addErrback(lambda _: None)
+        held_back.cancel()
+        self.slow.finish_one()
+        self.wait(self.big.close())
+        self.assertEqual(Path(self.images_dir / "partial" / "big").stat().st_size, 16 * MIB)
