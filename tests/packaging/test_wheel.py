@@ -84,7 +84,7 @@ class WheelTests(SynchronousTestCase):
         self.assertIn("twisted/plugins/regiond_plugin.py", shipped)
         self.assertIn("twisted/plugins/rackd_plugin.py", shipped)
         self.assertTrue(
-            any(re.match(r"regiond/store/migrations/versions/\d.*\.py", name) for name in shipped)
+            any(re.match(r"regiond/store/migrations/versions/v?\d.*\.py", name) for name in shipped)
         )
 
     def test_what_is_imported_is_the_wheel(self) -> None:

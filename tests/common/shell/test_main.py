@@ -1,0 +1,137 @@
+"""The process of ``rackferry``, with a real admin socket at the other end."""
+
+import json
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
+
+from common.asking import AdminSocket
+from common.errors import Conflict
+from common.vocabulary import Place, Question
+
+SRC = Path(__file__).resolve().parents[3] / "src"
+RUN = "import sys; from common.shell.main import main; sys.exit(main())"
+IMPORTS = """
+import sys
+from common.shell.main import main
+code = main(sys.argv[1:])
+slow = {"twisted", "rich", "sqlalchemy", "prompt_toolkit", "cattrs", "gnupg", "treq"}
+print("imported:", *sorted(slow & set(sys.modules)), file=sys.stderr)
+sys.exit(code)
+"""
+
+
+class Talking(ProcessProtocol):
+    """A process that is given its whole input at once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.out = b""
+        self.ended: Deferred[int] = Deferred()
+
+    def connectionMade(self) -> None:
+        self.transport.write(self._text.encode())
+        self.transport.closeStdin()
+
+    def outReceived(self, data: bytes) -> None:
+        self.out += data
+
+    def processEnded(self, reason: Failure) -> None:
+        is_good = reason.check(ProcessDone)
+        self.ended.callback(0 if is_good else reason.value.exitCode)
+
+
+class MainTests(TestCase):
+    """One-shot commands and lines from stdin."""
+
+    async def setUp(self) -> None:
+        """A region that answers what it is told to."""
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = f"{directory.name}/s"
+        self.answer: Any = {}
+        self.asked: list[Question] = []
+        factory = AdminSocket(Place.REGION, self._answer, reactor)
+        port = await UNIXServerEndpoint(reactor, self.path).listen(factory)
+        self.addCleanup(port.stopListening)
+
+    async def _answer(self, question: Question, progress: Any) -> Any:
+        self.asked.append(question)
+        progress({"phase": "fetching"})
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(SRC), "RACKFERRY_SOCKET": self.path}
+
+    def run_shell(self, *words: str, code: str = RUN) -> Deferred[tuple[str, str, int]]:
+        return Deferred.fromCoroutine(self._shell(*words, code=code))
+
+    async def _shell(self, *words: str, code: str = RUN) -> tuple[str, str, int]:
+        out, err, exit_code = await getProcessOutputAndValue(
+            sys.executable, ("-c", code, *words), env=self._environment
+        )
+        return out.decode(), err.decode(), exit_code
+
+    async def test_an_answer(self) -> None:
+        """A question crosses the socket, and its answer comes to stdout."""
+        self.answer = [{"id": 1, "url": "http://x"}]
+        out, err, exit_code = await self.run_shell("boot-sources", "read", "--json")
+        self.assertEqual((json.loads(out), exit_code), (self.answer, 0), err)
+        self.assertEqual(self.asked, [Question("boot-sources", "read")])
+
+    async def test_progress(self) -> None:
+        """What the daemon says while it works is on stderr."""
+        out, err, exit_code = await self.run_shell("boot-resources", "import", "wait", "--json")
+        self.assertEqual((out, err, exit_code), ("{}\n", "fetching\n", 0))
+
+    async def test_an_error(self) -> None:
+        """The daemon's error is the shell's, with all its fields and code 1."""
+        self.answer = Conflict("exists", object="boot-source 1", remedy="delete it")
+        out, err, exit_code = await self.run_shell("status", "--json")
+        self.assertEqual((out, exit_code), ("", 1))
+        self.assertEqual(json.loads(err.splitlines()[-1])["error"], self.answer.to_json())
+
+    async def test_no_daemon(self) -> None:
+        """Without a daemon the code is 3 and the socket is named."""
+        out, err, exit_code = await self.run_shell("status", "--socket", "/nonexistent")
+        self.assertEqual((out, exit_code), ("", 3))
+        self.assertIn("/nonexistent", err)
+
+    async def test_lines_from_stdin(self) -> None:
+        """Without a noun and a terminal, lines are read from stdin; the last failure counts."""
+        process = Talking("boot-sources read --json\nnonsense\nstatus --json\n")
+        self.answer = []
+        reactor.spawnProcess(
+            process, sys.executable, [sys.executable, "-c", RUN], env=self._environment
+        )
+        self.assertEqual(await process.ended, 2)
+        self.assertEqual(process.out, b"[]\n[]\n")
+
+    async def test_nothing_slow_is_imported(self) -> None:
+        """Version and help come without Twisted, and an answer in JSON without rich."""
+        for words in (("--version",), ("help",), ("boot-sources", "--help")):
+            _, err, exit_code = await self.run_shell(*words, code=IMPORTS)
+            self.assertEqual((err, exit_code), ("imported:\n", 0))
+        _, err, _ = await self.run_shell("boot-sources", "read", "--json", code=IMPORTS)
+        self.assertEqual(err.splitlines()[-1], "imported: cattrs twisted")
+
+    async def test_a_closed_pipe(self) -> None:
+        """A reader that has gone away is no traceback."""
+        self.answer = [{"id": number} for number in range(20_000)]
+        line = f'{sys.executable} -c "{RUN}" boot-sources read --json | head -1'
+        out, err, _ = await getProcessOutputAndValue("/bin/sh", ("-c", line), env=self._environment)
+        self.assertEqual((out, b"Traceback" in err), (b"[\n", False), err)
