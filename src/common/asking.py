@@ -171,7 +171,7 @@ async def ask(
             raise
         raise _no_daemon(socket_path, "it went away before it had answered") from error
     finally:
-        conversation.close()
+        await conversation.finish()
     return json.loads(answer)
 
 

@@ -41,7 +41,7 @@ from common.errors import (
     TransferError,
     unpacked,
 )
-from common.tls import refusal
+from common.tls import openssl_reasons, refusal
 
 MAX_IN_FLIGHT = 32
 FIRST_DEADLINE_S = 5.0
@@ -110,6 +110,7 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         self._manners = manners
         self._on_lost = on_lost
         self._in_flight: set[Deferred[Any]] = set()
+        self._waiting: list[Deferred[None]] = []
         self._is_closing = False
         self._reason: RackferryError | None = None
         self._pinger: LoopingCall | None = None
@@ -136,7 +137,7 @@ class Conversation(BoundedBoxes, TimeoutMixin):
     def close(self) -> None:
         """Send what is buffered, then end; a peer that does not read is cut off."""
         self.is_ending = True
-        if self._is_closing:
+        if self._is_closing or self.is_lost:
             return
         self._is_closing = True
         if self._manners.throttles:
@@ -144,10 +145,19 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         self.setTimeout(CLOSE_TIMEOUT_S)
         self.transport.loseConnection()
 
+    async def finish(self) -> None:
+        """``close``, and wait until nothing is left of the connection."""
+        self.close()
+        if not self.is_lost:
+            waiting: Deferred[None] = Deferred()
+            self._waiting.append(waiting)
+            await waiting
+
     def abort(self, reason: RackferryError) -> None:
         """End now; calls in flight fail with ``reason``."""
         self._reason = self._reason or reason
-        super().abort(reason)
+        if not self.is_lost:
+            super().abort(reason)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is over: nothing of it goes on."""
@@ -160,6 +170,8 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         why = self._reason or explained(reason, self.peer)
         super().connectionLost(Failure(why))
         self._on_lost(why)
+        for waiting in self._waiting:
+            waiting.callback(None)
 
     def pauseProducing(self) -> None:
         """The peer does not read: neither do we (called by the transport)."""
@@ -320,7 +332,7 @@ def explained(reason: Failure, peer: str) -> RackferryError:
     if isinstance(error, ConnectionDone):
         what = "closed by the other side"
     elif isinstance(error, SSL.Error):
-        what = "TLS failed: " + " ".join(str(part[-1]) for part in error.args[0] or [("", "", "?")])
+        what = f"TLS failed: {openssl_reasons(error)}"
     else:
         what = str(error)
     return TransferError(f"connection lost: {what}", object=peer, code="connection-lost")

@@ -225,7 +225,7 @@ async def _attempt(reactor: Any, host: str, port: int, wish: _Wish) -> Identity:
             version=release(),
         )
     finally:
-        conversation.close()
+        await conversation.finish()
     return checked_identity(answer, wish.key, wish.token.pin, wish.name, wish.now())
 
 

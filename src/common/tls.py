@@ -50,13 +50,12 @@ def _context(identity: Identity | None) -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     if identity is not None:
-        context.use_privatekey(crypto.PKey.from_cryptography_key(identity.key))
-        context.use_certificate(crypto.X509.from_cryptography(identity.certificate))
-        root = crypto.X509.from_cryptography(identity.root)
-        context.add_extra_chain_cert(root)
+        context.use_privatekey(identity.key)
+        context.use_certificate(identity.certificate)
+        context.add_extra_chain_cert(identity.root)
         store = context.get_cert_store()
         if store is not None:
-            store.add_cert(root)
+            store.add_cert(crypto.X509.from_cryptography(identity.root))
     return context
 
 
@@ -204,9 +203,17 @@ _ALERTS = {
 }
 
 
+def openssl_reasons(error: SSL.Error) -> str:
+    """What OpenSSL says, without its error numbers."""
+    queue = error.args[0] if error.args else None
+    if isinstance(queue, list) and queue:
+        return " ".join(str(entry[-1]) for entry in queue)
+    return str(error) or type(error).__name__
+
+
 def refusal(error: SSL.Error, peer: str) -> RackferryError | None:
     """What a failed handshake means, if the peer told us with a TLS alert; else None."""
-    reasons = " ".join(str(part[-1]) for part in error.args[0]) if error.args else ""
+    reasons = openssl_reasons(error)
     for words, (code, message) in _ALERTS.items():
         if words in reasons:
             return Refused(

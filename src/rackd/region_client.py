@@ -153,7 +153,7 @@ class RegionClient(Service):
             finally:
                 self._conversation = None
                 if conversation.transport is not None:
-                    conversation.close()
+                    await conversation.finish()
             self._note(reason)
             self.on_lost(reason)
             return True

@@ -33,6 +33,7 @@ from regiond.racks.fleet import Fleet, RackIdentity, rack_of
 ANNOUNCE_DELAY_S = 0.2
 NOTICE_TIMEOUT_S = 10.0
 MAX_SESSIONS_PER_RACK = 4
+MAX_STRANGERS = 256
 
 _log = Logger()
 
@@ -158,13 +159,18 @@ class Sessions(ServerFactory):
         self._region_name = region_name
         self._version = version
         self._sessions: list[Session] = []
+        self._strangers: set[Session] = set()
         self._announcement: tuple[int, Callable[[RackIdentity], str]] | None = None
         self._delayed: IDelayedCall | None = None
         self._telling: set[Deferred[Any]] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> Conversation:
-        """A connection that has said nothing yet (called by Twisted)."""
-        return Session(self, f"rack at {getattr(addr, 'host', addr)}").conversation
+    def buildProtocol(self, addr: IAddress | None) -> Conversation | None:
+        """A connection that has said nothing yet; None, which closes it, if there are too many."""
+        if len(self._strangers) >= MAX_STRANGERS:
+            return None
+        session = Session(self, f"rack at {getattr(addr, 'host', addr)}")
+        self._strangers.add(session)
+        return session.conversation
 
     def greeting(self) -> dict[str, Any]:
         """The answer to a hello, but for the rack's name."""
@@ -179,6 +185,7 @@ class Sessions(ServerFactory):
 
     def joined(self, session: Session) -> None:
         """A session said hello. A rack keeps its newest few; older ones are half dead."""
+        self._strangers.discard(session)
         if session not in self._sessions:
             self._sessions.append(session)
         rack = session.rack
@@ -188,6 +195,7 @@ class Sessions(ServerFactory):
 
     def left(self, session: Session) -> None:
         """A session is over."""
+        self._strangers.discard(session)
         if session in self._sessions:
             self._sessions.remove(session)
 
@@ -239,10 +247,10 @@ class Sessions(ServerFactory):
 
         return told.addBoth(done)
 
-    def stop(self) -> None:
-        """End every session, and send no more notices."""
+    async def stop(self) -> None:
+        """End every session, send no more notices, and wait until all is over."""
         if self._delayed is not None:
             self._delayed.cancel()
             self._delayed = None
         for session in list(self._sessions):
-            session.conversation.close()
+            await session.conversation.finish()

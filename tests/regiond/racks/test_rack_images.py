@@ -1,0 +1,177 @@
+"""The images port: blobs for racks over mutual TLS."""
+
+import json
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import Agent, HTTPConnectionPool, readBody
+from twisted.web.http_headers import Headers
+
+from common.digests import digest_list, sha256_hex
+from common.tls import RackTLS, ServerTLS, UnverifiedTLS
+from regiond.racks.images import IDLE_TIMEOUT_S, DigestList, ImagesSite
+from tests.doubles.trust import SERVER, FakeFleet, LoopbackTestCase, now, rack
+
+_BLOB = bytes(range(256)) * 5000
+_NAME = sha256_hex(_BLOB)
+
+
+class ImagesTests(LoopbackTestCase):
+    """Real requests."""
+
+    async def asynchronous_set_up(self) -> None:
+        self.rack = rack()
+        self.fleet = FakeFleet(self.rack)
+        self.fleet.blobs[_NAME] = DigestList(_NAME, _BLOB)
+        self.fleet.digest_lists[_NAME] = digest_list([_BLOB[: 1 << 20], _BLOB[1 << 20 :]])
+        tls = ServerTLS(SERVER, asks_certificate=True)
+        self.port = await self.listen(ImagesSite(self.fleet, reactor), tls)
+
+    async def get(
+        self, path: str, method: bytes = b"GET", identity: Any = None, **headers: str
+    ) -> tuple[int, Headers, bytes]:
+        if not hasattr(self, "port"):
+            await self.asynchronous_set_up()
+        pool = HTTPConnectionPool(reactor, persistent=False)
+        agent = Agent(reactor, RackTLS(identity or self.rack, now), pool=pool)
+        uri = f"https://127.0.0.1:{self.port}{path}".encode()
+        sent = Headers({name.replace("_", "-"): [value] for name, value in headers.items()})
+        response = await agent.request(method, uri, sent)
+        return response.code, response.headers, await readBody(response)
+
+    def code_of(self, body: bytes) -> str:
+        return json.loads(body)["error"]["code"]
+
+    async def test_blob(self) -> None:
+        """A rack gets a blob of its view, whole or in part."""
+        code, headers, body = await self.get(f"/blobs/{_NAME}")
+        self.assertEqual((code, body), (200, _BLOB))
+        self.assertEqual(headers.getRawHeaders("accept-ranges"), ["bytes"])
+        code, headers, body = await self.get(f"/blobs/{_NAME}", range="bytes=1048570-")
+        self.assertEqual((code, body), (206, _BLOB[1048570:]))
+        self.assertEqual(
+            headers.getRawHeaders("content-range"),
+            [f"bytes 1048570-{len(_BLOB) - 1}/{len(_BLOB)}"],
+        )
+
+    async def test_head(self) -> None:
+        """HEAD tells the size without the bytes."""
+        code, headers, body = await self.get(f"/blobs/{_NAME}", b"HEAD")
+        self.assertEqual((code, body), (200, b""))
+        self.assertEqual(headers.getRawHeaders("content-length"), [str(len(_BLOB))])
+
+    async def test_bad_range(self) -> None:
+        """A malformed or unsatisfiable range is 416."""
+        for header in ("bytes=9999999-", "bytes=5-1", "bytes=x-", "lines=1-2"):
+            code, _, _ = await self.get(f"/blobs/{_NAME}", range=header)
+            self.assertEqual(code, 416, header)
+
+    async def test_digests(self) -> None:
+        """The digest list of a blob, 32 bytes a chunk, ends in its name."""
+        code, headers, body = await self.get(f"/blobs/{_NAME}/digests")
+        self.assertEqual((code, len(body)), (200, 64))
+        self.assertEqual(body[-32:].hex(), _NAME)
+        self.assertEqual(headers.getRawHeaders("etag"), [f'"{_NAME}-digests"'])
+
+    async def test_outside_the_view(self) -> None:
+        """A blob outside the rack's view does not exist for it."""
+        for path in (f"/blobs/{'0' * 64}", f"/blobs/{'0' * 64}/digests"):
+            code, _, body = await self.get(path)
+            self.assertEqual((code, self.code_of(body)), (404, "blob-unknown"))
+
+    async def test_other_paths(self) -> None:
+        """Anything but the two forms is refused."""
+        for path in (
+            "/",
+            "/blobs/",
+            f"/blobs/{_NAME.upper()}",
+            f"/blobs/{_NAME}/",
+            f"/blobs/{_NAME}?x=1",
+            f"/blobs/../blobs/{_NAME}",
+            f"//blobs/{_NAME}",
+            f"/blobs/%2e%2e/{_NAME}",
+        ):
+            code, _, body = await self.get(path)
+            self.assertEqual((code, self.code_of(body)), (400, "http-path"), path)
+
+    async def test_other_methods(self) -> None:
+        """Only GET and HEAD are answered."""
+        for method in (b"POST", b"PUT", b"DELETE", b"OPTIONS"):
+            code, headers, _ = await self.get(f"/blobs/{_NAME}", method)
+            self.assertEqual(code, 405)
+            self.assertEqual(headers.getRawHeaders("allow"), ["GET, HEAD"])
+
+    async def test_deleted_rack(self) -> None:
+        """A deleted rack is refused with its next request."""
+        await self.get(f"/blobs/{_NAME}")
+        del self.fleet.racks[self.rack.serial]
+        code, _, body = await self.get(f"/blobs/{_NAME}")
+        self.assertEqual((code, self.code_of(body)), (403, "rack-unknown"))
+
+    async def test_no_certificate(self) -> None:
+        """Without a certificate not a byte is answered."""
+        await self.asynchronous_set_up()
+        heard: list[bytes] = []
+
+        class Rude(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(f"GET /blobs/{_NAME} HTTP/1.1\r\n\r\n".encode())
+
+            def dataReceived(self, data: bytes) -> None:
+                heard.append(data)
+
+            def connectionLost(self, reason: Any = None) -> None:
+                over.callback(None)
+
+        over: Deferred[None] = Deferred()
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", self.port)
+        await wrapClientTLS(UnverifiedTLS(), endpoint).connect(Factory.forProtocol(Rude))
+        await over
+        self.assertEqual(heard, [])
+
+
+class SlowTests(SynchronousTestCase):
+    """Clients that take their time."""
+
+    def connect(self) -> tuple[Clock, Any, StringTransport]:
+        clock = Clock()
+        site = ImagesSite(FakeFleet(), clock)
+        site.doStart()
+        self.addCleanup(site.doStop)
+        channel, transport = site.buildProtocol(None), StringTransport()
+        transport.abortConnection = transport.loseConnection
+        channel.makeConnection(transport)
+        return clock, channel, transport
+
+    def test_slow_header(self) -> None:
+        """A header that trickles in does not keep the connection open."""
+        clock, channel, transport = self.connect()
+        for _ in range(int(IDLE_TIMEOUT_S)):
+            channel.dataReceived(b"G")
+            clock.advance(1.01)
+        self.assertTrue(transport.disconnecting)
+
+    def test_idle_costs_nothing(self) -> None:
+        """A listener without connections has no timer running."""
+        clock = Clock()
+        site = ImagesSite(FakeFleet(), clock)
+        site.doStart()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        site.doStop()
+
+    def test_body_is_not_kept(self) -> None:
+        """What a client sends as a body is thrown away."""
+        channel = self.connect()[1]
+        path = f"/blobs/{_NAME}"
+        channel.dataReceived(
+            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".encode()
+        )
+        channel.dataReceived(b"x" * 1_000_000)
+        self.assertEqual(channel.requests[0].content.tell(), 0)
+        channel.connectionLost(None)
