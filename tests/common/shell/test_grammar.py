@@ -141,10 +141,10 @@ class WrongUsageTests(SynchronousTestCase):
         cases = {
             "boot-source-list": None,
             "boot-sorces read": "boot-sources",
-            "boot-sources raed": "boot-sources read",
+            "boot-sources reda": "boot-sources read",
             "boot-source create url=x": "boot-sources create",
             "boot-sources create ulr=x": "url",
-            "boot-resources import wiat": "wait",
+            "boot-resources import waitt": "wait",
             "boot-sources read --jsn": "--json",
             "help boot-sorces": "boot-sources",
         }

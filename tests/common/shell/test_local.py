@@ -161,9 +161,9 @@ class CheckConfigTests(LocalCase):
 
     def test_wrong(self) -> None:
         """A wrong file gives the line that the daemon would give."""
-        path = self._file("rackd.toml", "nam = 3\n")
+        path = self._file("rackd.toml", "namee = 3\n")
         error = self.assertRaises(ConfigError, self.answer, "check-config", str(path))
-        self.assertEqual(error.line(), f'{path}: unknown key "nam" (nearest: name)')
+        self.assertEqual(error.line(), f'{path}: unknown key "namee" (nearest: name)')
 
     def test_missing(self) -> None:
         """A file that is not there is an error."""

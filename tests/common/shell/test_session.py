@@ -87,7 +87,7 @@ class SessionTests(SessionCase):
         for error, code in ((Conflict("x"), 1), (NoDaemon("x"), 3), (TimedOut("x"), 4)):
             self.daemon.answer = error
             self.assertEqual(self.run_line("status"), code)
-        self.assertEqual(self.run_line("staus"), 2)
+        self.assertEqual(self.run_line("stattus"), 2)
         self.assertEqual(self.run_line("boot-sources create url=u keyring_data@=/no/such"), 2)
         self.assertEqual(self.out.getvalue(), "")
 
@@ -201,6 +201,7 @@ class PromptTests(SessionCase):
 
     def test_completion(self) -> None:
         """The word before the cursor is completed, whatever stands before it."""
+
         def completed(text: str) -> list[str]:
             found = WordCompleter().get_completions(Document(text), CompleteEvent())
             return [text[: len(text) + each.start_position] + each.text for each in found]
