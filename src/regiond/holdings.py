@@ -14,7 +14,7 @@ async def read_holdings(database: Database) -> Holdings:
                 key=image.key,
                 version=image.version,
                 state=HeldState(image.state),
-                source_id=image.source_id if image.type == "synced" else None,
+                source_id=image.source_id,
                 files=frozenset((file.name, file.sha256) for file in image.files),
                 subarches=image.subarches,
                 bootloader_type=image.bootloader_type,

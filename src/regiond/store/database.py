@@ -86,6 +86,12 @@ class Database:
             await self._reading.stop()
             raise
 
+    def open_now(self) -> None:
+        """As ``open``, in the caller's thread: for a daemon that is not running yet."""
+        self._writing.start()
+        self._reading.start()
+        self._open()
+
     async def close(self) -> None:
         """Let running work end, then let go of the database."""
         await self._reading.stop()

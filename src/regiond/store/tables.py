@@ -150,7 +150,7 @@ image = _table(
     Column("version", Text, nullable=False),
     Column("state", String(10), nullable=False, comment="importing, published or retired"),
     Column("type", Text, nullable=False, comment="synced or uploaded"),
-    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="SET NULL"), index=True),
+    Column("source_id", _Key, comment="null for uploads; the source may be gone since"),
     Column("kflavor", Text),
     Column("bootloader_type", Text),
     Column("rolling", Boolean, nullable=False),

@@ -164,6 +164,66 @@ def upgrade() -> None:
         comment="the published states of the region",
     )
     op.create_table(
+        "image",
+        sa.Column("id", KEY, nullable=False, comment="counts from 1, never reused"),
+        sa.Column("os", sa.Text(), nullable=False),
+        sa.Column("arch", sa.Text(), nullable=False),
+        sa.Column("subarch", sa.Text(), nullable=False),
+        sa.Column("release", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column(
+            "state", sa.String(length=10), nullable=False, comment="importing, published or retired"
+        ),
+        sa.Column("type", sa.Text(), nullable=False, comment="synced or uploaded"),
+        sa.Column(
+            "source_id",
+            KEY,
+            nullable=True,
+            comment="null for uploads; the source may be gone since",
+        ),
+        sa.Column("kflavor", sa.Text(), nullable=True),
+        sa.Column("bootloader_type", sa.Text(), nullable=True),
+        sa.Column("rolling", sa.Boolean(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column(
+            "subarches", sa.JSON(), nullable=False, comment="further names the kernel answers to"
+        ),
+        sa.Column(
+            "document_sha256",
+            SHA256,
+            nullable=True,
+            comment="its image document; null until published",
+        ),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("published_at", sa.Double(), nullable=True),
+        sa.Column(
+            "retired_at",
+            sa.Double(),
+            nullable=True,
+            comment="its bytes stay for a grace time after this",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_image"),
+        comment="one row per image and version",
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "uq_image_importing",
+        "image",
+        ["os", "arch", "subarch", "release", "label"],
+        unique=True,
+        sqlite_where=sa.text("state = 'importing'"),
+        postgresql_where=sa.text("state = 'importing'"),
+    )
+    op.create_index(
+        "uq_image_published",
+        "image",
+        ["os", "arch", "subarch", "release", "label"],
+        unique=True,
+        sqlite_where=sa.text("state = 'published'"),
+        postgresql_where=sa.text("state = 'published'"),
+    )
+    op.create_table(
         "import_run",
         sa.Column("id", KEY, nullable=False, comment="counts from 1, never reused"),
         sa.Column("epoch", sa.BigInteger(), nullable=False, comment="fencing token it ran under"),
@@ -235,64 +295,28 @@ def upgrade() -> None:
     )
     op.create_index("ix_certificate_rack_id", "certificate", ["rack_id"], unique=False)
     op.create_table(
-        "image",
-        sa.Column("id", KEY, nullable=False, comment="counts from 1, never reused"),
-        sa.Column("os", sa.Text(), nullable=False),
-        sa.Column("arch", sa.Text(), nullable=False),
-        sa.Column("subarch", sa.Text(), nullable=False),
-        sa.Column("release", sa.Text(), nullable=False),
-        sa.Column("label", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
+        "image_file",
+        sa.Column("image_id", KEY, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False, comment="in a rack's tree"),
+        sa.Column("ftype", sa.Text(), nullable=False, comment="boot-kernel, squashfs, ..."),
+        sa.Column("sha256", SHA256, nullable=False, comment="keeps the blob of this name"),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column(
-            "state", sa.String(length=10), nullable=False, comment="importing, published or retired"
-        ),
-        sa.Column("type", sa.Text(), nullable=False, comment="synced or uploaded"),
-        sa.Column("source_id", KEY, nullable=True),
-        sa.Column("kflavor", sa.Text(), nullable=True),
-        sa.Column("bootloader_type", sa.Text(), nullable=True),
-        sa.Column("rolling", sa.Boolean(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column(
-            "subarches", sa.JSON(), nullable=False, comment="further names the kernel answers to"
-        ),
-        sa.Column(
-            "document_sha256",
-            SHA256,
+            "source_id",
+            KEY,
             nullable=True,
-            comment="its image document; null until published",
+            comment="where it comes from; the source may be gone since",
         ),
-        sa.Column("created_at", sa.Double(), nullable=False),
-        sa.Column("published_at", sa.Double(), nullable=True),
         sa.Column(
-            "retired_at",
-            sa.Double(),
-            nullable=True,
-            comment="its bytes stay for a grace time after this",
+            "upstream_path", sa.Text(), nullable=True, comment="relative to the source's base"
         ),
         sa.ForeignKeyConstraint(
-            ["source_id"], ["boot_source.id"], name="fk_image_source_id", ondelete="SET NULL"
+            ["image_id"], ["image.id"], name="fk_image_file_image_id", ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("id", name="pk_image"),
-        comment="one row per image and version",
-        sqlite_autoincrement=True,
+        sa.PrimaryKeyConstraint("image_id", "name", name="pk_image_file"),
+        comment="every file that an image needs to be complete; these rows are the references to blobs",
     )
-    op.create_index("ix_image_source_id", "image", ["source_id"], unique=False)
-    op.create_index(
-        "uq_image_importing",
-        "image",
-        ["os", "arch", "subarch", "release", "label"],
-        unique=True,
-        sqlite_where=sa.text("state = 'importing'"),
-        postgresql_where=sa.text("state = 'importing'"),
-    )
-    op.create_index(
-        "uq_image_published",
-        "image",
-        ["os", "arch", "subarch", "release", "label"],
-        unique=True,
-        sqlite_where=sa.text("state = 'published'"),
-        postgresql_where=sa.text("state = 'published'"),
-    )
+    op.create_index("ix_image_file_sha256", "image_file", ["sha256"], unique=False)
     op.create_table(
         "selection",
         sa.Column("id", KEY, nullable=False, comment="counts from 1, never reused"),
@@ -350,29 +374,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("source_id", "path", name="pk_source_document"),
         comment="the last good documents of each source",
     )
-    op.create_table(
-        "image_file",
-        sa.Column("image_id", KEY, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False, comment="in a rack's tree"),
-        sa.Column("ftype", sa.Text(), nullable=False, comment="boot-kernel, squashfs, ..."),
-        sa.Column("sha256", SHA256, nullable=False, comment="keeps the blob of this name"),
-        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "source_id",
-            KEY,
-            nullable=True,
-            comment="where it comes from; the source may be gone since",
-        ),
-        sa.Column(
-            "upstream_path", sa.Text(), nullable=True, comment="relative to the source's base"
-        ),
-        sa.ForeignKeyConstraint(
-            ["image_id"], ["image.id"], name="fk_image_file_image_id", ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("image_id", "name", name="pk_image_file"),
-        comment="every file that an image needs to be complete; these rows are the references to blobs",
-    )
-    op.create_index("ix_image_file_sha256", "image_file", ["sha256"], unique=False)
     op.create_table(
         "token",
         sa.Column("secret_sha256", SHA256, nullable=False, comment="the secret itself is not kept"),
