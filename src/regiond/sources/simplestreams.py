@@ -14,6 +14,7 @@ later wins; only scalars inherit and all become strings. ``path`` never inherits
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -291,12 +292,14 @@ def _updated(level: dict[str, Any], path: str) -> int | None:
     if text is None:
         return None
     try:
+        if not isinstance(text, str):
+            raise TypeError("not a text")
         date = parsedate_to_datetime(text)
+        if date.tzinfo is None:  # "-0000", or no zone at all: UTC by RFC 2822
+            date = date.replace(tzinfo=UTC)
+        return int(date.timestamp())
     except (TypeError, ValueError, IndexError, OverflowError) as error:
         raise fault(f"updated {_shown(text)} is no RFC 2822 date", "updated", path) from error
-    if date.tzinfo is None:
-        raise fault(f"updated {_shown(text)} names no time zone", "updated", path)
-    return int(date.timestamp())
 
 
 def _shown(value: object) -> str:
