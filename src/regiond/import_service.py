@@ -9,7 +9,7 @@ everybody who waits for one how it ended.
   ... so that an outage upstream heals by itself.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -47,6 +47,14 @@ class Schedule:
 
     automatic: bool = True
     interval_s: float = 3600.0
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Schedule":
+        """The schedule that the region's settings describe."""
+        return cls(
+            bool(settings.get("boot_images_auto_import", True)),
+            60.0 * float(settings.get("boot_images_import_interval_minutes", 60)),
+        )
 
 
 class Imports(Protocol):

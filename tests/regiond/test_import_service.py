@@ -1,5 +1,3 @@
-from collections.abc import Generator
-from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -50,7 +48,7 @@ class ImportServiceTests(SynchronousTestCase):
         self.clock.advance(0)
         self.addCleanup(self.check_stops)
 
-    def check_stops(self) -> Generator[Any, Any, None]:
+    def check_stops(self) -> None:
         self.successResultOf(self.service.stopService())
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

@@ -1,0 +1,326 @@
+"""What racks can ask of a region, and what admins can ask about racks.
+
+The use-cases behind ``regiond.racks``. What is worth keeping is in the database; presence
+and progress are in memory, as they change by the second and mean nothing after a restart.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import attrs
+from twisted.internet.interfaces import IReactorTime
+
+from common.canonical import plain
+from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
+from common.errors import NotFound, RangeError
+from common.events import Event, Severity
+from common.identity import Authority
+from common.images import Image, View
+from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
+from regiond.chunk_cache import ChunkCache
+from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
+from regiond.racks.fleet import Enrolled, RackIdentity
+from regiond.store import blobs, events, generations, images, racks
+from regiond.store.blobs import Blob
+from regiond.store.database import Database
+from regiond.store.racks import Rack
+
+PROBLEM_CODE = "rack-sync"
+
+
+@attrs.frozen
+class Transferring:
+    """How far a rack's sync is."""
+
+    generation: int
+    fetched_bytes: int
+    total_bytes: int
+
+
+@attrs.define
+class Presence:
+    """What a rack said last: when (the reactor's clock), what it holds, what it is doing."""
+
+    seen_at_s: float
+    held: str = ""
+    transfer: Transferring | None = None
+
+
+@attrs.frozen
+class BlobBytes:
+    """A complete blob as a ``ByteSource``: chunks through the cache."""
+
+    blob: Blob
+    cache: ChunkCache
+    content_type: str = "application/octet-stream"
+
+    @property
+    def size_bytes(self) -> int:
+        """The blob's size."""
+        return self.blob.size_bytes
+
+    @property
+    def etag(self) -> str:
+        """The blob's name, quoted."""
+        return f'"{self.blob.sha256}"'
+
+    async def read_chunk(self, seq: int) -> bytes:
+        """One chunk."""
+        return await self.cache.get(self.blob.id, seq)
+
+
+def status_of(
+    *,
+    is_silent: bool,
+    held: str,
+    wanted: str,
+    is_transferring: bool,
+    is_importing: bool,
+) -> str:
+    """A rack's status; the first that fits (design section 7)."""
+    if is_silent:
+        return "unknown"
+    if held and held == wanted:
+        return "synced"
+    if is_transferring:
+        return "syncing"
+    if is_importing:
+        return "region-importing"
+    return "out-of-sync"
+
+
+class RegionFleet:
+    """All racks of a region; implements ``regiond.racks.fleet.Fleet``.
+
+    Args:
+        database: the store.
+        cache: of chunks.
+        authority: signs racks' certificates.
+        region_name: this region's name.
+        clock: monotonic, for presence.
+        now: seconds since the epoch.
+        random_bytes: as ``os.urandom``.
+        is_importing: whether an import runs.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        cache: ChunkCache,
+        authority: Authority,
+        region_name: str,
+        *,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        random_bytes: Callable[[int], bytes],
+        is_importing: Callable[[], bool],
+    ) -> None:
+        self._database = database
+        self._cache = cache
+        self._authority = authority
+        self._region_name = region_name
+        self._clock = clock
+        self._now = now
+        self._random_bytes = random_bytes
+        self._is_importing = is_importing
+        self._presences: dict[str, Presence] = {}
+
+    # What racks ask
+
+    async def enrol(self, secret: bytes, csr_der: bytes, name: str) -> Enrolled:
+        """A certificate for a one-time secret; the same one again for the same key."""
+        key = checked_request(csr_der)
+        now = self._now()
+        at = datetime.fromtimestamp(now, UTC)
+        certificate = await self._database.write(
+            racks.redeem_token,
+            secret_sha256(secret),
+            key_sha256(key),
+            name,
+            now,
+            lambda rack: issue(self._authority, rack, key, at),
+        )
+        return Enrolled(certificate.pem, self._authority.pem, self._region_name)
+
+    async def rack_by_serial(self, serial: str) -> RackIdentity | None:
+        """The active rack with that certificate."""
+        known = await self._database.read(racks.rack_by_serial, serial)
+        if known is None:
+            return None
+        return RackIdentity(known.name, known.serial, known.spki_sha256)
+
+    async def seen(self, rack: RackIdentity) -> None:
+        """The rack has said something just now."""
+        self._presence(rack.name).seen_at_s = self._clock.seconds()
+
+    async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
+        """Generation and digest of the rack's view; also, what the rack says it holds."""
+        self._presence(rack.name).held = held
+        return await self._database.read(generations.current_generation)
+
+    async def document(
+        self,
+        rack: RackIdentity,  # noqa: ARG002 - every rack may read every document for now
+        sha256: str,
+        offset: int,
+    ) -> tuple[bytes, int]:
+        """A piece of a view or image document."""
+        content = await self._database.read(generations.read_document, sha256)
+        if content is None:
+            raise NotFound("there is no such document", object=sha256, code="document-unknown")
+        if not 0 <= offset <= len(content):
+            raise RangeError(f"offset {offset} lies outside {len(content)} bytes", object=sha256)
+        return content[offset : offset + PIECE_BYTES], len(content)
+
+    async def report_progress(
+        self, rack: RackIdentity, generation: int, fetched_bytes: int, total_bytes: int
+    ) -> None:
+        """How far a sync is; kept in memory."""
+        presence = self._presence(rack.name)
+        presence.transfer = Transferring(generation, fetched_bytes, total_bytes)
+
+    async def report_sync(
+        self, rack: RackIdentity, generation: int, held: str, problem: str
+    ) -> None:
+        """How a sync ended; a problem becomes an event, and its end clears that."""
+        presence = self._presence(rack.name)
+        presence.held, presence.transfer = held, None
+        fields = _problem(problem)
+        now = self._now()
+        await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
+        name = f"rack {rack.name}"
+        raised = () if fields is None else (_problem_event(name, fields),)
+        await self._database.write(events.settle, raised, {name}, now)
+
+    async def blob(self, rack: RackIdentity, sha256: str) -> BlobBytes | None:
+        """The bytes of a blob in the rack's view."""
+        blob = await self._visible(rack, sha256)
+        return None if blob is None else BlobBytes(blob, self._cache)
+
+    async def digests(self, rack: RackIdentity, sha256: str) -> bytes | None:
+        """The digest list of a blob in the rack's view."""
+        if await self._visible(rack, sha256) is None:
+            return None
+        return await self._database.read(blobs.digest_list, sha256)
+
+    async def _visible(self, rack: RackIdentity, sha256: str) -> Blob | None:
+        known = await self._database.read(racks.rack_by_serial, rack.serial)
+        if known is None or not await self._database.read(
+            images.is_blob_in_view, sha256, known.id, self._now()
+        ):
+            return None
+        blob = await self._database.read(blobs.find_blob, sha256)
+        return blob if blob is not None and blob.is_complete else None
+
+    def _presence(self, name: str) -> Presence:
+        return self._presences.setdefault(name, Presence(self._clock.seconds()))
+
+    # What admins ask
+
+    async def create_token(self, name: str) -> tuple[str, float]:
+        """A token for the rack ``name``, and when it expires (seconds since the epoch)."""
+        token = new_token(self._authority.pin, self._random_bytes)
+        now = self._now()
+        await self._database.write(
+            racks.create_token,
+            secret_sha256(token.secret),
+            checked_name(name),
+            now + LIFETIME_S,
+            now,
+        )
+        return format_token(token), now + LIFETIME_S
+
+    async def list_racks(self) -> list[dict[str, Any]]:
+        """Every rack, as the shell shows it."""
+        _, wanted = await self._database.read(generations.current_generation)
+        return [
+            self._described(rack, wanted) for rack in await self._database.read(racks.list_racks)
+        ]
+
+    async def describe_rack(self, name: str) -> dict[str, Any]:
+        """One rack, as the shell shows it."""
+        rack = await self._database.read(racks.rack_named, name)
+        _, wanted = await self._database.read(generations.current_generation)
+        return self._described(rack, wanted)
+
+    async def delete_rack(self, name: str) -> tuple[str, ...]:
+        """Refuse a rack from now on; the serials of its certificates."""
+        serials = await self._database.write(racks.delete_rack, name, self._now())
+        self._presences.pop(name, None)
+        await self._database.write(events.settle, (), {f"rack {name}"}, self._now())
+        return serials
+
+    async def images_of(self, name: str) -> list[dict[str, Any]]:
+        """What a rack holds, by the last view that it reported complete."""
+        rack = await self._database.read(racks.rack_named, name)
+        document = await self._database.read(generations.read_document, rack.held_digest)
+        if document is None:
+            return []
+        view = View.from_document(document)
+        rows = []
+        for held in view.images.values():
+            content = await self._database.read(generations.read_document, held.document_sha256)
+            if content is not None:
+                rows.append(_image_row(Image.from_document(content)))
+        return rows
+
+    def _described(self, rack: Rack, wanted: str) -> dict[str, Any]:
+        presence = self._presences.get(rack.name)
+        silence_s = None if presence is None else self._clock.seconds() - presence.seen_at_s
+        transfer = presence and presence.transfer
+        status = status_of(
+            is_silent=silence_s is None or silence_s > SILENCE_LIMIT_S,
+            held=presence.held if presence else rack.held_digest,
+            wanted=wanted,
+            is_transferring=transfer is not None,
+            is_importing=self._is_importing(),
+        )
+        return {
+            "name": rack.name,
+            "state": rack.state,
+            "status": status,
+            "generation": rack.held_generation,
+            "held_digest": rack.held_digest,
+            "last_seen": rack.last_seen_at if silence_s is None else self._now() - silence_s,
+            "last_sync": rack.last_sync_at,
+            "progress": plain(transfer),
+            "problem": rack.problem,
+            "created": rack.created_at,
+        }
+
+
+def _image_row(image: Image) -> dict[str, Any]:
+    return {
+        "name": f"{image.key.os}/{image.key.release}",
+        "architecture": f"{image.key.arch}/{image.key.subarch}",
+        "label": image.key.label,
+        "version": image.version,
+        "size_bytes": image.size_bytes,
+        "files": [plain(file) for file in image.files],
+    }
+
+
+def _problem(text: str) -> dict[str, str] | None:
+    """An error object that a rack sent; None if it sent none."""
+    if not text:
+        return None
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):
+        fields = {"message": "it failed, and the reason cannot be read"}
+    return {name: str(fields.get(name, "")) for name in ("code", "object", "message", "remedy")}
+
+
+def _problem_event(name: str, fields: Mapping[str, str]) -> Event:
+    about = f"{fields['object']}: " if fields["object"] else ""
+    return Event(
+        fields["code"] or PROBLEM_CODE,
+        Severity.ERROR,
+        name,
+        about + fields["message"],
+        fields["remedy"],
+    )

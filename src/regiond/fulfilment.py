@@ -1,0 +1,238 @@
+"""Carries out an import plan: stage, fetch in parallel, publish each image as it completes.
+
+A file that fails costs its images and nothing else. What is a failure of the whole import
+(the lease is lost, the database is full or broken) ends it; the partials stay.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.web.iweb import IAgent
+
+from common.errors import NoSpace, RackferryError, Stale, StorageError
+from common.events import Event
+from common.fetching import Hashing, Limits, fetch
+from common.images import ImageKey
+from common.origins import HttpOrigin
+from common.transfer import Goal
+from regiond.chunk_rows import ChunkRows
+from regiond.planning import BlobFetch, ImportPlan, PlannedImage
+from regiond.store import generations, images
+from regiond.store.database import Database
+from regiond.store.images import NeededFile, NewImage
+from regiond.upstream import Look, authorised, location_of
+
+PARALLEL_TRANSFERS = 4
+
+T = TypeVar("T")
+
+
+async def all_of(work: Sequence[Deferred[T]]) -> list[T]:
+    """The results of all, when all have ended; the first failure is raised after that.
+
+    Cancelling cancels all of them, and still waits for each to clean up.
+    """
+    outcomes: list[tuple[bool, Any]] = await DeferredList(work, consumeErrors=True)
+    failures = [outcome for succeeded, outcome in outcomes if not succeeded]
+    for failure in failures:
+        if not failure.check(CancelledError):
+            failure.raiseException()
+    if failures:
+        raise CancelledError
+    return [outcome for _, outcome in outcomes]
+
+
+@attrs.frozen
+class Transfers:
+    """How blobs are fetched.
+
+    Attributes:
+        agent: makes the requests; follows redirects by ``common.redirects``.
+        hashing: runs hashing away from the reactor.
+        limits: how patient a transfer is.
+        clock: monotonic.
+        now: seconds since the epoch.
+        random: in [0, 1), for back-off.
+    """
+
+    agent: IAgent
+    hashing: Hashing
+    limits: Limits
+    clock: IReactorTime
+    now: Callable[[], float]
+    random: Callable[[], float]
+
+
+@attrs.define
+class Progress:
+    """How far the running import is."""
+
+    phase: str = "reading sources"
+    fetched_bytes: int = 0
+    total_bytes: int = 0
+    published: int = 0
+    total_images: int = 0
+
+
+@attrs.define
+class Run:
+    """What one import has come to. ``failed``: what failed -> one line that says why."""
+
+    epoch: int
+    progress: Progress
+    raised: dict[tuple[str, str], Event] = attrs.Factory(dict)
+    looked_at: set[str] = attrs.Factory(set)
+    published: list[ImageKey] = attrs.Factory(list)
+    retired: list[ImageKey] = attrs.Factory(list)
+    failed: dict[str, str] = attrs.Factory(dict)
+
+    def note(self, event: Event) -> None:
+        """Something an admin would want to know."""
+        self.raised[event.code, event.object] = event
+
+
+@attrs.define(eq=False)
+class _Staged:
+    """An image on its way: its row, and the blobs that it still waits for."""
+
+    image_id: int
+    planned: PlannedImage
+    missing: set[str]
+
+    @property
+    def name(self) -> str:
+        """As messages call it."""
+        return str(self.planned.offer.key)
+
+
+class Fulfilment:
+    """Carries out one plan.
+
+    Args:
+        database: the store.
+        transfers: how blobs are fetched.
+        run: is told what becomes of it.
+        looks: the sources, for the addresses of their files.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, database: Database, transfers: Transfers, run: Run, looks: Iterable[Look]
+    ) -> None:
+        self._database = database
+        self._transfers = transfers
+        self._run = run
+        self._locations = {look.source.id: location_of(look.source) for look in looks}
+        self._staged: list[_Staged] = []
+
+    async def do(self, plan: ImportPlan) -> None:
+        """Everything that the plan stages; what cannot be had is in ``run.failed``."""
+        for planned in plan.stage:
+            image_id = await self._database.write(
+                images.stage_image, _new_image(planned), self._transfers.now()
+            )
+            self._staged.append(_Staged(image_id, planned, set(planned.missing)))
+            self._run.looked_at.add(str(planned.offer.key))
+        for staged in self._staged:
+            if not staged.missing:
+                await self._publish(staged)
+        few = DeferredSemaphore(PARALLEL_TRANSFERS)
+        await all_of([few.run(self._get, blob) for blob in plan.fetch])
+
+    async def _get(self, blob: BlobFetch) -> None:
+        """Fetch one blob, then publish the images that waited for nothing else."""
+        waiting = [staged for staged in self._staged if blob.sha256 in staged.missing]
+        try:
+            await self._fetch(blob, waiting)
+        except (Stale, NoSpace, StorageError):
+            raise
+        except RackferryError as error:
+            self._failed(error, waiting)
+            return
+        for staged in waiting:
+            staged.missing.discard(blob.sha256)
+            if not staged.missing:
+                await self._publish(staged)
+
+    async def _fetch(self, blob: BlobFetch, waiting: Sequence[_Staged]) -> None:
+        transfers, progress = self._transfers, self._run.progress
+        counted = blob.held_bytes
+
+        def held(held_bytes: int) -> None:
+            nonlocal counted
+            progress.fetched_bytes += max(0, held_bytes - counted)
+            counted = held_bytes
+
+        origins = []
+        for source_id, path in blob.upstream:
+            location = self._locations[source_id]
+            origins.append(
+                HttpOrigin(
+                    transfers.agent,
+                    location.url_of(path),
+                    headers=partial(authorised, location),
+                )
+            )
+        sink = ChunkRows(
+            self._database, transfers.hashing, blob.sha256, blob.size_bytes, self._run.epoch
+        )
+        await fetch(
+            Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),
+            origins,
+            sink,
+            clock=transfers.clock,
+            random=transfers.random,
+            hashing=transfers.hashing,
+            limits=transfers.limits,
+            progress=held,
+        )
+
+    def _failed(self, error: RackferryError, waiting: Iterable[_Staged]) -> None:
+        for staged in waiting:
+            self.log.error("{image}: {reason}", image=staged.name, reason=error.line())
+            self._run.failed[staged.name] = error.line()
+            self._run.note(attrs.evolve(Event.of(error), object=staged.name, cause=error.line()))
+
+    async def _publish(self, staged: _Staged) -> None:
+        generation = await self._database.write(
+            generations.publish_image, staged.image_id, self._run.epoch, self._transfers.now()
+        )
+        self._run.published.append(staged.planned.offer.key)
+        self._run.progress.published += 1
+        self.log.info(
+            "published {image} {version} as generation {generation}",
+            image=staged.name,
+            version=staged.planned.offer.version,
+            generation=generation,
+        )
+
+
+def _new_image(planned: PlannedImage) -> NewImage:
+    offer = planned.offer
+    return NewImage(
+        key=offer.key,
+        version=offer.version,
+        files=tuple(
+            NeededFile(
+                file.name,
+                file.ftype,
+                file.sha256,
+                file.size_bytes,
+                planned.source_id,
+                file.upstream_path,
+            )
+            for file in offer.files
+        ),
+        source_id=planned.source_id,
+        kflavor=offer.kflavor,
+        bootloader_type=offer.bootloader_type,
+        rolling=offer.rolling,
+        title=offer.title,
+        subarches=offer.subarches,
+    )

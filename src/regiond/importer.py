@@ -1,0 +1,243 @@
+"""One import: look at the sources, plan, fetch, publish image by image, let go of the rest.
+
+What is promised here:
+
+* When every document is unchanged and nothing is missing, it ends after the conditional
+  requests: no lease, no GnuPG, no write.
+* Everything written carries the fencing token of the import lease; whoever lost the lease
+  finds its writes ``Stale``.
+* An image is published when all its files are complete and verified, never before; the old
+  version stays until then. A file that fails costs its images and nothing else.
+* Stopping at any point loses at most the chunks in memory.
+"""
+
+from collections.abc import Callable, Iterable
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from common.errors import Conflict, NotFound, RackferryError
+from common.events import Event, Severity
+from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
+from regiond.holdings import read_holdings
+from regiond.import_service import ImportResult
+from regiond.planning import ImportPlan, plan_import
+from regiond.sources.matching import SourceOffers
+from regiond.store import events, generations, imports, leases, sources
+from regiond.store.database import Database
+from regiond.upstream import Look, Upstream, object_name
+
+LEASE = "import"
+LEASE_TTL_S = 15.0
+LEASE_RENEWAL_S = 5.0
+
+
+class Importer:
+    """Runs imports, one at a time (``ImportService`` sees to that).
+
+    Args:
+        database: the store.
+        upstream: reads the sources.
+        transfers: how blobs are fetched.
+        holder: this region's name, for the lease.
+        clock: monotonic.
+        now: seconds since the epoch.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        upstream: Upstream,
+        transfers: Transfers,
+        *,
+        holder: str,
+        clock: IReactorTime,
+        now: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._upstream = upstream
+        self._transfers = transfers
+        self._holder = holder
+        self._clock = clock
+        self._now = now
+        self._settled: frozenset[object] | None = None
+        self.progress = Progress()
+
+    async def revision(self) -> int:
+        """Changes whenever a source or a selection changes."""
+        return await self._database.read(sources.selection_revision)
+
+    def unsettle(self) -> None:
+        """Something was taken away: the next import has to look at everything."""
+        self._settled = None
+
+    async def look(self) -> list[Look]:
+        """Read every enabled source now."""
+        enabled = [
+            source for source in await self._database.read(sources.list_sources) if source.enabled
+        ]
+        looking = [Deferred.fromCoroutine(self._upstream.look(source)) for source in enabled]
+        return await all_of(looking)
+
+    async def plan(self, looks: Iterable[Look]) -> ImportPlan:
+        """What an import would do."""
+        offers = []
+        for look in looks:
+            selections = await self._database.read(sources.list_selections, look.source.id)
+            found = await self._upstream.catalogue(look)
+            offers.append(
+                SourceOffers(
+                    look.source.id,
+                    look.source.priority,
+                    tuple(each.selection for each in selections),
+                    found.newest,
+                )
+            )
+        return plan_import(offers, await read_holdings(self._database))
+
+    async def run(self, reason: str) -> ImportResult:
+        """One import.
+
+        Raises:
+            Conflict: code ``import-elsewhere``; another region imports.
+            Stale: another region took over.
+            NoSpace, StorageError: the database failed.
+        """
+        began_s = self._clock.seconds()
+        self.progress = Progress()
+        revision = await self.revision()
+        looks = await self.look()
+        state = _state(revision, looks)
+        if all(look.is_unchanged for look in looks) and state == self._settled:
+            generation, _ = await self._database.read(generations.current_generation)
+            return ImportResult("unchanged", generation, work_s=self._clock.seconds() - began_s)
+        self.log.info("import begins: {reason}", reason=reason)
+        epoch = await self._acquire()
+        renewing = LoopingCall(self._renew, epoch)
+        renewing.clock = self._clock
+        renewing.start(LEASE_RENEWAL_S, now=False)
+        try:
+            run = await self._recorded(epoch, looks)
+        finally:
+            renewing.stop()
+            await self._database.write(leases.release, LEASE, epoch)
+        self._settled = None if run.failed else state
+        generation, _ = await self._database.read(generations.current_generation)
+        return ImportResult(
+            "incomplete" if run.failed else "complete",
+            generation,
+            tuple(map(str, run.published)),
+            tuple(map(str, run.retired)),
+            run.failed,
+            run.progress.fetched_bytes,
+            self._clock.seconds() - began_s,
+        )
+
+    async def _acquire(self) -> int:
+        epoch = await self._database.write(
+            leases.acquire, LEASE, self._holder, self._now(), LEASE_TTL_S
+        )
+        if epoch is None:
+            raise Conflict(
+                "another region is importing",
+                object="import",
+                code="import-elsewhere",
+                remedy="wait for it; racks of all regions get what it publishes",
+            )
+        return epoch
+
+    async def _renew(self, epoch: int) -> None:
+        # Whoever lost the lease finds out by the next write.
+        try:
+            await self._database.write(leases.renew, LEASE, epoch, self._now(), LEASE_TTL_S)
+        except RackferryError as error:
+            self.log.warn("the import lease was not renewed: {reason}", reason=error.line())
+
+    async def _recorded(self, epoch: int, looks: list[Look]) -> Run:
+        """An import, with a record of how it ended whatever happens."""
+        run = Run(epoch, self.progress)
+        run_id = await self._database.write(imports.begin_import, epoch, self._now())
+        outcome, reason = "failed", ""
+        try:
+            await self._import(run, looks)
+            outcome = "incomplete" if run.failed else "complete"
+            reason = "; ".join(f"{name}: {why}" for name, why in run.failed.items())
+        except CancelledError:
+            outcome = "stopped"
+            raise
+        except RackferryError as error:
+            reason = error.line()
+            run.note(Event.of(error))
+            raise
+        finally:
+            await self._database.write(
+                imports.end_import,
+                run_id,
+                outcome,
+                reason=reason,
+                published=len(run.published),
+                fetched_bytes=run.progress.fetched_bytes,
+                now=self._now(),
+            )
+            await self._database.write(
+                events.settle, tuple(run.raised.values()), run.looked_at, self._now()
+            )
+        return run
+
+    async def _import(self, run: Run, looks: list[Look]) -> None:
+        for look in looks:
+            await self._take_in(run, look)
+        plan = await self.plan(looks)
+        if plan.guarded:
+            run.note(
+                Event("import-guarded", Severity.WARNING, "import", plan.reason,
+                      "correct the selection, or delete it to let its images go")
+            )  # fmt: skip
+        for refused in plan.refused:
+            run.failed[refused.product] = str(refused)
+        run.looked_at.add("import")
+        run.progress.phase = "fetching"
+        run.progress.total_bytes = plan.fetch_bytes
+        run.progress.total_images = len(plan.stage)
+        await Fulfilment(self._database, self._transfers, run, looks).do(plan)
+        run.progress.phase = "cleaning up"
+        retired = plan.retirements(run.published)
+        if retired:
+            await self._database.write(generations.retire_images, retired, run.epoch, self._now())
+            gone = set(retired)
+            run.retired += [each.key for each in plan.retire if each.image_id in gone]
+
+    async def _take_in(self, run: Run, look: Look) -> None:
+        """Keep what a source said, and note what is wrong with it."""
+        name = object_name(look.source.id)
+        run.looked_at.add(name)
+        if look.error is not None:
+            run.failed[name] = look.error.line()
+            run.note(Event.of(look.error))
+        if look.reading is None:
+            return
+        for problem in look.reading.problems:
+            run.failed[problem.object or name] = problem.message
+            run.note(attrs.evolve(Event.of(problem), object=name))
+        for event in look.reading.events:
+            run.note(attrs.evolve(event, object=name))
+        try:
+            await self._upstream.keep(look)
+        except NotFound as error:
+            run.failed[name] = f"it was deleted during the import ({error.message})"
+
+
+def _state(revision: int, looks: Iterable[Look]) -> frozenset[object]:
+    """What an import depends on; two imports with equal states have the same plan."""
+    documents = {
+        (look.source.id, each.sha256)
+        for look in looks
+        if look.reading is not None
+        for each in look.reading.documents
+    }
+    return frozenset({revision, *documents})

@@ -1,0 +1,69 @@
+"""Answers as the shell documents them: one function per kind of row (pure).
+
+The keys are promised to scripts (docs/shell.md); they may be added to, not renamed.
+"""
+
+from typing import Any
+
+from common.canonical import plain
+from common.images import ImageKey
+from regiond.sources.locations import SourceLocation
+from regiond.store.images import StoredImage
+from regiond.store.sources import BootSource, StoredSelection
+
+
+def source_row(source: BootSource) -> dict[str, Any]:
+    """A boot source; credentials are never shown again."""
+    keyring = "none: unsigned" if source.unsigned else source.keyring_filename or "(data)"
+    return {
+        "id": source.id,
+        "url": _without_password(source.url),
+        "keyring": keyring,
+        "keyring_filename": source.keyring_filename,
+        "priority": source.priority,
+        "enabled": source.enabled,
+        "unsigned": source.unsigned,
+        "created": source.created_at,
+        "updated": source.updated_at,
+        "last_success": source.last_success_at,
+    }
+
+
+def _without_password(url: str) -> str:
+    location = SourceLocation.parse(url)
+    return location.base if not location.authorization else f"{location.base} (with credentials)"
+
+
+def selection_row(kept: StoredSelection) -> dict[str, Any]:
+    """A selection of a boot source."""
+    return {
+        "id": kept.id,
+        "source": kept.source_id,
+        **plain(kept.selection),
+        "state": "unchecked" if kept.unchecked else "checked",
+    }
+
+
+def key_columns(key: ImageKey) -> dict[str, str]:
+    """Which image, in MAAS's two columns and the label."""
+    return {
+        "name": f"{key.os}/{key.release}",
+        "architecture": f"{key.arch}/{key.subarch}",
+        "label": key.label,
+    }
+
+
+def image_row(image: StoredImage) -> dict[str, Any]:
+    """An image, published or on its way."""
+    return {
+        "id": image.id,
+        "type": image.type,
+        "name": image.name,
+        "architecture": image.architecture,
+        "subarches": ",".join(image.subarches),
+        "label": image.key.label,
+        "version": image.version,
+        "state": image.state,
+        "size_bytes": image.size_bytes,
+        "complete_bytes": image.complete_bytes,
+    }

@@ -1,0 +1,339 @@
+"""Puts a region together: ``twist[d] regiond --config PATH``. Alone knows the reactor.
+
+The database is opened and every port bound before the daemon says READY; what is wrong
+with either is one line on stderr and exit code 1.
+"""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapServerTLS
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.task import LoopingCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.threadpool import ThreadPool
+from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
+
+import common
+from common.asking import AdminSocket
+from common.config import RegiondConfig, load
+from common.errors import ConfigError, RackferryError
+from common.fetching import Limits
+from common.identity import utc_now
+from common.identity_files import load_or_create_authority, server_identity
+from common.listening import listen
+from common.redirects import source_agent
+from common.regions import RegionEndpoint
+from common.release import release
+from common.systemd import Supervisor, SystemdService, endpoint_for
+from common.tls import ServerTLS
+from common.vocabulary import Place
+from regiond.admin import RegionAnswers
+from regiond.chunk_cache import ChunkCache
+from regiond.fleet import RegionFleet
+from regiond.fulfilment import PARALLEL_TRANSFERS, Transfers
+from regiond.import_service import ImportService, Schedule
+from regiond.importer import Importer
+from regiond.racks.enrolment import Enrolment
+from regiond.racks.images import ImagesSite
+from regiond.racks.sessions import Sessions
+from regiond.region import Region
+from regiond.store import blobs, generations, settings
+from regiond.store.changes import Change
+from regiond.store.database import Database
+from regiond.upstream import Upstream
+from regiond.web.site import web_site
+
+_THREADS = {"hash": 2, "work": 2}
+_RENEWAL_S = timedelta(days=1).total_seconds()
+_log = Logger()
+
+
+class Options(usage.Options):
+    """The command line."""
+
+    optParameters = [["config", "c", None, "configuration file [/etc/rackferry/regiond.toml]"]]
+
+    def opt_version(self) -> None:
+        """Print the release and exit."""
+        print(f"regiond {release()}")  # noqa: T201  (the answer to --version)
+        raise SystemExit(0)
+
+
+class RegionDaemon(MultiService):
+    """The whole daemon.
+
+    Args:
+        reactor: everything's; its seconds are those since the epoch.
+        config: what the file says.
+        supervisor: systemd, or nobody.
+        credentials_dir: systemd's CREDENTIALS_DIRECTORY, if it gave one.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        config: RegiondConfig,
+        supervisor: Supervisor,
+        credentials_dir: Path | None,
+    ) -> None:
+        super().__init__()
+        self._reactor = reactor
+        self._config = config
+        self._pools = {
+            name: ThreadPool(0, most, name=f"regiond-{name}") for name, most in _THREADS.items()
+        }
+        self._ports: dict[str, IListeningPort] = {}
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._starting: Deferred[None] | None = None
+        self.database = Database(config.database, reactor)
+        self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
+        identity = self._server_identity()
+        self._racks_tls = ServerTLS(identity, asks_certificate=True)
+        self._enrol_tls = ServerTLS(identity, asks_certificate=False)
+        self._renewal = LoopingCall(self._renew_certificate)
+        self._renewal.clock = reactor
+        agent = self._source_agent()
+        upstream = Upstream(
+            self.database, agent, self._in_thread("work"), clock=reactor, now=reactor.seconds
+        )
+        transfers = Transfers(
+            agent,
+            self._in_thread("hash"),
+            Limits(),
+            reactor,
+            reactor.seconds,
+            SystemRandom().random,
+        )
+        self.importer = Importer(
+            self.database,
+            upstream,
+            transfers,
+            holder=config.name,
+            clock=reactor,
+            now=reactor.seconds,
+        )
+        self.imports = ImportService(self.importer, self._schedule, reactor)
+        self.region = Region(self.database, upstream, self.importer, reactor.seconds)
+        self.fleet = RegionFleet(
+            self.database,
+            ChunkCache(self._read_chunk),
+            self._authority,
+            config.name,
+            clock=reactor,
+            now=reactor.seconds,
+            random_bytes=os.urandom,
+            is_importing=lambda: self.imports.is_importing,
+        )
+        self.sessions = Sessions(
+            self.fleet, lambda: [self._endpoint()], config.name, release(), reactor
+        )
+        self._systemd = SystemdService(reactor, supervisor, self._check_alive)
+
+    def startService(self) -> None:
+        """Open the database and the ports, then start everything.
+
+        Raises:
+            SystemExit: with the one line that says why not.
+        """
+        try:
+            self._open()
+        except RackferryError as error:
+            raise SystemExit(f"regiond: {error.line()}") from error
+        super().startService()
+        self._renewal.start(_RENEWAL_S, now=False)
+        self._unsubscribe = self.database.subscribe(self._changed)
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(lambda failure: _log.failure("could not start", failure))
+
+    async def _start(self) -> None:
+        """What needs the reactor: the first source, then imports, then READY."""
+        if self._config.default_boot_source:
+            await self.region.make_default_source()
+        self.imports.setServiceParent(self)
+        self._systemd.setServiceParent(self)
+        self._systemd.ready(f"region {self._config.name}")
+
+    def stopService(self) -> Deferred[None]:
+        """Stop everything; what was fetched stays."""
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        self._unsubscribe()
+        if self._renewal.running:
+            self._renewal.stop()
+        if self._starting is not None:
+            self._starting.cancel()
+        for port in self._ports.values():
+            stopping = port.stopListening()
+            if stopping is not None:
+                await stopping
+        await self.sessions.stop()
+        stopped = super().stopService()
+        if stopped is not None:
+            await stopped
+        await self.database.close()
+        for pool in self._pools.values():
+            pool.stop()
+
+    def _open(self) -> None:
+        self.database.open_now()
+        for pool in self._pools.values():
+            pool.start()
+        answers = RegionAnswers(
+            self.region,
+            self.fleet,
+            self.imports,
+            self.importer,
+            self.sessions,
+            identity=self._identity,
+            clock=self._reactor,
+        )
+        images = ImagesSite(self.fleet, self._reactor)
+        self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)
+        self._listen("rpc", self.sessions, self._racks_tls)
+        self._listen("images", images, self._racks_tls)
+        self._listen("web", web_site(self._check_alive, self._check_ready, self._reactor))
+        self._listen(
+            "admin",
+            AdminSocket(Place.REGION, answers.answer, self._reactor),
+            group=self._config.admin_group,
+        )
+
+    def _listen(
+        self, name: str, factory: IProtocolFactory, tls: ServerTLS | None = None, group: str = ""
+    ) -> None:
+        description = getattr(self._config.listen, name)
+        endpoint = endpoint_for(self._reactor, name, description)
+        if tls is not None:
+            endpoint = wrapServerTLS(tls, endpoint)
+        outcome: list[Any] = []
+        opening = Deferred.fromCoroutine(
+            listen(endpoint, factory, name=name, description=description, group=group)
+        )
+        # TCP and Unix ports are open, or not, when the call returns.
+        opening.addCallbacks(partial(self._ports.__setitem__, name), outcome.append)
+        for failure in outcome:
+            failure.raiseException()
+
+    # What the parts ask of the whole
+
+    def _in_thread(self, name: str) -> Any:
+        return partial(deferToThreadPool, self._reactor, self._pools[name])
+
+    def _source_agent(self) -> Any:
+        pools = [HTTPConnectionPool(self._reactor), HTTPConnectionPool(self._reactor)]
+        for pool in pools:
+            pool.maxPersistentPerHost = PARALLEL_TRANSFERS
+        return source_agent(
+            self._reactor,
+            *pools,
+            tls=BrowserLikePolicyForHTTPS(),
+            connect_timeout_s=Limits().connect_timeout_s,
+        )
+
+    def _server_identity(self) -> Any:
+        return server_identity(
+            self._authority, self._config.state_dir, self._config.advertise, utc_now()
+        )
+
+    def _renew_certificate(self) -> None:
+        try:
+            identity = self._server_identity()
+        except RackferryError as error:
+            _log.error("the certificate was not renewed: {reason}", reason=error.line())
+            return
+        self._racks_tls.use(identity)
+        self._enrol_tls.use(identity)
+
+    async def _schedule(self) -> Schedule:
+        return Schedule.of(await self.database.read(settings.everything))
+
+    async def _read_chunk(self, blob_id: int, seq: int) -> bytes:
+        return await self.database.read(blobs.read_chunk, blob_id, seq)
+
+    def _changed(self, changes: tuple[Change, ...]) -> None:
+        if any(change.kind == "generation" for change in changes):
+            telling = Deferred.fromCoroutine(self._announce())
+            telling.addErrback(lambda failure: _log.failure("racks were not told", failure))
+
+    async def _announce(self) -> None:
+        generation, digest = await self.database.read(generations.current_generation)
+        self.sessions.announce(generation, lambda _: digest)
+
+    def _endpoint(self) -> RegionEndpoint:
+        return RegionEndpoint(
+            self._config.name,
+            tuple(self._config.advertise),
+            self._bound_port("rpc"),
+            self._bound_port("images"),
+        )
+
+    def _bound_port(self, name: str) -> int:
+        address: Any = self._ports[name].getHost()
+        return int(address.port)
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "name": self._config.name,
+            "release": release(),
+            "hosts": list(self._config.advertise),
+            "rpc_port": self._bound_port("rpc"),
+            "enrol_port": self._bound_port("enrol"),
+            "images_port": self._bound_port("images"),
+            "web_port": self._bound_port("web"),
+        }
+
+    async def _check_alive(self) -> None:
+        """The reactor runs this, and the database answers."""
+        await self.database.read(generations.current_generation)
+
+    async def _check_ready(self) -> None:
+        if self._starting is None or not self._starting.called:
+            raise ConfigError("still starting")
+        await self._check_alive()
+
+
+def check_neighbour() -> None:
+    """``common`` is a common name: refuse one that is not ours.
+
+    Raises:
+        ConfigError: the imported ``common`` does not stand beside this package.
+    """
+    found = Path(common.__file__ or "").resolve().parent
+    if found.parent != Path(__file__).resolve().parent.parent:
+        raise ConfigError(
+            f'another "common" is imported: {found}',
+            code="foreign-common",
+            remedy="install rackferry into a virtual environment of its own",
+        )
+
+
+def makeService(options: Options) -> IService:
+    """The service tree (called by Twisted).
+
+    Raises:
+        SystemExit: the configuration cannot be used; one line says why.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    try:
+        check_neighbour()
+        path = options["config"]
+        return RegionDaemon(
+            global_reactor,
+            load(RegiondConfig, Path(path) if path else None),
+            Supervisor.from_environment(os.environ, os.getpid()),
+            Path(credentials) if credentials else None,
+        )
+    except RackferryError as error:
+        raise SystemExit(f"regiond: {error.line()}") from error
