@@ -5,6 +5,7 @@ back-pressure. No Accept-Encoding is sent, so bytes come as they are.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
@@ -27,6 +28,7 @@ from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IResponse
 
 from common.errors import RackferryError, TransferError
 from common.inflow import Receiver
+from common.sockets import receive_much
 from common.transfer import Head
 
 
@@ -146,6 +148,7 @@ class HttpBody(Protocol):
         self._receiver = receiver
         self._attached = True
         self._response.deliverBody(self)
+        receive_much(_beneath_proxy(self.transport))
 
     def pause(self) -> None:
         """Stop reading the socket."""
@@ -163,8 +166,9 @@ class HttpBody(Protocol):
         if not self._attached:
             self._attached = True
             self._response.deliverBody(self)
-        if not self._over and self.transport is not None:
-            _abort(self.transport)
+        transport = _beneath_proxy(self.transport)
+        if not self._over and transport is not None:
+            transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the body, decoded from chunked transfer coding."""
@@ -193,12 +197,10 @@ def _one_value(response: IResponse, name: str) -> str | None:
     return ", ".join(values) if values else None
 
 
-def _abort(proxy: object) -> None:
-    """Abort what the response's transport proxy stands for.
+def _beneath_proxy(proxy: object) -> Any:
+    """What the response's transport proxy stands for; None once the body is over.
 
-    The proxy of twisted.web offers only loseConnection, which under TLS waits for the
-    peer's goodbye, and for ever if reading is paused.
+    The proxy of twisted.web offers neither what tunes a socket nor abortConnection. Its
+    loseConnection waits under TLS for the peer's goodbye: for ever, if reading is paused.
     """
-    transport = getattr(proxy, "_producer", None)
-    if transport is not None:
-        transport.abortConnection()
+    return getattr(proxy, "_producer", None)

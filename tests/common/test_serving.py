@@ -16,7 +16,8 @@ from twisted.web.server import Site
 
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, NotFound, StorageError
-from common.serving import SEND_BYTES, SEND_TIMEOUT_S, answering, serve
+from common.serving import SEND_TIMEOUT_S, answering, serve
+from common.sockets import SEND_BYTES
 from tests.doubles.streams import MemorySource, some_bytes
 
 CONTENT = some_bytes(3 * CHUNK_BYTES + 77)
@@ -238,6 +239,14 @@ class ProducerTests(ServingCase):
         self.channel.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.source.reads, [0, 1])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_failure_after_the_reader_went_away_is_nobodys(self) -> None:
+        """A source that makes another error of its cancellation finds nobody to answer."""
+        self.source.gates[0] = Deferred(lambda gate: gate.errback(StorageError("interrupted")))
+        self.ask()
+        self.channel.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(self.flushLoggedErrors(), [])
+        self.assertEqual(self.transport.value(), b"")
 
     def test_a_reader_that_does_not_read_is_dropped(self) -> None:
         """A chunk that is not taken for ten minutes ends the connection."""
