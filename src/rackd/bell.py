@@ -21,6 +21,10 @@ class Bell:
         else:
             waiting.callback(None)
 
+    def silence(self) -> None:
+        """Forget a ring that nobody has heard."""
+        self._rung = False
+
     async def wait(self, timeout_s: float | None = None) -> None:
         """Return when it rings, or after ``timeout_s``."""
         if not self._rung:

@@ -19,6 +19,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from common.backoff import backoff
 from common.errors import InternalError, NoDaemon, NoSpace, RackferryError
@@ -99,6 +100,7 @@ class Follower(Service):
         self._random = random
         self._events = events
         self._bell = Bell(clock)
+        self._is_triggered = False
         self._looping: Deferred[None] | None = None
         self._waiters: list[Deferred[Outcome]] = []
         self._failures = 0
@@ -139,6 +141,7 @@ class Follower(Service):
 
     def trigger(self) -> None:
         """Look now; during a sync: once more after it."""
+        self._is_triggered = True
         self._bell.ring()
 
     async def sync_now(self) -> Outcome:
@@ -173,6 +176,7 @@ class Follower(Service):
         delay_s = FIRST_LOOK_S
         while True:
             await self._bell.wait(delay_s)
+            self._is_triggered = False
             waiters = self._take_waiters()
             try:
                 outcome = await self._look()
@@ -200,13 +204,12 @@ class Follower(Service):
         if digest in {held, ""}:
             await self._syncing.tidy()
         else:
-            beside = [_beside(self._watch(digest)), _beside(self._tell_progress())]
+            telling = _beside(self._tell_progress())
             try:
-                fetched = await self._syncing.run(digest)
+                fetched = await self._sync(digest)
             finally:
-                for each in beside:
-                    each.cancel()
-                    await each
+                telling.cancel()
+                await telling
             if fetched is None:
                 return None
             fetched_bytes = fetched
@@ -215,23 +218,44 @@ class Follower(Service):
         await self._report()
         return Outcome(generation, self._library.held_view, fetched_bytes)
 
-    async def _watch(self, digest: str) -> None:
-        """While a sync runs: let go of what a newer view does not want."""
-        heard = False
+    async def _sync(self, digest: str) -> int | None:
+        """Run a sync, and listen meanwhile; see ``Syncing.run``."""
+        ended: list[int | Failure | None] = []
+
+        def end(result: int | Failure | None) -> None:
+            # Its end rings the bell, too, so that this coroutine waits for nothing else.
+            ended.append(result)
+            self._bell.ring()
+
+        syncing = Deferred.fromCoroutine(self._syncing.run(digest))
+        syncing.addBoth(end)
+        was_triggered = False
         try:
-            while True:
+            while not ended:
                 await self._bell.wait()
-                heard = True
-                try:
-                    _, newer = await self._region.current_view(self._library.held_view)
-                    if newer not in {digest, ""}:
-                        await self._syncing.abandon_for(newer)
-                except RackferryError as error:
-                    _log.debug("no newer view: {line}", line=error.line())
+                if self._is_triggered and not ended:
+                    self._is_triggered = False
+                    was_triggered = True
+                    await self._let_go(digest)
         finally:
-            if heard:
-                # The loop has to look once more, too.
-                self._bell.ring()
+            syncing.cancel()
+            while not ended:
+                await self._bell.wait()
+            self._bell.silence()
+            if was_triggered or self._is_triggered:
+                self.trigger()
+        if isinstance(ended[0], Failure):
+            ended[0].raiseException()
+        return ended[0]
+
+    async def _let_go(self, digest: str) -> None:
+        """End the transfers that a newer view than ``digest`` does not want."""
+        try:
+            _, newer = await self._region.current_view(self._library.held_view)
+            if newer not in {digest, ""}:
+                await self._syncing.abandon_for(newer)
+        except RackferryError as error:
+            _log.debug("no newer view: {line}", line=error.line())
 
     async def _tell_progress(self) -> None:
         """While a sync runs: say how far it is."""

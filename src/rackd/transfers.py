@@ -2,11 +2,15 @@
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Iterable
+from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from common.errors import NoSpace, RackferryError, StorageError
 from common.images import File
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
 
 AT_ONCE = 2
 
@@ -64,9 +68,9 @@ class Transfers:
         are, and it returns after the last has let go of its files.
         """
         workers = [Deferred.fromCoroutine(self._work()) for _ in range(AT_ONCE)]
-        await DeferredList(workers)
-        for worker in workers:
-            await worker
+        for succeeded, result in await DeferredList(workers, consumeErrors=True):
+            if not succeeded:
+                cast("Failure", result).raiseException()
 
     async def _work(self) -> None:
         while self._waiting:

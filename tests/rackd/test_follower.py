@@ -1,0 +1,355 @@
+"""Tests of the loop: what wakes it, what it does, what it says."""
+
+import json
+from unittest import mock
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from common.errors import IntegrityError, NoSpace, StorageError, TransferError
+from common.images import Image
+from rackd.event_log import EventLog
+from rackd.follower import FIRST_LOOK_S, INTERVAL_S, Follower
+from rackd.planning import RETENTION_S
+from rackd.syncing import Syncing
+from tests.doubles.disks import LibraryCase, at_once
+from tests.doubles.images import file_of, image_of
+from tests.doubles.regions import Fetches, MemoryRegion
+
+JAMMY = "ubuntu/amd64/ga-22.04/jammy/stable"
+NOBLE = "ubuntu/amd64/ga-24.04/noble/stable"
+
+
+class FollowerCase(LibraryCase):
+    """A follower, started and connected, with a region that has published nothing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.clock.advance(1_795_295_000)
+        self.region = MemoryRegion()
+        self.fetches = Fetches(self.library)
+        self.events = EventLog(self.clock.seconds)
+        self.syncing = Syncing(
+            self.region,
+            self.library,
+            self.fetches.fetch,
+            clock=self.clock,
+            on_disk=at_once,
+            events=self.events,
+        )
+        self.follower = Follower(
+            self.region,
+            self.library,
+            self.syncing,
+            clock=self.clock,
+            random=lambda: 0.999999,
+            events=self.events,
+        )
+        self.follower.startService()
+        self.addCleanup(self.stopped)
+        self.follower.connected()
+
+    def stopped(self) -> None:
+        if self.follower.running:
+            stopping = self.follower.stopService()
+            assert stopping is not None
+            self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def image(self, key: str, *words: str, version: str = "1") -> Image:
+        files = []
+        for word in words:
+            blob = word.encode()
+            files.append(file_of(f"file-{word}", blob))
+            self.fetches.blobs[files[-1].sha256] = blob
+        return image_of(key, *files, version=version)
+
+    def codes(self) -> list[str]:
+        return [event.code for event in self.events.read()]
+
+    def hold(self, generation: int, *images: Image) -> str:
+        """Publish, and let the rack sync."""
+        digest = self.region.publish(generation, *images)
+        self.follower.trigger()
+        self.fetches.finish_all()
+        self.assertEqual(self.library.held_view, digest)
+        return digest
+
+
+class SyncTests(FollowerCase):
+    """From a view to the disk."""
+
+    def test_whole(self) -> None:
+        """A published view ends as files that ``current`` shows, and a report."""
+        digest = self.region.publish(3, self.image(JAMMY, "kernel", "initrd", "squashfs"))
+        self.follower.trigger()
+        self.assertEqual(self.fetches.begun, ["file-kernel", "file-initrd"])
+        self.assertFalse((self.images_dir / "current").exists())
+        self.fetches.finish_all()
+        tree = self.images_dir / "current" / JAMMY
+        self.assertEqual((tree / "file-squashfs").read_bytes(), b"squashfs")
+        self.assertEqual(self.region.syncs[-1], (3, digest, ""))
+        self.assertEqual(self.follower.status, "synced")
+
+    def test_nothing_changed(self) -> None:
+        """A view that is held costs one question: no document, no disk, no second report."""
+        digest = self.hold(3, self.image(JAMMY, "kernel"))
+        asked, read, syncs = len(self.region.asked), len(self.region.read), len(self.region.syncs)
+        with mock.patch.object(self.library, "survey", side_effect=AssertionError("disk")):
+            self.clock.advance(INTERVAL_S)
+        self.assertEqual(self.region.asked[asked:], [digest])
+        self.assertEqual(len(self.region.read), read)
+        self.assertEqual(len(self.region.syncs), syncs)
+
+    def test_after_a_restart(self) -> None:
+        """After a restart the rack tells what it holds, without fetching anything."""
+        digest = self.hold(3, self.image(JAMMY, "kernel"))
+        self.stopped()
+        self.assertEqual(self.reopened().held_view, digest)
+
+    def test_only_what_is_missing(self) -> None:
+        """A new view fetches only what it does not share with the old one."""
+        self.hold(1, self.image(JAMMY, "kernel", "squashfs"))
+        self.hold(2, self.image(JAMMY, "kernel2", "squashfs", version="2"))
+        self.assertEqual(self.fetches.begun, ["file-kernel", "file-squashfs", "file-kernel2"])
+
+    def test_retention(self) -> None:
+        """What was replaced stays two hours, then goes, with its blobs."""
+        self.hold(1, self.image(JAMMY, "old"))
+        self.clock.advance(10)
+        self.hold(2, self.image(JAMMY, "new", version="2"))
+        for waited_s, left in ((RETENTION_S - 700, 2), (1000, 1)):
+            self.clock.pump([100] * (int(waited_s) // 100))
+            self.assertEqual(len(list(self.images_dir.glob("snapshot-*"))), left)
+            self.assertEqual(len(list(self.library.cache.iterdir())), left)
+
+    def test_empty_view(self) -> None:
+        """When nothing is selected any more, the rack shows an empty tree."""
+        self.hold(1, self.image(JAMMY, "kernel"))
+        self.clock.advance(1)
+        self.hold(2)
+        self.assertFalse((self.images_dir / "current" / "ubuntu").exists())
+
+    def test_skipped(self) -> None:
+        """An image that cannot be laid out is an event; the others are held."""
+        self.hold(1, self.image(JAMMY, "kernel"), self.image(".x/a/b/c/d", "odd"))
+        self.assertIn("image-skipped", self.codes())
+        self.assertEqual(self.fetches.begun, ["file-kernel"])
+
+
+class TriggerTests(FollowerCase):
+    """What wakes it."""
+
+    def test_interval(self) -> None:
+        """It looks every five minutes, whatever anybody says."""
+        asked = len(self.region.asked)
+        self.clock.pump([INTERVAL_S / 10] * 30)
+        self.assertEqual(len(self.region.asked) - asked, 3)
+
+    def test_coalesced(self) -> None:
+        """Any number of triggers during a sync lead to one more look after it."""
+        self.region.publish(1, self.image(JAMMY, "a", "b"))
+        self.follower.trigger()
+        self.fetches.finish("file-a")
+        before = len(self.region.asked)
+        for _ in range(5):
+            self.follower.trigger()
+        during = len(self.region.asked)
+        self.assertGreaterEqual(during - before, 1)
+        self.fetches.finish_all()
+        self.assertEqual(len(self.region.asked), during + 1)
+
+    def test_lost_notice(self) -> None:
+        """A view whose notice was lost is found at the next look."""
+        digest = self.region.publish(1, self.image(JAMMY, "a"))
+        self.clock.advance(INTERVAL_S)
+        self.fetches.finish_all()
+        self.assertEqual(self.library.held_view, digest)
+
+    def test_newer_view_adds(self) -> None:
+        """A newer view that wants more stops nothing: the first one is shown on the way."""
+        first = self.image(JAMMY, "a", "b")
+        self.region.publish(1, first)
+        self.follower.trigger()
+        digest = self.region.publish(2, first, self.image(NOBLE, "c"))
+        self.follower.trigger()
+        self.assertEqual(self.fetches.cancelled, [])
+        self.fetches.finish_all()
+        self.assertEqual(self.fetches.begun, ["file-a", "file-b", "file-c"])
+        self.assertEqual([generation for generation, _, _ in self.region.syncs][-2:], [1, 2])
+        self.assertEqual(self.library.held_view, digest)
+
+    def test_newer_view_drops(self) -> None:
+        """A newer view ends transfers that it does not want, and no others."""
+        self.region.publish(1, self.image(JAMMY, "a"), self.image(NOBLE, "b", "c"))
+        self.follower.trigger()
+        self.assertEqual(self.fetches.running, ["file-a", "file-b"])
+        digest = self.region.publish(2, self.image(NOBLE, "b"))
+        self.follower.trigger()
+        self.assertEqual(self.fetches.cancelled, ["file-a"])
+        self.assertEqual(self.fetches.running, ["file-b"])
+        self.fetches.finish_all()
+        self.assertEqual(self.fetches.begun, ["file-a", "file-b"])
+        self.assertEqual(self.library.held_view, digest)
+
+    def test_progress(self) -> None:
+        """Progress is told at most once a second, and only when there is some."""
+        self.region.publish(1, self.image(JAMMY, "0123456789"))
+        self.follower.trigger()
+        for held in range(1, 9):
+            self.fetches.tell("file-0123456789", held)
+            self.clock.advance(0.25)
+        self.clock.pump([1] * 3)
+        self.assertEqual([told for _, told, _ in self.region.progress], [4, 8])
+        self.assertEqual(self.follower.status, "syncing")
+        self.fetches.finish_all()
+
+    def test_start_without_region(self) -> None:
+        """A start is given time to connect before the lack of a region is a problem."""
+        self.stopped()
+        self.region.failure = TransferError("no region", code="region-not-connected")
+        follower = self.follower = Follower(
+            self.region,
+            self.library,
+            self.syncing,
+            clock=self.clock,
+            random=lambda: 0.5,
+            events=self.events,
+        )
+        follower.startService()
+        self.clock.advance(FIRST_LOOK_S - 1)
+        self.assertEqual(self.codes(), [])
+        self.clock.advance(1)
+        self.assertEqual(self.codes(), ["region-not-connected"])
+
+
+class FailureTests(FollowerCase):
+    """What happens when something goes wrong."""
+
+    def test_kept_and_retried(self) -> None:
+        """A failed file costs no other; the failure is reported once, retried and cleared."""
+        digest = self.region.publish(1, self.image(JAMMY, "a", "b", "c"))
+        self.follower.trigger()
+        self.fetches.fail("file-a", TransferError("cut", object="file-a", code="transfer-cut"))
+        self.fetches.finish_all()
+        self.assertEqual(len(self.library.survey().holdings.cache), 2)
+        generation, held, problem = self.region.syncs[-1]
+        self.assertEqual((generation, held), (1, ""))
+        self.assertEqual(json.loads(problem)["code"], "transfer-cut")
+        self.assertEqual(self.follower.status, "out-of-sync")
+        self.clock.advance(1)
+        self.assertEqual(self.fetches.begun[3:], ["file-a"])
+        self.fetches.finish_all()
+        self.assertEqual(self.region.syncs[-1], (1, digest, ""))
+        self.assertEqual(self.codes(), ["transfer-cut", "recovered"])
+
+    def test_back_off(self) -> None:
+        """Failure after failure, it asks less and less often, but at least once a minute."""
+        self.region.failure = TransferError("no region", code="region-unreachable")
+        self.follower.trigger()
+        asked = len(self.region.asked)
+        self.clock.pump([1] * 31)
+        self.assertLessEqual(len(self.region.asked) - asked, 5)
+        asked = len(self.region.asked)
+        self.clock.pump([1] * 600)
+        self.assertGreaterEqual(len(self.region.asked) - asked, 9)
+        self.assertEqual(self.codes(), ["region-unreachable"])
+
+    def test_bug(self) -> None:
+        """Even a bug does not end the loop; its text stays in the log."""
+        with mock.patch.object(self.library, "survey", side_effect=ZeroDivisionError("secret")):
+            self.region.publish(1, self.image(JAMMY, "a"))
+            self.follower.trigger()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(self.codes(), ["internal"])
+        self.assertNotIn("secret", self.region.syncs[-1][2])
+        self.clock.advance(1)
+        self.fetches.finish_all()
+        self.assertEqual(self.follower.status, "synced")
+
+    def test_no_space(self) -> None:
+        """A plan that does not fit is refused before the first byte, and goes on by itself."""
+        digest = self.region.publish(1, self.image(JAMMY, "0123456789"))
+        with mock.patch("rackd.library.free_bytes", return_value=4):
+            self.follower.trigger()
+            self.assertEqual(self.fetches.begun, [])
+            assert self.follower.problem is not None
+            self.assertIsInstance(self.follower.problem, NoSpace)
+            self.assertIn("6 more bytes are needed", self.follower.problem.message)
+            self.clock.pump([1] * 120)
+        self.clock.pump([1] * 30)
+        self.fetches.finish_all()
+        self.assertEqual(self.library.held_view, digest)
+
+    def test_disk_trouble_stops_the_rest(self) -> None:
+        """When the disk is the reason, nothing further is begun; the old images stay shown."""
+        self.hold(1, self.image(JAMMY, "old"))
+        self.region.publish(2, self.image(JAMMY, "a", "b", "c", version="2"))
+        self.follower.trigger()
+        self.fetches.fail("file-a", StorageError("broken", object="/x"))
+        self.fetches.finish("file-b")
+        self.assertNotIn("file-c", self.fetches.begun)
+        self.assertTrue((self.images_dir / "current" / JAMMY / "file-old").is_file())
+        self.assertEqual(self.follower.status, "out-of-sync")
+
+    def test_wrong_document(self) -> None:
+        """An image document of another image is refused, and nothing is shown of it."""
+        self.region.publish(1, self.image(JAMMY, "a"))
+        image = self.image(NOBLE, "b")
+        with mock.patch.object(Image, "from_document", return_value=image):
+            self.follower.trigger()
+        self.assertIsInstance(self.follower.problem, IntegrityError)
+        self.assertEqual(self.fetches.begun, [])
+
+    def test_clean_up_fails(self) -> None:
+        """A failing clean-up is a warning; the view is held all the same."""
+        with mock.patch.object(self.library, "discard", side_effect=StorageError("no")):
+            self.hold(1, self.image(JAMMY, "a"))
+        self.assertEqual(self.codes(), ["storage"])
+        self.assertIsNone(self.follower.problem)
+
+    def test_stop(self) -> None:
+        """Stopping lets go of every transfer, keeps what is there, and ends all waiting."""
+        self.region.publish(1, self.image(JAMMY, "a", "b"))
+        waiting = Deferred.fromCoroutine(self.follower.sync_now())
+        self.stopped()
+        self.assertEqual(sorted(self.fetches.cancelled), ["file-a", "file-b"])
+        self.failureResultOf(waiting)
+
+
+class SyncNowTests(FollowerCase):
+    """An admin who waits."""
+
+    def test_outcome(self) -> None:
+        """Whoever asks for a sync is told when it has ended, and what it fetched."""
+        digest = self.region.publish(1, self.image(JAMMY, "abc"))
+        waiting = Deferred.fromCoroutine(self.follower.sync_now())
+        self.assertNoResult(waiting)
+        self.fetches.finish_all()
+        outcome = self.successResultOf(waiting)
+        self.assertEqual((outcome.generation, outcome.held, outcome.fetched_bytes), (1, digest, 3))
+
+    def test_failure(self) -> None:
+        """A failed sync is the asker's failure, too."""
+        self.region.failure = TransferError("no region")
+        waiting = Deferred.fromCoroutine(self.follower.sync_now())
+        self.failureResultOf(waiting, TransferError)
+
+    def test_during_a_sync(self) -> None:
+        """Asked during a sync, the answer is that of the look after it."""
+        self.region.publish(1, self.image(JAMMY, "a"))
+        self.follower.trigger()
+        waiting = Deferred.fromCoroutine(self.follower.sync_now())
+        self.fetches.finish("file-a")
+        self.assertEqual(self.successResultOf(waiting).fetched_bytes, 0)
+
+    def test_after_abandoning(self) -> None:
+        """A sync that a newer view overtook answers when the newer one is held."""
+        self.region.publish(1, self.image(JAMMY, "a"))
+        waiting = Deferred.fromCoroutine(self.follower.sync_now())
+        digest = self.region.publish(2, self.image(NOBLE, "b"))
+        self.follower.trigger()
+        self.assertNoResult(waiting)
+        self.fetches.finish_all()
+        self.assertEqual(self.successResultOf(waiting).held, digest)
