@@ -183,10 +183,10 @@ class _Side(Protocol):
             self._forward(bytes(self._queue[:count]), faults.corrupt_at)
         if faults.cut_after is not None and self._position >= faults.cut_after:
             self.abort()
+        elif faults.rate is not None and count:
+            self._later(count / faults.rate)
         elif not self._queue:
             self._drained()
-        elif faults.rate is not None and count:
-            self._later(_STEP_S)
 
     def _forward(self, piece: bytes, corrupt_at: int | None) -> None:
         del self._queue[: len(piece)]
