@@ -18,6 +18,9 @@ from common.vocabulary import Place, Question
 
 REGION_SOCKET = "/run/regiond/admin.sock"
 SOCKET_VARIABLE = "RACKFERRY_SOCKET"
+# As in common.config, which is slow to import.
+_RPC_PORT = 5250
+_ENROL_PORT = 5251
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 Ask = Callable[[str, Question, OnProgress], Any]
@@ -97,8 +100,14 @@ class Session:
 
 
 def join_line(token: Mapping[str, Any]) -> str:
-    """What to type on the new rack; the region says under which name it can be reached."""
-    return str(token.get("join") or f"rackferry join REGION {token['token']}")
+    """What to type on the new rack: the region's first name, ports that are not the default."""
+    hosts = token.get("hosts") or ["REGION"]
+    ports = [
+        f"{key}={token[key]}"
+        for key, usual in (("enrol_port", _ENROL_PORT), ("rpc_port", _RPC_PORT))
+        if token.get(key, usual) != usual
+    ]
+    return " ".join(["rackferry", "join", str(hosts[0]), str(token["token"]), *ports])
 
 
 def _read_file(path: str) -> bytes:

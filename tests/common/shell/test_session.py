@@ -10,10 +10,11 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
 
+from common.config import ENROL_PORT, RPC_PORT
 from common.errors import Conflict, NoDaemon, TimedOut
 from common.shell.grammar import Invocation
 from common.shell.prompt import WordCompleter, candidates, run_lines
-from common.shell.session import REGION_SOCKET, OnProgress, Session
+from common.shell.session import REGION_SOCKET, OnProgress, Session, join_line
 from common.vocabulary import Question
 
 
@@ -115,11 +116,19 @@ class SessionTests(SessionCase):
             "name": "r1",
             "token": "rg1.x",
             "expires_at": 1.0,
-            "join": "rackferry join region.example rg1.x",
+            "hosts": ["region.example", "10.0.0.1"],
+            "enrol_port": 6251,
         }
         self.assertEqual(self.run_line("rack-controllers create-token name=r1"), 0)
         self.assertEqual(self.out.getvalue(), "rg1.x\n")
-        self.assertIn("rackferry join region.example rg1.x\n", self.err.getvalue())
+        self.assertIn("rackferry join region.example rg1.x enrol_port=6251\n", self.err.getvalue())
+
+    def test_join_line(self) -> None:
+        """On the usual ports the line to type is as short as can be, and it parses."""
+        token = {"token": "rg1.x", "hosts": ["r"], "enrol_port": ENROL_PORT, "rpc_port": RPC_PORT}
+        self.assertEqual(join_line(token), "rackferry join r rg1.x")
+        line = join_line({**token, "rpc_port": 1})
+        self.assertEqual(self.run_line(line.removeprefix("rackferry ")), 0)
 
     def test_create_token_in_json(self) -> None:
         """As JSON a token comes with its name and expiry, and stderr is empty."""
