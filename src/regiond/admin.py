@@ -8,6 +8,7 @@ import base64
 from collections.abc import Callable
 from typing import Any
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
@@ -133,7 +134,7 @@ class RegionAnswers:
         finally:
             telling.stop()
         _raise_if_failed(result)
-        return plain(result)
+        return _import_row(result)
 
     async def boot_resources_stop_import(self, _: Question, __: Tell) -> Any:
         was_running = self._imports.is_importing
@@ -201,7 +202,7 @@ class RegionAnswers:
             "import": {
                 "running": self._imports.is_importing,
                 "progress": plain(self._importer.progress) if self._imports.is_importing else None,
-                "last": plain(last) if last else None,
+                "last": _import_row(last) if last else None,
             },
         }
 
@@ -231,9 +232,17 @@ def _already_told(failure: Any) -> None:
     failure.trap(RackferryError)
 
 
+def _import_row(result: ImportResult) -> dict[str, Any]:
+    row: dict[str, Any] = plain(attrs.evolve(result, failed={}))
+    return row | {"failed": {name: error.to_json() for name, error in result.failed.items()}}
+
+
 def _raise_if_failed(result: ImportResult) -> None:
+    """One failure is told as what it is, several as a list."""
+    if len(result.failed) == 1:
+        raise next(iter(result.failed.values()))
     if result.failed:
-        reasons = "; ".join(f"{name}: {why}" for name, why in result.failed.items())
+        reasons = "; ".join(error.line() for error in result.failed.values())
         raise TransferError(
             f"not everything could be imported: {reasons}",
             object="import",

@@ -81,7 +81,7 @@ class Progress:
 
 @attrs.define
 class Run:
-    """What one import has come to. ``failed``: what failed -> one line that says why."""
+    """What one import has come to. ``failed``: what failed, and why."""
 
     epoch: int
     progress: Progress
@@ -89,7 +89,7 @@ class Run:
     looked_at: set[str] = attrs.Factory(set)
     published: list[ImageKey] = attrs.Factory(list)
     retired: list[ImageKey] = attrs.Factory(list)
-    failed: dict[str, str] = attrs.Factory(dict)
+    failed: dict[str, RackferryError] = attrs.Factory(dict)
 
     def note(self, event: Event) -> None:
         """Something an admin would want to know."""
@@ -196,8 +196,8 @@ class Fulfilment:
     def _failed(self, error: RackferryError, waiting: Iterable[_Staged]) -> None:
         for staged in waiting:
             self.log.error("{image}: {reason}", image=staged.name, reason=error.line())
-            self._run.failed[staged.name] = error.line()
-            self._run.note(attrs.evolve(Event.of(error), object=staged.name, cause=error.line()))
+            self._run.failed[staged.name] = error
+            self._run.note(attrs.evolve(Event.of(error), object=staged.name))
 
     async def _publish(self, staged: _Staged) -> None:
         generation = await self._database.write(

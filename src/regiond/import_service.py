@@ -29,14 +29,14 @@ class ImportResult:
     """How an import ended.
 
     ``outcome`` is "unchanged", "complete" or "incomplete"; ``failed`` maps what failed (an
-    image, a source) to one line that says why. ``work_s`` is the time of the work.
+    image, a source) to the reason. ``work_s`` is the time of the work.
     """
 
     outcome: str
     generation: int
     published: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
-    failed: dict[str, str] = attrs.Factory(dict)
+    failed: Mapping[str, RackferryError] = attrs.Factory(dict)
     fetched_bytes: int = 0
     work_s: float = 0.0
 

@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from common.errors import Conflict, NotFound, RackferryError
+from common.errors import Conflict, NotFound, RackferryError, SourceError
 from common.events import Event, Severity
 from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
 from regiond.holdings import read_holdings
@@ -166,7 +166,7 @@ class Importer:
         try:
             await self._import(run, looks)
             outcome = "incomplete" if run.failed else "complete"
-            reason = "; ".join(f"{name}: {why}" for name, why in run.failed.items())
+            reason = "; ".join(error.line() for error in run.failed.values())
         except CancelledError:
             outcome = "stopped"
             raise
@@ -199,7 +199,9 @@ class Importer:
                       "correct the selection, or delete it to let its images go")
             )  # fmt: skip
         for refused in plan.refused:
-            run.failed[refused.product] = str(refused)
+            run.failed[refused.product] = SourceError(
+                str(refused), object=refused.product, code="source-contradiction"
+            )
         run.looked_at.add("import")
         run.progress.phase = "fetching"
         run.progress.total_bytes = plan.fetch_bytes
@@ -217,19 +219,19 @@ class Importer:
         name = object_name(look.source.id)
         run.looked_at.add(name)
         if look.error is not None:
-            run.failed[name] = look.error.line()
+            run.failed[name] = look.error
             run.note(Event.of(look.error))
         if look.reading is None:
             return
         for problem in look.reading.problems:
-            run.failed[problem.object or name] = problem.message
+            run.failed[problem.object or name] = problem
             run.note(attrs.evolve(Event.of(problem), object=name))
         for event in look.reading.events:
             run.note(attrs.evolve(event, object=name))
         try:
             await self._upstream.keep(look)
         except NotFound as error:
-            run.failed[name] = f"it was deleted during the import ({error.message})"
+            run.failed[name] = error
 
 
 def _state(revision: int, looks: Iterable[Look]) -> frozenset[object]:

@@ -7,7 +7,7 @@ from common.errors import Conflict, SourceError
 from regiond.import_service import FIRST_RETRY_S, ImportResult, ImportService, Schedule
 
 DONE = ImportResult("complete", 1)
-FAILED = ImportResult("incomplete", 1, failed={"ubuntu/jammy": "cut"})
+FAILED = ImportResult("incomplete", 1, failed={"ubuntu/jammy": SourceError("cut")})
 
 
 class SteppedImports:
