@@ -67,20 +67,21 @@ def own_source(site: Site, steps: Walkthrough, lines: ExitStack) -> None:
     netboot = bool(os.environ.get("NETBOOT"))
     images = installer_images(ROOT / "build" / "netboot") if netboot else made_images()
     offered = offer(site, "debian" if netboot else "demo", images)
+    url = site.serve()
     steps.say(
         "A signed boot source",
         f"{len(offered.files)} files, {offered.size_bytes / MIB:.1f} MiB",
         f"signed by a throwaway key, {site.key.fingerprint}",
-        f"served by {site.source_software} at {site.serve()}",
+        f"served by {site.source_software} at {url}",
     )
-    upstream = lines.enter_context(Hop.to_url(site.serve()))
+    upstream = lines.enter_context(Hop.to_url(url))
     source = steps.bring_up(upstream.url)
     steps.select(source, offered.selection)
     steps.import_with_a_kill(offered, upstream)
     downstream = rack_line(site, lines)
     steps.enrol()
     steps.sync_with_a_kill(offered, downstream)
-    steps.refuse_a_tampered_index()
+    steps.refuse_a_tampered_index(source)
     steps.compare(offered)
     steps.show(offered)
 

@@ -118,13 +118,12 @@ class Walkthrough:
     def _finish_import(self, when: str) -> None:
         began_s = time.monotonic()
         ready_s = self._site.region.start()
-        answer = self._site.shell("boot-resources", "import", "wait", limit_s=WAIT_LIMIT_S)
+        self._site.shell("boot-resources", "import", "wait", limit_s=WAIT_LIMIT_S)
         spent_s = time.monotonic() - began_s
         self.say(
             "Imported; the region was killed on the way",
             f"SIGKILL {when}; READY again in {ready_s:.1f} s",
             f"imported, verified and durable {spent_s:.1f} s after the restart",
-            f"the import's own answer: {answer}",
         )
 
     def _wait(self, happened: Callable[[], bool], what: str) -> None:
@@ -175,30 +174,35 @@ class Walkthrough:
             f" (documents and protocol included; promised: <= {mib(limit)})"
         )
 
-    def refuse_a_tampered_index(self) -> None:
+    def refuse_a_tampered_index(self, source: int) -> None:
         """Change one signed document: it is refused, and what is held stays."""
         index = self._site.tree / "streams/v1/index.sjson"
         signed = index.read_bytes()
         index.unlink()  # published trees may be read-only or linked
         index.write_bytes(signed.replace(b'"format"', b' "format"', 1))
         try:
-            self._site.shell("boot-resources", "import", "wait")
-        except ShellFailed as refusal:
-            error = refusal.error
-        else:
-            raise DemoFailed("a tampered index was accepted")
+            failed = self._refusal("boot-resources", "import", "wait")
+            error = self._refusal("boot-source", "check", str(source))
         finally:
             index.write_bytes(signed)
         if not error.get("code", "").startswith("signature-"):
             raise DemoFailed(f"a tampered index was refused for another reason: {error}")
         self.say(
             "One blank added to the signed index: refused, nothing else stopped",
-            f"error: {error['object']}: {error['message']} [{error['code']}]",
-            f"remedy: {error['remedy']}",
+            f"import wait:        {failed['message']} [{failed['code']}]",
+            f"boot-source check:  {error['message']} [{error['code']}]",
+            f"remedy:             {error['remedy']}",
             self._site.shell_text("events", "read"),
         )
         self._site.shell("boot-resources", "import", "wait")
         self.more("the right index is back: the next import is fine")
+
+    def _refusal(self, *words: str) -> dict[str, str]:
+        try:
+            self._site.shell(*words)
+        except ShellFailed as refusal:
+            return refusal.error
+        raise DemoFailed(f"a tampered index was accepted by {' '.join(words)}")
 
     def compare(self, offer: Offer) -> None:
         """Every byte of every file."""
@@ -215,7 +219,8 @@ class Walkthrough:
         """The tree, the status, and a line to fetch with."""
         self.say("The tree on the rack", f"{self._site.current}")
         for name, path in self._site.held_files().items():
-            self.more(f"{path.stat().st_size:>12}  {name}")
+            if not name.startswith("."):
+                self.more(f"{path.stat().st_size:>12}  {name}")
         self.say("rackferry status", self._site.shell_text("status"))
         self.fetch(next(iter(offer.files)))
 
