@@ -1,0 +1,71 @@
+"""A follower on a real directory, with a region and a clock in memory."""
+
+from twisted.internet.task import Clock
+
+from common.images import Image
+from rackd.event_log import EventLog
+from rackd.follower import Follower
+from rackd.syncing import Syncing
+from tests.doubles.disks import LibraryCase, at_once
+from tests.doubles.images import file_of, image_of
+from tests.doubles.regions import Fetches, MemoryRegion
+
+JAMMY = "ubuntu/amd64/ga-22.04/jammy/stable"
+NOBLE = "ubuntu/amd64/ga-24.04/noble/stable"
+
+
+class FollowerCase(LibraryCase):
+    """A follower, started and connected, with a region that has published nothing."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.clock.advance(1_795_295_000)
+        self.region = MemoryRegion()
+        self.fetches = Fetches(self.library)
+        self.events = EventLog(self.clock.seconds)
+        self.syncing = Syncing(
+            self.region,
+            self.library,
+            self.fetches.fetch,
+            clock=self.clock,
+            on_disk=at_once,
+            events=self.events,
+        )
+        self.follower = Follower(
+            self.region,
+            self.library,
+            self.syncing,
+            clock=self.clock,
+            random=lambda: 0.999999,
+            events=self.events,
+        )
+        self.follower.startService()
+        self.addCleanup(self.stopped)
+        self.follower.connected()
+
+    def stopped(self) -> None:
+        if self.follower.running:
+            stopping = self.follower.stopService()
+            assert stopping is not None
+            self.successResultOf(stopping)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def image(self, key: str, *words: str, version: str = "1") -> Image:
+        files = []
+        for word in words:
+            blob = word.encode()
+            files.append(file_of(f"file-{word}", blob))
+            self.fetches.blobs[files[-1].sha256] = blob
+        return image_of(key, *files, version=version)
+
+    def codes(self) -> list[str]:
+        return [event.code for event in self.events.read()]
+
+    def hold(self, generation: int, *images: Image) -> str:
+        """Publish, and let the rack sync."""
+        digest = self.region.publish(generation, *images)
+        self.follower.trigger()
+        self.fetches.finish_all()
+        self.assertEqual(self.library.held_view, digest)
+        return digest

@@ -1,0 +1,204 @@
+"""Tests of the images port: paths, listings, ranges, and reads that outlive a flip."""
+
+import json
+
+import treq
+from hypothesis import given
+from hypothesis import strategies as st
+from treq.testing import RequestTraversalAgent
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http_headers import Headers
+
+from common.digests import CHUNK_BYTES
+from common.errors import NotFound, RackferryError, StorageError, WrongUsage
+from rackd.machines import CachedFile, Machines, listing, requested_path
+from rackd.planning import CleanUp
+from rackd.records import HeldFile, Record
+from tests.doubles.disks import LibraryCase, at_once
+from tests.doubles.images import content
+
+NOW_S = 1_795_295_000.0
+DIRECTORY = "ubuntu/amd64/ga-22.04/jammy/stable"
+PATH = f"{DIRECTORY}/boot-kernel"
+BLOB = content(1000)
+
+
+class PathTests(SynchronousTestCase):
+    """What may be asked for."""
+
+    def test_good(self) -> None:
+        """Clean paths come through, escaped or not; a trailing slash means a directory."""
+        self.assertEqual(requested_path(b"/images/"), "")
+        self.assertEqual(requested_path(b"/images/a/b+c"), "a/b+c")
+        self.assertEqual(requested_path(b"/images/a/b%2Bc/"), "a/b+c/")
+
+    def test_bad(self) -> None:
+        """Anything that is not clean is refused, however it is written."""
+        for path in (
+            b"/images/..",
+            b"/images/../x",
+            b"/images/%2e%2e/x",
+            b"/images/a/..%2f..%2fetc/passwd",
+            b"/images//etc/passwd",
+            b"/images/a//b",
+            b"/images/./a",
+            b"/images/a\x00b",
+            b"/images/a%00b",
+            b"/images/a\\b",
+            b"/images/\xff",
+            b"/images/%ff",
+            b"/images/" + b"a/" * 600 + b"a",
+        ):
+            self.assertRaises(WrongUsage, requested_path, path)
+        for path in (b"/", b"/image", b"/images", b"/../images/a", b"http://x/images/a", b"*"):
+            self.assertRaises(NotFound, requested_path, path)
+
+    @given(st.binary(max_size=40))
+    def test_any(self, path: bytes) -> None:
+        """No bytes whatever lead to a path with an empty or dotted segment."""
+        try:
+            inner = requested_path(b"/images/" + path)
+        except RackferryError:
+            return
+        for segment in inner.removesuffix("/").split("/"):
+            self.assertNotIn(segment, {".", ".."})
+            self.assertTrue(segment or not inner)
+
+
+class ListingTests(SynchronousTestCase):
+    """Directories as pages."""
+
+    def test_listing(self) -> None:
+        """A directory shows its own entries once each; one that is not there is none."""
+        files = {path: HeldFile("ab" * 32, 5) for path in ("a/b/x", "a/b/y", "a/c", "d/e")}
+        page = listing(files, "a/")
+        assert page is not None
+        self.assertEqual(page.count("<li>"), 3)
+        self.assertIn('<a href="b/">b/</a>', page)
+        self.assertIn('<a href="c">c</a> 5', page)
+        self.assertIsNone(listing(files, "a/c/"))
+        self.assertIsNone(listing(files, "z/"))
+        self.assertIsNotNone(listing({}, ""))
+
+
+class ServingTests(LibraryCase):
+    """Over HTTP."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.agent = RequestTraversalAgent(Machines(self.library, Clock(), at_once))
+
+    def show(self, blob: bytes, generation: int = 1) -> str:
+        """Let ``PATH`` be these bytes; the snapshot's name."""
+        file = self.put("boot-kernel", blob)
+        held = {PATH: HeldFile(file.sha256, len(blob))}
+        record = Record(generation, "ab" * 32, (), held)
+        return self.library.publish(record, NOW_S + generation).name
+
+    def ask(self, path: str, method: bytes = b"GET", **headers: str) -> tuple[int, bytes, Headers]:
+        fields = Headers({name.replace("_", "-"): [value] for name, value in headers.items()})
+        asking = self.agent.request(method, f"http://rack{path}".encode(), fields)
+        self.agent.flush()
+        response = self.successResultOf(asking)
+        reading = treq.content(response)
+        self.agent.flush()
+        return response.code, self.successResultOf(reading), response.headers
+
+    def test_file(self) -> None:
+        """A file comes whole, with its SHA-256 as ETag and no promise that the path is for ever."""
+        self.show(BLOB)
+        status, body, headers = self.ask(f"/images/{PATH}")
+        sha256 = self.library.current.record.files[PATH].sha256  # type: ignore[union-attr]  # just shown
+        self.assertEqual((status, body), (200, BLOB))
+        self.assertEqual(headers.getRawHeaders("etag"), [f'"{sha256}"'])
+        self.assertEqual(headers.getRawHeaders("cache-control"), ["no-cache"])
+        self.assertEqual(self.ask(f"/images/{PATH}", if_none_match=f'"{sha256}"')[0], 304)
+
+    def test_ranges(self) -> None:
+        """A range gives exactly its bytes; an impossible one is 416; HEAD gives no body."""
+        self.show(BLOB)
+        self.assertEqual(self.ask(f"/images/{PATH}", range="bytes=10-19")[:2], (206, BLOB[10:20]))
+        self.assertEqual(self.ask(f"/images/{PATH}", range="bytes=1000-")[0], 416)
+        status, body, headers = self.ask(f"/images/{PATH}", b"HEAD")
+        self.assertEqual((status, body), (200, b""))
+        self.assertEqual(headers.getRawHeaders("content-length"), ["1000"])
+
+    def test_directories(self) -> None:
+        """Directories are listed; without the slash a browser is sent to it."""
+        self.show(BLOB)
+        self.assertIn(b"boot-kernel", self.ask(f"/images/{DIRECTORY}/")[1])
+        status, _, headers = self.ask("/images/ubuntu/amd64")
+        self.assertEqual(status, 302)
+        self.assertEqual(headers.getRawHeaders("location"), ["/images/ubuntu/amd64/"])
+
+    def test_refused(self) -> None:
+        """What is not in the tree, and what is no clean path, is an error object, not a file."""
+        self.show(BLOB)
+        (self.images_dir / "current" / "secret").symlink_to("/etc/passwd")
+        for path, expected in {
+            "/images/secret": 404,
+            "/images/.rackferry-view": 404,
+            "/images/cache": 404,
+            f"/images/{PATH}/x": 404,
+            "/": 404,
+        }.items():
+            status, body, _ = self.ask(path)
+            self.assertEqual(status, expected, path)
+            self.assertIn("message", json.loads(body)["error"])
+        self.assertEqual(self.ask(f"/images/{PATH}", b"POST")[0], 405)
+
+    def test_before_the_first_snapshot(self) -> None:
+        """A rack without images answers, and is healthy."""
+        self.assertEqual(self.ask("/healthz")[:2], (200, b"ok\n"))
+        self.assertEqual(self.ask("/images/")[0], 200)
+        self.assertEqual(self.ask(f"/images/{PATH}")[0], 404)
+
+    def test_damaged(self) -> None:
+        """A blob of a wrong size is never served."""
+        self.show(BLOB)
+        blob = next(self.library.cache.iterdir())
+        blob.chmod(0o644)
+        blob.write_bytes(BLOB[:-1])
+        status, body, _ = self.ask(f"/images/{PATH}")
+        self.assertEqual((status, json.loads(body)["error"]["code"]), (500, "blob-damaged"))
+
+
+class CachedFileTests(LibraryCase):
+    """A file that is being read."""
+
+    def source(self, blob: bytes) -> tuple[CachedFile, str]:
+        file = self.put("squashfs", blob)
+        path = self.library.cache / file.sha256
+        source = CachedFile(path, HeldFile(file.sha256, len(blob)), at_once)
+        source.open()
+        self.addCleanup(source.close)
+        return source, file.sha256
+
+    def read(self, source: CachedFile, seq: int) -> bytes:
+        return self.successResultOf(Deferred.fromCoroutine(source.read_chunk(seq)))
+
+    def test_outlives_a_clean_up(self) -> None:
+        """A read that has begun goes on after its file was deleted."""
+        blob = content(CHUNK_BYTES + 10)
+        source, sha256 = self.source(blob)
+        first = self.read(source, 0)
+        self.library.discard(CleanUp(cache=(sha256,)))
+        self.assertEqual(first + self.read(source, 1), blob)
+
+    def test_shortened(self) -> None:
+        """A file that gets shorter is an error, never a short answer."""
+        source, sha256 = self.source(BLOB)
+        path = self.library.cache / sha256
+        path.chmod(0o644)
+        path.write_bytes(BLOB[:10])
+        reading = Deferred.fromCoroutine(source.read_chunk(0))
+        self.failureResultOf(reading, StorageError)
+
+    def test_close_twice(self) -> None:
+        """Closing twice is fine, and a read afterwards fails."""
+        source, _ = self.source(BLOB)
+        source.close()
+        source.close()
+        self.failureResultOf(Deferred.fromCoroutine(source.read_chunk(0)), StorageError)

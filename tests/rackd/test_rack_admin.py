@@ -1,0 +1,102 @@
+"""Tests of what a rack's socket answers."""
+
+from twisted.internet.defer import Deferred
+
+from common.errors import TransferError, WrongUsage
+from common.vocabulary import VERBS, Place, Question
+from rackd.admin import Admin
+from tests.doubles.disks import at_once
+from tests.doubles.following import JAMMY, FollowerCase
+
+
+class AdminTests(FollowerCase):
+    """A rack that follows a region in memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.admin = Admin(
+            "rack-1",
+            self.library,
+            self.follower,
+            self.events,
+            clock=self.clock,
+            on_disk=at_once,
+        )
+        self.told: list[object] = []
+
+    def ask(self, noun: str, verb: str = "", *flags: str, **parameters: str) -> "Deferred[object]":
+        question = Question(noun, verb, (), parameters, flags)
+        return Deferred.fromCoroutine(self.admin.answer(question, self.told.append))
+
+    def test_every_word(self) -> None:
+        """Every word that the vocabulary gives to racks is answered, and no other."""
+        for verb in VERBS:
+            asking = self.ask(verb.noun, verb.verb)
+            if Place.RACK in verb.places:
+                self.successResultOf(asking)
+            else:
+                self.failureResultOf(asking, WrongUsage)
+
+    def test_status(self) -> None:
+        """Status says what is held, what is wanted, and what is wrong."""
+        digest = self.hold(3, self.image(JAMMY, "kernel"))
+        self.region.failure = TransferError("no region", code="region-unreachable", remedy="x")
+        self.follower.trigger()
+        status = self.successResultOf(self.ask("status"))
+        assert isinstance(status, dict)
+        self.assertEqual(
+            (status["name"], status["held"], status["generation"], status["images"]),
+            ("rack-1", digest, 3, 1),
+        )
+        self.assertEqual([row["code"] for row in status["problems"]], ["region-unreachable"])
+        self.assertGreater(status["free_bytes"], 0)
+
+    def test_images(self) -> None:
+        """Images are listed with the documented keys."""
+        self.hold(3, self.image(JAMMY, "kernel", version="20261121"))
+        (row,) = self.successResultOf(self.ask("boot-resources", "read"))  # type: ignore[misc]  # a list
+        self.assertEqual(
+            [row[key] for key in ("id", "name", "architecture", "label", "version", "state")],
+            [1, "ubuntu/jammy", "amd64/ga-22.04", "stable", "20261121", "complete"],
+        )
+        self.assertEqual(row["size_bytes"], row["complete_bytes"])
+        self.assertEqual(
+            self.successResultOf(self.ask("boot-resources", "read", type="uploaded")), []
+        )
+        self.failureResultOf(self.ask("boot-resources", "read", type="odd"), WrongUsage)
+
+    def test_import(self) -> None:
+        """Import with wait tells how far it is and how it ended; without, it only begins."""
+        self.region.publish(1, self.image(JAMMY, "kernel"))
+        waiting = self.ask("boot-resources", "import", "wait")
+        self.fetches.tell("file-kernel", 3)
+        self.clock.advance(1)
+        self.assertEqual(self.told[-1], {"phase": "fetching", "fetched_bytes": 3, "total_bytes": 6})
+        self.fetches.finish_all()
+        outcome = self.successResultOf(waiting)
+        assert isinstance(outcome, dict)
+        self.assertEqual(
+            (outcome["outcome"], outcome["published"], outcome["fetched_bytes"]), ("synced", 1, 6)
+        )
+        asked = len(self.region.asked)
+        self.successResultOf(self.ask("boot-resources", "import"))
+        self.assertEqual(len(self.region.asked), asked + 1)
+
+    def test_import_fails(self) -> None:
+        """A sync that fails is the answer's error."""
+        self.region.failure = TransferError("no region")
+        self.failureResultOf(self.ask("boot-resources", "import", "wait"), TransferError)
+
+    def test_events(self) -> None:
+        """Events can be read from a level on."""
+        self.region.failure = TransferError("no region", code="region-unreachable")
+        self.follower.trigger()
+        self.region.failure = None
+        self.follower.trigger()
+        rows = self.successResultOf(self.ask("events", "read"))
+        assert isinstance(rows, list)
+        self.assertEqual([row["code"] for row in rows], ["region-unreachable", "recovered"])
+        self.assertEqual([row["id"] for row in rows], [1, 2])
+        worse = self.successResultOf(self.ask("events", "read", level="warning"))
+        self.assertEqual(worse, rows[:1])
+        self.failureResultOf(self.ask("events", "read", level="odd"), WrongUsage)
