@@ -225,7 +225,7 @@ def _why_no_files(items: tuple[Item, ...], metadata: tuple[str, ...]) -> str:
     if items:
         ftypes = ", ".join(sorted({item.ftype for item in items}))
         return f"has no file of a known type, only {ftypes}"
-    if "notifications" in metadata or "release_notification" in metadata:
+    if "notifications" in metadata:
         return "is a release notification, not an image"
     return "has nothing to download"
 

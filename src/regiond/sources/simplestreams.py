@@ -66,7 +66,7 @@ class Item:
 
 @attrs.frozen
 class Version:
-    """One version of a product. ``metadata`` names its items without a path."""
+    """One version of a product. ``metadata`` are the ftypes of items without a path."""
 
     name: str
     tags: Mapping[str, str]
@@ -201,7 +201,7 @@ def _version(name: str, entry: object, above: tuple[dict[str, Any], ...]) -> Ver
         if not isinstance(item, dict):
             raise _FaultyProduct("not an object", name, item_name)
         if "path" not in item:
-            metadata.append(item_name)
+            metadata.append(str(item.get("ftype", item_name)))
             continue
         try:
             items.append(_item(item_name, (item, *levels)))
@@ -292,9 +292,7 @@ def _updated(level: dict[str, Any], path: str) -> int | None:
     if text is None:
         return None
     try:
-        if not isinstance(text, str):
-            raise TypeError("not a text")
-        date = parsedate_to_datetime(text)
+        date = parsedate_to_datetime(str(text))
         if date.tzinfo is None:  # "-0000", or no zone at all: UTC by RFC 2822
             date = date.replace(tzinfo=UTC)
         return int(date.timestamp())
