@@ -22,7 +22,6 @@ from regiond.import_service import ImportResult, ImportService
 from regiond.importer import Importer
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
-from regiond.store.sources import SourceFields
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -75,7 +74,7 @@ class RegionAnswers:
         given: dict[str, Any] = dict(question.parameters)
         if "keyring_data" in given:
             given["keyring_data"] = base64.b64decode(str(given["keyring_data"]))
-        return await self._region.create_source(SourceFields(**given))
+        return await self._region.create_source(**given)
 
     async def boot_source_read(self, question: Question, _: Tell) -> Any:
         return await self._region.source(_number(question, 0))

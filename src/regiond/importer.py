@@ -23,6 +23,7 @@ from common.errors import Conflict, NotFound, RackferryError, SourceError
 from common.events import Event, Severity
 from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
 from regiond.holdings import read_holdings
+from regiond.housekeeping import clean_up, is_due
 from regiond.import_service import ImportResult
 from regiond.planning import ImportPlan, plan_import
 from regiond.sources.matching import SourceOffers
@@ -113,7 +114,11 @@ class Importer:
         revision = await self.revision()
         looks = await self.look()
         state = _state(revision, looks)
-        if all(look.is_unchanged for look in looks) and state == self._settled:
+        if (
+            all(look.is_unchanged for look in looks)
+            and state == self._settled
+            and not await is_due(self._database, self._now())
+        ):
             generation, _ = await self._database.read(generations.current_generation)
             return ImportResult("unchanged", generation, work_s=self._clock.seconds() - began_s)
         self.log.info("import begins: {reason}", reason=reason)
@@ -213,6 +218,7 @@ class Importer:
             await self._database.write(generations.retire_images, retired, run.epoch, self._now())
             gone = set(retired)
             run.retired += [each.key for each in plan.retire if each.image_id in gone]
+        await clean_up(self._database, self._now())
 
     async def _take_in(self, run: Run, look: Look) -> None:
         """Keep what a source said, and note what is wrong with it."""

@@ -68,13 +68,21 @@ class Region:
         """One boot source."""
         return source_row(await self._database.read(sources.source, source_id))
 
-    async def create_source(self, fields: SourceFields) -> dict[str, Any]:
+    async def create_source(  # noqa: PLR0917 - the fields of a source
+        self,
+        url: str,
+        keyring_filename: str | None = None,
+        keyring_data: bytes | None = None,
+        unsigned: bool = False,
+        priority: int = 0,
+    ) -> dict[str, Any]:
         """Add a source. Nothing is fetched; its keyring is looked at.
 
         Raises:
             WrongUsage: the URL is none, or not exactly one keyring is given.
             SignatureError: the keyring holds no key.
         """
+        fields = SourceFields(url, keyring_filename, keyring_data, unsigned, priority)
         _check_fields(fields)
         made = await self._database.write(sources.create_source, fields, self._now())
         warning = await self._keyring_warning(made)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, exists, select, update
 
 from regiond.store.blobs import CHUNKS_PER_BLOB, first_chunk
 from regiond.store.database import Database
-from regiond.store.tables import blob, chunk, image_file
+from regiond.store.tables import blob, chunk, image, image_file
 
 CHUNKS_AT_ONCE = 64
 
@@ -36,6 +36,19 @@ async def collect(database: Database, now: float, grace_s: float) -> int:
     if deleted:
         await database.give_back()
     return condemned
+
+
+def is_due(conn: Connection, now: float, retired_grace_s: float, grace_s: float) -> bool:
+    """Whether cleaning up would change anything: a cheap look, without a write."""
+    spent = select(image.c.id).where(
+        image.c.state == "retired", image.c.retired_at <= now - retired_grace_s
+    )
+    garbage = select(blob.c.id).where(
+        (blob.c.state == "dead")
+        | (_ALIVE & ~_REFERENCED & blob.c.unreferenced_since.is_(None))
+        | (_ALIVE & (blob.c.unreferenced_since <= now - grace_s))
+    )
+    return any(conn.execute(query.limit(1)).first() is not None for query in (spent, garbage))
 
 
 def mark_unreferenced(conn: Connection, now: float) -> int:
