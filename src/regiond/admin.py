@@ -164,6 +164,7 @@ class RegionAnswers:
             "expires_at": expires_at,
             "hosts": identity["hosts"],
             "enrol_port": identity["enrol_port"],
+            "rpc_port": identity["rpc_port"],
         }
 
     async def rack_controllers_import_boot_images(self, _: Question, __: Tell) -> Any:

@@ -68,7 +68,7 @@ class Region:
         """One boot source."""
         return source_row(await self._database.read(sources.source, source_id))
 
-    async def create_source(  # noqa: PLR0917 - the fields of a source
+    async def create_source(
         self,
         url: str,
         keyring_filename: str | None = None,
