@@ -6,6 +6,7 @@ time the tests run:
 ========  ==================================================================
 rsa       RSA 3072, good
 ed25519   good
+outsider  good; for keyrings to leave out
 expired   ed25519, 2020 to 2021
 future    ed25519, made in 2090
 revoked   ed25519, its revocation is part of what ``public_keys`` exports
@@ -21,10 +22,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-_BORN = "20250101T000000"
+_BORN = "20190101T000000"
 _KINDS = {
     "rsa": ("rsa3072", _BORN, "never"),
     "ed25519": ("ed25519", _BORN, "never"),
+    "outsider": ("ed25519", _BORN, "never"),
     "expired": ("ed25519", "20200101T000000", "1y"),
     "future": ("ed25519", "20900101T000000", "never"),
     "revoked": ("ed25519", _BORN, "never"),
@@ -88,7 +90,8 @@ def signed(
         form: another way to sign: "sign", "detach-sign".
     """
     signers = [part for name in names for part in ("--local-user", f"={name}")]
-    at = "20250601T000000" if expired else _SIGNED_AT.get(names[0], "20260101T000000")
+    special = [_SIGNED_AT[name] for name in names if name in _SIGNED_AT]
+    at = special[0] if special else "20250601T000000"
     lifetime = ["--default-sig-expire", "seconds=60"] if expired else []
     for name in names:
         fingerprint(name)
