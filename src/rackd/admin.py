@@ -122,7 +122,7 @@ class Admin:
     async def _sync_now(self, question: Question, progress: Progress) -> dict[str, Any]:
         if "wait" not in question.flags:
             self._follower.trigger()
-            return {"outcome": "started", "published": 0, "fetched_bytes": 0}
+            return {"outcome": "started", "published": [], "fetched_bytes": 0}
         telling = LoopingCall(lambda: progress(self._progress()))
         telling.clock = self._clock
         told = telling.start(_PROGRESS_S)
@@ -135,7 +135,7 @@ class Admin:
         return {
             "outcome": "synced",
             "generation": outcome.generation,
-            "published": len(current.record.images) if current else 0,
+            "published": [image.key for image in current.record.images] if current else [],
             "fetched_bytes": outcome.fetched_bytes,
         }
 
