@@ -25,13 +25,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IHandshakeListener
-from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from common.commands import Enrol
+from common.connecting import dial, unreachable
 from common.conversation import Conversation
 from common.durable import remove_file
 from common.errors import (
@@ -207,13 +206,7 @@ class _Wish:
 async def _attempt(reactor: Any, host: str, port: int, wish: _Wish) -> Identity:
     peer = f"{host}:{port}"
     conversation = _Enrolling(reactor, peer)
-    endpoint = wrapClientTLS(
-        UnverifiedTLS(), HostnameEndpoint(reactor, host, port, timeout=CONNECT_TIMEOUT_S)
-    )
-    try:
-        await endpoint.connect(Factory.forProtocol(lambda: conversation))
-    except Exception as error:
-        raise _unreachable(peer, str(error)) from error
+    await dial(reactor, (host, port), UnverifiedTLS(), conversation, CONNECT_TIMEOUT_S)
     try:
         await _secured(conversation, reactor, peer)
         trusted_root(conversation.chain(), wish.token.pin, host, wish.now())
@@ -233,15 +226,6 @@ async def _secured(conversation: _Enrolling, reactor: Any, peer: str) -> None:
     try:
         await conversation.secured.addTimeout(CONNECT_TIMEOUT_S, reactor)
     except DeferredTimeout:
-        raise _unreachable(peer, f"no TLS handshake within {CONNECT_TIMEOUT_S:g} s") from None
+        raise unreachable(peer, f"no TLS handshake within {CONNECT_TIMEOUT_S:g} s") from None
     except TransferError as error:
-        raise _unreachable(peer, error.message) from error
-
-
-def _unreachable(peer: str, why: str) -> TransferError:
-    return TransferError(
-        f"the region's enrolment port cannot be reached: {why}",
-        object=peer,
-        code="region-unreachable",
-        remedy="check address, port and firewall; regiond listens there as [listen] enrol says",
-    )
+        raise unreachable(peer, error.message) from error

@@ -13,8 +13,6 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -33,6 +31,7 @@ from common.commands import (
     SyncNow,
     ViewChanged,
 )
+from common.connecting import dial
 from common.conversation import CLIENT, Conversation, Table, pong
 from common.digests import sha256_hex
 from common.durable import write_durably
@@ -160,20 +159,8 @@ class RegionClient(Service):
         return False
 
     async def _greet(self, conversation: Conversation, address: Address) -> None:
-        host, port = address
-        tcp = HostnameEndpoint(self._reactor, host, port, timeout=CONNECT_TIMEOUT_S)
-        endpoint = wrapClientTLS(self._tls.for_host(host), tcp)
-        try:
-            await endpoint.connect(Factory.forProtocol(lambda: conversation))
-        except CancelledError:
-            raise
-        except Exception as error:
-            raise TransferError(
-                f"the region cannot be reached: {error}",
-                object=conversation.peer,
-                code="region-unreachable",
-                remedy="check address, port and firewall",
-            ) from error
+        tls = self._tls.for_host(address[0])
+        await dial(self._reactor, address, tls, conversation, CONNECT_TIMEOUT_S)
         answer = await conversation.call(
             Hello, HELLO_TIMEOUT_S, version=release(), protocol=PROTOCOL_VERSION
         )

@@ -6,7 +6,6 @@ what a rack may not have does not exist for it.
 """
 
 import re
-from typing import Any, cast
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -110,7 +109,8 @@ class ImagesSite(Site):
         super().__init__(
             Images(fleet, clock), requestFactory=_Request, timeout=IDLE_TIMEOUT_S, reactor=clock
         )
-        self.protocol = cast("Any", _Channel)
+        # Twisted's own default, a channel that may speak HTTP/2, is set in the same way.
+        vars(self)["protocol"] = _Channel
 
     def startFactory(self) -> None:
         """Called by Twisted; see above."""

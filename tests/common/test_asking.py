@@ -1,0 +1,257 @@
+"""The admin socket, both ends."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.test import iosim
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from common.asking import MAX_ANSWERS, AdminSocket, Progress, ask
+from common.canonical import canonical_json
+from common.commands import PIECE_BYTES, Ask, ReadAnswer
+from common.conversation import Conversation
+from common.errors import (
+    Conflict,
+    InternalError,
+    NoDaemon,
+    NotFound,
+    ProtocolError,
+    RackferryError,
+    TimedOut,
+    WrongUsage,
+)
+from common.vocabulary import Place, Question
+from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
+from tests.doubles.trust import eventually
+
+_STATUS = Question("status")
+_IMPORT = Question("boot-resources", "import", flags=("wait",))
+
+
+class _Daemon:
+    """Answers what it is told to answer."""
+
+    def __init__(self) -> None:
+        self.answer: Any = {"ok": True}
+        self.failure: Exception | None = None
+        self.hold: Deferred[None] | None = None
+        self.steps: list[Any] = []
+        self.asked: list[Question] = []
+
+    async def __call__(self, question: Question, progress: Progress) -> Any:
+        self.asked.append(question)
+        for step in self.steps:
+            progress(step)
+        if self.hold is not None:
+            await self.hold
+        if self.failure is not None:
+            raise self.failure
+        return self.answer
+
+
+class SocketTests(TestCase):
+    """Over a real Unix socket."""
+
+    async def serve(self) -> None:
+        # A socket's path has 107 bytes at most; trial's directories may be longer.
+        self.dir = tempfile.TemporaryDirectory()
+        self.addCleanup(self.dir.cleanup)
+        self.path = str(Path(self.dir.name) / "admin.sock")
+        self.daemon = _Daemon()
+        self.conversations: list[Conversation] = []
+        factory = AdminSocket(Place.REGION, self.daemon, reactor)
+        build = factory.buildProtocol
+
+        def remember(address: Any) -> Conversation:
+            self.conversations.append(build(address))
+            return self.conversations[-1]
+
+        factory.buildProtocol = remember
+        port = await UNIXServerEndpoint(reactor, self.path).listen(factory)
+        self.addCleanup(
+            lambda: Deferred.fromCoroutine(
+                eventually(reactor, lambda: all(each.is_lost for each in self.conversations))
+            )
+        )
+        self.addCleanup(port.stopListening)
+
+    async def failure_of(self, question: Question, **keywords: Any) -> RackferryError:
+        try:
+            answer = await ask(reactor, self.path, question, **keywords)
+        except RackferryError as error:
+            return error
+        self.fail(f"answered: {answer!r}")
+        raise AssertionError
+
+    async def test_answer(self) -> None:
+        """A question crosses whole, and so does its answer."""
+        await self.serve()
+        question = Question(
+            "boot-sources", "create", (), {"url": "http://x/", "priority": 3, "unsigned": True}
+        )
+        self.daemon.answer = {"id": 1, "name": "é", "list": [1, None, True]}
+        self.assertEqual(await ask(reactor, self.path, question), self.daemon.answer)
+        self.assertEqual(self.daemon.asked, [question])
+
+    async def test_large_answer(self) -> None:
+        """An answer of any size arrives, in pieces."""
+        await self.serve()
+        for size in (PIECE_BYTES - 2, PIECE_BYTES - 1, 3 * PIECE_BYTES, 1_000_000):
+            self.daemon.answer = "x" * size
+            self.assertEqual(await ask(reactor, self.path, _STATUS), self.daemon.answer)
+
+    async def test_progress(self) -> None:
+        """What the daemon tells meanwhile arrives before the answer, in order."""
+        await self.serve()
+        self.daemon.steps = [{"phase": "fetch"}, {"phase": "publish"}]
+        seen: list[Any] = []
+        await ask(reactor, self.path, _IMPORT, seen.append)
+        self.assertEqual(seen, self.daemon.steps)
+
+    async def test_errors(self) -> None:
+        """A refusal arrives with all it says; a bug as a reference."""
+        await self.serve()
+        self.daemon.failure = Conflict("runs already", object="import", code="x", remedy="wait")
+        error = await self.failure_of(_STATUS)
+        self.assertEqual(error.to_json(), self.daemon.failure.to_json())
+        self.daemon.failure = ValueError("inside")
+        error = await self.failure_of(_STATUS)
+        self.assertIsInstance(error, InternalError)
+        self.assertNotIn("inside", error.line())
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    async def test_unsayable_answer(self) -> None:
+        """An answer that JSON cannot say is a bug, not a broken connection."""
+        await self.serve()
+        self.daemon.answer = {"x": object()}
+        self.assertIsInstance(await self.failure_of(_STATUS), InternalError)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+
+    async def test_checked_again(self) -> None:
+        """The daemon checks what it is asked; the answerer sees right questions only."""
+        await self.serve()
+        error = await self.failure_of(Question("boot-sorces", "read"))
+        self.assertIsInstance(error, WrongUsage)
+        self.assertIn("boot-sources", error.remedy)
+        self.assertEqual(self.daemon.asked, [])
+
+    async def test_nobody_there(self) -> None:
+        """Without a daemon the socket is named, with a remedy."""
+        await self.serve()
+        self.path += ".other"
+        error = await self.failure_of(_STATUS)
+        self.assertIsInstance(error, NoDaemon)
+        self.assertEqual(error.object, self.path)
+        self.assertIn("systemctl", error.remedy)
+
+    async def test_daemon_goes_away(self) -> None:
+        """A daemon that ends in the middle of an answer is no daemon."""
+        await self.serve()
+        self.daemon.hold = Deferred()
+        asking = Deferred.fromCoroutine(self.failure_of(_IMPORT))
+        await eventually(reactor, lambda: self.daemon.asked)
+        self.conversations[0].transport.abortConnection()
+        self.assertIsInstance(await asking, NoDaemon)
+
+    async def test_too_slow(self) -> None:
+        """An answer that does not come in time is a time-out."""
+        await self.serve()
+        self.daemon.hold = Deferred()
+        self.assertIsInstance(await self.failure_of(_STATUS, timeout_s=0.05), TimedOut)
+
+    async def test_waiting_has_no_deadline(self) -> None:
+        """A question that waits for an import waits as long as it takes."""
+        await self.serve()
+        self.daemon.hold = Deferred()
+        asking = Deferred.fromCoroutine(
+            ask(reactor, self.path, _IMPORT, lambda _: None, timeout_s=0.0)
+        )
+        await eventually(reactor, lambda: self.daemon.asked)
+        self.daemon.hold.callback(None)
+        self.assertEqual(await asking, {"ok": True})
+
+    async def test_shell_leaves(self) -> None:
+        """When the shell is interrupted, what answers it is cancelled."""
+        await self.serve()
+        cancelled: list[object] = []
+        self.daemon.hold = Deferred(cancelled.append)
+        asking = Deferred.fromCoroutine(ask(reactor, self.path, _IMPORT))
+        asking.addErrback(lambda _: None)
+        await eventually(reactor, lambda: self.daemon.asked)
+        asking.cancel()
+        await eventually(reactor, lambda: cancelled)
+
+    async def test_who_asked(self) -> None:
+        """The log says who asked what, and not the values."""
+        await self.serve()
+        events: list[Any] = []
+        globalLogPublisher.addObserver(events.append)
+        self.addCleanup(globalLogPublisher.removeObserver, events.append)
+        await ask(reactor, self.path, Question("boot-sources", "create", (), {"url": "secret"}))
+        (event,) = [each for each in events if each.get("noun") == "boot-sources"]
+        self.assertEqual(event["who"], f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}")
+        self.assertNotIn("secret", repr(event))
+
+    async def test_commands_of_racks(self) -> None:
+        """The admin socket knows no command of the other conversations."""
+        await self.serve()
+        conversation = Conversation({}, reactor)
+        endpoint = UNIXClientEndpoint(reactor, self.path)
+        await endpoint.connect(Factory.forProtocol(lambda: conversation))
+        for command in CONTROL_COMMANDS:
+            try:
+                await conversation.call(command, **arguments_of(command))
+                self.fail(f"{command} was answered")
+            except ProtocolError as error:
+                self.assertEqual(error.code, "protocol-unknown-command")
+        await conversation.finish()
+
+
+class AnswersTests(SynchronousTestCase):
+    """Answers that are kept."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.daemon = _Daemon()
+        self.daemon.answer = "x" * 2 * PIECE_BYTES
+        factory = AdminSocket(Place.RACK, self.daemon, self.clock)
+        self.client, _, self.pump = iosim.connectedServerAndClient(
+            lambda: factory.buildProtocol(None), lambda: Conversation({}, self.clock)
+        )
+
+    def call(self, command: Any, **arguments: Any) -> Deferred[Any]:
+        calling = Deferred.fromCoroutine(self.client.call(command, **arguments))
+        self.pump.flush()
+        return calling
+
+    def ask(self) -> int:
+        answer = self.successResultOf(self.call(Ask, question=canonical_json(_STATUS)))
+        return int(answer["ticket"])
+
+    def test_only_a_few(self) -> None:
+        """Unread answers are kept, but the oldest make room."""
+        tickets = [self.ask() for _ in range(MAX_ANSWERS + 1)]
+        self.failureResultOf(self.call(ReadAnswer, ticket=tickets[0], offset=0), NotFound)
+        self.successResultOf(self.call(ReadAnswer, ticket=tickets[1], offset=0))
+
+    def test_read_once(self) -> None:
+        """An answer is forgotten with its last piece, and a piece beyond it does not exist."""
+        ticket = self.ask()
+        for offset in (-1, 2 * PIECE_BYTES + 2):
+            self.failureResultOf(self.call(ReadAnswer, ticket=ticket, offset=offset), NotFound)
+        last = self.successResultOf(self.call(ReadAnswer, ticket=ticket, offset=PIECE_BYTES + 2))
+        self.assertEqual(len(last["piece"]), PIECE_BYTES)
+        self.failureResultOf(self.call(ReadAnswer, ticket=ticket, offset=0), NotFound)
+
+    def test_malformed_question(self) -> None:
+        """A question that is none is refused."""
+        for text in (b"", b"[]", b'{"noun": 1}', b"[" * 60_000):
+            self.failureResultOf(self.call(Ask, question=text), ProtocolError)
