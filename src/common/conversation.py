@@ -106,6 +106,7 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         self.is_greeted = manners.first is None
         self.max_box_bytes = MAX_BOX_BYTES if self.is_greeted else MAX_EARLY_BOX_BYTES
         self.is_lost = False
+        self.is_choked = False
         self._clock = clock
         self._manners = manners
         self._on_lost = on_lost
@@ -175,10 +176,12 @@ class Conversation(BoundedBoxes, TimeoutMixin):
 
     def pauseProducing(self) -> None:
         """The peer does not read: neither do we (called by the transport)."""
+        self.is_choked = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """The peer reads again (called by the transport)."""
+        self.is_choked = False
         self.transport.resumeProducing()
 
     def stopProducing(self) -> None:
@@ -298,8 +301,8 @@ class Conversation(BoundedBoxes, TimeoutMixin):
             ) from None
 
     def notify(self, command: CommandType, **arguments: Any) -> None:
-        """Say something that has no answer. A peer that is gone does not hear it."""
-        if not (self.is_lost or self.is_ending):
+        """Say something that has no answer. A peer that is gone, or does not read, misses it."""
+        if not (self.is_lost or self.is_ending or self.is_choked):
             self.callRemote(command, **arguments)
 
     def ping_every(self, interval_s: float) -> None:

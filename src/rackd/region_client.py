@@ -35,7 +35,14 @@ from common.connecting import dial
 from common.conversation import CLIENT, Conversation, Table, pong
 from common.digests import sha256_hex
 from common.durable import write_durably
-from common.errors import IntegrityError, ProtocolError, RackferryError, TransferError
+from common.errors import (
+    IntegrityError,
+    ProtocolError,
+    RackferryError,
+    TransferError,
+    packed,
+    unpacked,
+)
 from common.identity import Identity, utc_now
 from common.regions import RegionEndpoint
 from common.release import release
@@ -225,7 +232,9 @@ class RegionClient(Service):
 
     async def _call(self, command: Any, **arguments: Any) -> dict[str, Any]:
         if self._conversation is None:
-            raise self.problem or TransferError("no region", code="region-not-connected")
+            problem = self.problem or TransferError("no region", code="region-not-connected")
+            # A copy: an exception that is raised again and again keeps every traceback.
+            raise unpacked(packed(problem))
         return await self._conversation.call(command, **arguments)
 
     async def current_view(self, held: str) -> tuple[int, str]:

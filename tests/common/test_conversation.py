@@ -297,6 +297,12 @@ class LimitTests(_Pair):
         self.server.pauseProducing()
         self.server.resumeProducing()
         self.assertEqual(told, ["pause", "resume"])
+        self.server.pauseProducing()
+        self.server.notify(AnswerProgress, progress=b"lost")
+        self.assertFalse(self.server.transport.getOutBuffer())
+        self.server.resumeProducing()
+        self.server.notify(AnswerProgress, progress=b"said")
+        self.assertIn(b"said", self.server.transport.getOutBuffer())
         self.assertIs(self.server.transport.producer, self.server)
 
 
