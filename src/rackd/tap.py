@@ -25,6 +25,7 @@ from common import durable
 from common.asking import AdminSocket
 from common.config import RackdConfig, load
 from common.errors import ConfigError, RackferryError
+from common.events import Event, Severity
 from common.listening import listen
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
@@ -144,6 +145,16 @@ class Rack(MultiService):
     def _open(self) -> None:
         durable.make_directory(self._config.state_dir, 0o700)
         self.syncing.name_put_aside(self.library.open())
+        for key in without_effect(self._config):
+            self.events.note(
+                Event(
+                    "config-without-effect",
+                    Severity.WARNING,
+                    key,
+                    "this release reads the key and does not act on it",
+                    "take it out of rackd.toml, or upgrade to a release that has it",
+                )
+            )
         for pool in self._pools.values():
             pool.start()
         serving = self._threads("serve")
@@ -188,6 +199,15 @@ class _OnPool:
 
     def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._pool, work)
+
+
+def without_effect(config: RackdConfig) -> tuple[str, ...]:
+    """The keys that are set and mean nothing yet; people are told rather than left to hope."""
+    keys = {
+        'image_transport = "amp"': config.image_transport != "https",
+        "[[bandwidth]]": bool(config.bandwidth),
+    }
+    return tuple(key for key, is_set in keys.items() if is_set)
 
 
 def check_neighbour() -> None:

@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
+import attrs
 import treq
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
 from common.asking import ask
-from common.config import RackdConfig, parse
+from common.config import Bandwidth, RackdConfig, parse
 from common.errors import ConfigError
 from common.systemd import Supervisor
 from common.vocabulary import Question
@@ -48,6 +49,18 @@ class TapCase(TestCase):
 
 class StartTests(TapCase):
     """Starting."""
+
+    def test_keys_without_effect(self) -> None:
+        """A key that this release does not act on is named in an event, not swallowed."""
+        config = attrs.evolve(
+            self.config(), image_transport="amp", bandwidth=(Bandwidth(1_000_000),)
+        )
+        rack = tap.Rack(reactor, config, Supervisor())
+        rack.startService()
+        self.addCleanup(rack.stopService)
+        named = {event.object for event in rack.events.read() if "without-effect" in event.code}
+        self.assertEqual(named, {'image_transport = "amp"', "[[bandwidth]]"})
+        self.assertEqual(tap.without_effect(self.config()), ())
 
     async def test_without_region(self) -> None:
         """A rack starts and serves without region or certificate, and says what is missing."""
