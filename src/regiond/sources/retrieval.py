@@ -10,6 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
@@ -110,7 +111,8 @@ class Retriever:
         if known.last_modified:
             headers.setRawHeaders("if-modified-since", [known.last_modified])
         try:
-            response = await self._agent.request(b"GET", url.encode("ascii"), headers, None)
+            request = self._agent.request(b"GET", url.encode("ascii"), headers, None)
+            response = await _cancellable(request)
         except UNREACHABLE as error:
             raise _network_fault(unreachable(error, url), url) from error
         except SourceError as error:  # a redirect that is not followed
@@ -198,6 +200,29 @@ class _Collector:
         for call in (self._stall, self._whole):
             if call is not None and call.active():
                 call.cancel()
+
+
+def _cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
+    """The same, but cancelled it fails with ``CancelledError``.
+
+    A cancelled request of an agent fails with what it was doing, as if the network had
+    failed; and so a stopped import would look like a source with a problem.
+    """
+    stopped = False
+
+    def stop(_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        request.cancel()
+
+    answered: Deferred[IResponse] = Deferred(stop)
+
+    def pass_on(outcome: IResponse | Failure) -> None:
+        if not stopped:
+            answered.callback(outcome)  # a Failure makes it an errback
+
+    request.addBoth(pass_on)
+    return answered
 
 
 def _validators(response: IResponse) -> Validators:

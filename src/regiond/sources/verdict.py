@@ -112,7 +112,7 @@ def judge(status: str, keys: Sequence[Key], name: str, now: float) -> str:
     for signature in signatures:
         _refuse_if_spoilt(signature, name)
     if not signatures:
-        raise _refused("missing", "holds no signature that GnuPG can read", name)
+        raise _refused("bad", "holds no signature that GnuPG can read", name)
     if {"NODATA", "UNEXPECTED", "ERROR"} & set(keywords):
         raise _refused("bad", "is not one clear-signed text", name)
     plaintexts = [line[1:2] for line in lines if line[0] == "PLAINTEXT"]

@@ -61,7 +61,7 @@ def refused() -> dict[str, tuple[bytes, str]]:
         "cut in the signature": (good[:-60], "signature-truncated"),
         "no signature at all": (
             HEADER + b"\n\n" + TEXT + armour[:29] + b"\n" + FOOTER,
-            "signature-missing",
+            "signature-bad",
         ),
         "tampered": (good.replace(b"index:1.0", b"index:2.0"), "signature-bad"),
         "tampered signature": (good.replace(armour[40:44], b"AAAA"), "signature-bad"),

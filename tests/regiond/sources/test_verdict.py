@@ -73,5 +73,5 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(verdict(PLAINTEXT, UNKNOWN), "signature-unknown-key")
 
     def test_nothing(self) -> None:
-        """No status line at all is no signature."""
-        self.assertEqual(verdict(), "signature-missing")
+        """No status line at all is no good signature."""
+        self.assertEqual(verdict(), "signature-bad")
