@@ -1,8 +1,6 @@
 """The admin socket, both ends."""
 
 import os
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -30,6 +28,7 @@ from common.errors import (
 )
 from common.vocabulary import Place, Question
 from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
+from tests.doubles.directories import fresh_directory
 from tests.doubles.trust import eventually
 
 _STATUS = Question("status")
@@ -61,10 +60,7 @@ class SocketTests(TestCase):
     """Over a real Unix socket."""
 
     async def serve(self) -> None:
-        # A socket's path has 107 bytes at most; trial's directories may be longer.
-        self.dir = tempfile.TemporaryDirectory()
-        self.addCleanup(self.dir.cleanup)
-        self.path = str(Path(self.dir.name) / "admin.sock")
+        self.path = str(fresh_directory(self) / "admin.sock")
         self.daemon = _Daemon()
         self.conversations: list[Conversation] = []
         factory = AdminSocket(Place.REGION, self.daemon, reactor)

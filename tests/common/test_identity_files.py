@@ -15,6 +15,7 @@ from common.identity_files import (
     save_rack_certificate,
     server_identity,
 )
+from tests.doubles.directories import fresh_directory
 from tests.doubles.trust import AUTHORITY, DAY, NOW, OTHER_AUTHORITY
 
 
@@ -24,7 +25,7 @@ def _mode(path: Path) -> int:
 
 class _Directory(SynchronousTestCase):
     def setUp(self) -> None:
-        self.dir = Path(self.mktemp())
+        self.dir = fresh_directory(self) / "state"
 
 
 class AuthorityFileTests(_Directory):
@@ -69,8 +70,7 @@ class AuthorityFileTests(_Directory):
 
     def test_credential(self) -> None:
         """A key given by systemd wins, and is not copied."""
-        credentials = Path(self.mktemp())
-        credentials.mkdir()
+        credentials = fresh_directory(self)
         key = new_key()
         (credentials / "ca-key").write_bytes(key_pem(key))
         authority = load_or_create_authority(self.dir, NOW, credentials)

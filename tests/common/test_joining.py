@@ -2,7 +2,6 @@
 
 import stat
 from datetime import timedelta
-from pathlib import Path
 
 import attrs
 from twisted.internet import reactor
@@ -16,6 +15,7 @@ from common.joining import checked_identity, join, trusted_root
 from common.tls import ServerTLS
 from common.tokens import format_token
 from regiond.racks.enrolment import Enrolment
+from tests.doubles.directories import fresh_directory
 from tests.doubles.trust import (
     AUTHORITY,
     DAY,
@@ -125,7 +125,7 @@ class JoinTests(LoopbackTestCase):
 
     def setUp(self) -> None:
         self.fleet = FakeFleet()
-        self.dir = Path(self.mktemp())
+        self.dir = fresh_directory(self) / "state"
 
     async def serve(self, identity: Identity = SERVER) -> int:
         factory = Enrolment(self.fleet, reactor)
@@ -144,7 +144,7 @@ class JoinTests(LoopbackTestCase):
         """A machine with a token becomes the rack it names; its files are its own."""
         self.fleet.permit("rack-1")
         port = await self.serve()
-        token_file = Path(self.mktemp())
+        token_file = fresh_directory(self) / "token"
         token_file.write_text(_TOKEN)
         identity = await self.join(port, token_file=token_file)
         kept = load_rack_identity(self.dir)
@@ -261,7 +261,7 @@ class JoinTests(LoopbackTestCase):
         port = await self.serve()
         await self.join(port)
         error = await self.failure_of(
-            self.join(port, state_dir=Path(self.mktemp())), RackferryError
+            self.join(port, state_dir=fresh_directory(self)), RackferryError
         )
         self.assertEqual(error.code, "token-used")
 

@@ -1,7 +1,6 @@
 """The rack's connection to its regions."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -16,6 +15,7 @@ from common.tls import ServerTLS
 from rackd.region_client import REGIONS_FILE, RegionClient
 from regiond.racks.images import DigestList, ImagesSite
 from regiond.racks.sessions import Sessions
+from tests.doubles.directories import fresh_directory
 from tests.doubles.trust import (
     AUTHORITY,
     HOSTS,
@@ -65,8 +65,7 @@ class ClientTests(LoopbackTestCase):
     def setUp(self) -> None:
         self.rack = rack()
         self.fleet = FakeFleet(self.rack)
-        self.dir = Path(self.mktemp())
-        self.dir.mkdir()
+        self.dir = fresh_directory(self)
         self.heard: list[Any] = []
 
     async def region(self, name: str = "region-1", identity: Identity = SERVER) -> Region:
