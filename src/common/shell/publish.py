@@ -111,7 +111,10 @@ def _publish(
         )
     missing = [ftype for ftype, item in items.items() if not (out / item["path"]).exists()]
     entry = index["index"].get(publication.content_id, {})
-    is_complete = published is not None and entry.get("updated") == products.get("updated")
+    is_indexed = entry.get("updated") == products.get(
+        "updated"
+    ) and publication.product in entry.get("products", ())
+    is_complete = published is not None and is_indexed
     if is_complete:
         for ftype in missing:
             _copy(publication.files[ftype], out / items[ftype]["path"], items[ftype]["sha256"])
