@@ -59,14 +59,15 @@ def offer(site: Site, os_name: str, images: dict[str, dict[str, Path]]) -> Offer
         site.publish(product, files)
         directory = f"{os_name}/amd64/generic/{release}/stable"
         originals |= {f"{directory}/{ftype}": path for ftype, path in files.items()}
-    return Offer.of(originals, (f"os={os_name}", "release=*", "arches=amd64"))
+    return Offer.of(originals)
 
 
 def own_source(site: Site, steps: Walkthrough, lines: ExitStack) -> None:
     """The whole job on a source of our own, both hops slowed for the kills."""
     netboot = bool(os.environ.get("NETBOOT"))
     images = installer_images(ROOT / "build" / "netboot") if netboot else made_images()
-    offered = offer(site, "debian" if netboot else "demo", images)
+    os_name = "debian" if netboot else "demo"
+    offered = offer(site, os_name, images)
     url = site.serve()
     steps.say(
         "A signed boot source",
@@ -76,14 +77,14 @@ def own_source(site: Site, steps: Walkthrough, lines: ExitStack) -> None:
     )
     upstream = lines.enter_context(Hop.to_url(url))
     source = steps.bring_up(upstream.url)
-    steps.select(source, offered.selection)
+    steps.select(source, (f"os={os_name}", "release=*", "arches=amd64"))
     steps.import_with_a_kill(offered, upstream)
     downstream = rack_line(site, lines)
     steps.enrol()
     steps.sync_with_a_kill(offered, downstream)
     steps.refuse_a_tampered_index(source)
     steps.compare(offered)
-    steps.show(offered)
+    steps.show()
 
 
 def rack_line(site: Site, lines: ExitStack) -> Hop:
@@ -109,7 +110,7 @@ def real_source(site: Site, steps: Walkthrough, url: str, lines: ExitStack) -> N
     steps.enrol()
     steps.sync_with_a_kill(offered, downstream)
     steps.compare(offered)
-    steps.show(offered)
+    steps.show()
 
 
 def main() -> int:

@@ -49,6 +49,7 @@ class Figures:
     peer_import: list[float] = attrs.field(factory=list)
     ours_again: list[float] = attrs.field(factory=list)
     ours_again_command: list[float] = attrs.field(factory=list)
+    peer_import_synced: list[float] = attrs.field(factory=list)
     peer_again: list[float] = attrs.field(factory=list)
     ours_rack: list[float] = attrs.field(factory=list)
     peer_rack: list[float] = attrs.field(factory=list)
@@ -99,6 +100,16 @@ def timed(work: Callable[[], object]) -> float:
     return time.monotonic() - began_s
 
 
+def sync_files(directory: Path) -> float:
+    """Make every file in it durable; wall seconds."""
+    began_s = time.monotonic()
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    return time.monotonic() - began_s
+
+
 def fresh(path: Path) -> Path:
     """An empty directory."""
     shutil.rmtree(path, ignore_errors=True)
@@ -126,6 +137,7 @@ def import_round(bench: Bench, site: Site, figures: Figures, number: int) -> Non
             os.sync()
             spent_s = mirror.mirror(bench.plain_url, copy, bench.source.key.keyring)
             figures.peer_import.append(spent_s)
+            figures.peer_import_synced.append(spent_s + sync_files(copy))
 
     def ours_again() -> None:
         began_s = time.monotonic()
@@ -223,6 +235,14 @@ def lines(bench: Bench, figures: Figures) -> list[report.Row | report.Memory]:
             figures.peer_import,
             goal=1.5,
             size_bytes=size,
+        ),
+        report.Row(
+            "the same",
+            "the same, then fsync of its files",
+            figures.ours_import,
+            figures.peer_import_synced,
+            size_bytes=size,
+            remark="for comparison only",
         ),
         report.Row(
             "import again, nothing changed (work inside the daemon)",

@@ -33,21 +33,23 @@ class Offer:
     """What the source offers.
 
     Attributes:
-        files: path in the rack's tree -> SHA-256.
-        size_bytes: bytes to move; shared blobs count once.
-        selection: the words of ``boot-source-selections create``.
+        sizes: SHA-256 of every file -> bytes; what is shared counts once.
+        files: path in the rack's tree -> SHA-256, as far as it is known beforehand.
     """
 
+    sizes: dict[str, int]
     files: dict[str, str]
-    size_bytes: int
-    selection: tuple[str, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes to move."""
+        return sum(self.sizes.values())
 
     @classmethod
-    def of(cls, originals: dict[str, Path], selection: tuple[str, ...]) -> "Offer":
+    def of(cls, originals: dict[str, Path]) -> "Offer":
         """What these original files (path in the rack's tree -> original) amount to."""
         files = {name: sha256_of(path) for name, path in originals.items()}
-        sizes = {files[name]: path.stat().st_size for name, path in originals.items()}
-        return cls(files, sum(sizes.values()), selection)
+        return cls({files[name]: path.stat().st_size for name, path in originals.items()}, files)
 
 
 def mib(size_bytes: float) -> str:
@@ -107,13 +109,23 @@ class Walkthrough:
         """The same from a source that is not ours: killed as soon as bytes have come."""
         self._site.shell("boot-resources", "import")
         self._wait(lambda: self._imported_bytes() > 0, "the first bytes")
-        at_kill = self._imported_bytes()
+        at_kill, total = self._imported_bytes(), self._imported_bytes("size_bytes")
         self._site.region.kill()
-        self._finish_import(f"when {mib(at_kill)} were in the database")
+        self._finish_import(f"when {mib(at_kill)} of {mib(total)} were in the database")
 
-    def _imported_bytes(self) -> int:
+    def imported(self) -> Offer:
+        """What the region has by now, in its own words: it was verified against the source."""
+        images = [
+            self._site.shell("boot-resource", "read", str(image["id"]))
+            for image in self._site.shell("boot-resources", "read")
+        ]
+        return Offer(
+            {file["sha256"]: file["size_bytes"] for image in images for file in image["files"]}, {}
+        )
+
+    def _imported_bytes(self, column: str = "complete_bytes") -> int:
         images = self._site.shell("boot-resources", "read")
-        return sum(int(image["complete_bytes"]) for image in images)
+        return sum(int(image[column]) for image in images)
 
     def _finish_import(self, when: str) -> None:
         began_s = time.monotonic()
@@ -121,7 +133,7 @@ class Walkthrough:
         self._site.shell("boot-resources", "import", "wait", limit_s=WAIT_LIMIT_S)
         spent_s = time.monotonic() - began_s
         self.say(
-            "Imported; the region was killed on the way",
+            "Imported; the region was killed meanwhile",
             f"SIGKILL {when}; READY again in {ready_s:.1f} s",
             f"imported, verified and durable {spent_s:.1f} s after the restart",
         )
@@ -206,23 +218,26 @@ class Walkthrough:
 
     def compare(self, offer: Offer) -> None:
         """Every byte of every file."""
-        held = self._site.held_files()
+        held = {name: sha256_of(path) for name, path in self._site.held_files().items()}
         for name, digest in offer.files.items():
             if name not in held:
                 raise DemoFailed(f"{name} is not on the rack; there is: {sorted(held)}")
-            if sha256_of(held[name]) != digest:
+            if held[name] != digest:
                 raise DemoFailed(f"{name} differs from its original")
-        count, total = len(offer.files), offer.size_bytes
-        self.say(f"Every byte compared: {count} files, {mib(total)}, all right")
+        lost = offer.sizes.keys() - set(held.values())
+        if lost:
+            raise DemoFailed(f"not on the rack, byte for byte: {', '.join(sorted(lost))}")
+        count, total = len(offer.sizes), offer.size_bytes
+        self.say(f"Every byte compared: {count} different files, {mib(total)}, all right")
 
-    def show(self, offer: Offer) -> None:
+    def show(self) -> None:
         """The tree, the status, and a line to fetch with."""
         self.say("The tree on the rack", f"{self._site.current}")
         for name, path in self._site.held_files().items():
             if not name.startswith("."):
                 self.more(f"{path.stat().st_size:>12}  {name}")
         self.say("rackferry status", self._site.shell_text("status"))
-        self.fetch(next(iter(offer.files)))
+        self.fetch(next(name for name in self._site.held_files() if not name.startswith(".")))
 
     def fetch(self, name: str) -> None:
         """Fetch one file as a booting machine would."""

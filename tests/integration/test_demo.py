@@ -38,7 +38,7 @@ class DemoTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertEqual(self.left_behind(), [])
         for said in (
-            "the region was killed on the way",
+            "the region was killed meanwhile",
             "the rack was killed on the way",
             "[signature-",
             "Every byte compared",
