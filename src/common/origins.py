@@ -121,10 +121,14 @@ def _cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
 
 
 def _reason(error: BaseException | None) -> str:
-    """The innermost reasons of twisted.web's nested failures, in one line."""
-    nested = getattr(error, "reasons", ())
+    """The innermost reasons of twisted.web's nested failures, in one line.
+
+    Some have no words (``_DataLoss``); they are left out where another one has.
+    """
+    nested = [failure.value for failure in getattr(error, "reasons", ())]
     if nested:
-        return "; ".join(_reason(failure.value) for failure in nested)
+        worded = [each for each in nested if str(each)]
+        return "; ".join(_reason(each) for each in worded or nested)
     return str(error) or type(error).__name__
 
 

@@ -11,7 +11,7 @@ What is promised here:
 * Stopping at any point loses at most the chunks in memory.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,6 +27,7 @@ from regiond.housekeeping import clean_up, is_due
 from regiond.import_service import ImportResult
 from regiond.planning import ImportPlan, plan_import
 from regiond.sources.matching import SourceOffers
+from regiond.sources.simplestreams import Skipped
 from regiond.store import events, generations, imports, leases, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
@@ -34,6 +35,7 @@ from regiond.upstream import Look, Upstream, object_name
 LEASE = "import"
 LEASE_TTL_S = 15.0
 LEASE_RENEWAL_S = 5.0
+MOST_SHOWN = 5  # faulty products in one event
 
 
 class Importer:
@@ -234,10 +236,26 @@ class Importer:
             run.note(attrs.evolve(Event.of(problem), object=name))
         for event in look.reading.events:
             run.note(attrs.evolve(event, object=name))
+        malformed = (await self._upstream.catalogue(look)).malformed
+        if malformed:
+            run.note(_products_skipped(name, malformed))
         try:
             await self._upstream.keep(look)
         except NotFound as error:
             run.failed[name] = error
+
+
+def _products_skipped(name: str, malformed: Sequence[Skipped]) -> Event:
+    """One event per source, however many of its products are faulty."""
+    shown = "; ".join(map(str, malformed[:MOST_SHOWN]))
+    more = "; ..." if len(malformed) > MOST_SHOWN else ""
+    return Event(
+        "products-skipped",
+        Severity.WARNING,
+        name,
+        f"{len(malformed)} products are left out: {shown}{more}",
+        f"boot-source check lists all of {name}; ask whoever publishes it",
+    )
 
 
 def _state(revision: int, looks: Iterable[Look]) -> frozenset[object]:

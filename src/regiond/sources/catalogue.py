@@ -76,10 +76,15 @@ class Offer:
 
 @attrs.frozen
 class Catalogue:
-    """All that a source offers (each product newest version first) and what it does not."""
+    """All that a source offers (each product newest version first) and what it does not.
+
+    ``malformed`` are those of ``ignored`` that are faults of the source; the others are
+    merely not for us.
+    """
 
     offers: tuple[Offer, ...]
     ignored: tuple[Skipped, ...] = ()
+    malformed: tuple[Skipped, ...] = ()
 
     @property
     def newest(self) -> tuple[Offer, ...]:
@@ -98,9 +103,11 @@ def catalogue(product_files: Iterable[ProductFile]) -> Catalogue:
     """What these documents offer; with the products that they could not parse."""
     offers: list[Offer] = []
     ignored: list[Skipped] = []
+    malformed: list[Skipped] = []
     owners: dict[ImageKey, str] = {}
     for product_file in product_files:
         ignored += product_file.skipped
+        malformed += product_file.skipped
         for product in product_file.products:
             found = _offers_of(product, product_file.content_id, ignored)
             for offer in found:
@@ -110,7 +117,7 @@ def catalogue(product_files: Iterable[ProductFile]) -> Catalogue:
                     ignored.append(Skipped(product.name, offer.version, "", reason))
                     continue
                 offers.append(offer)
-    return Catalogue(tuple(offers), tuple(ignored))
+    return Catalogue(tuple(offers), tuple(ignored), tuple(malformed))
 
 
 def _offers_of(product: Product, content_id: str, ignored: list[Skipped]) -> list[Offer]:
