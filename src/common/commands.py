@@ -14,7 +14,7 @@ Every command declares every family of ``common.errors``: an undeclared error wo
 the connection. Values of more than 48 KiB travel in pieces (AMP's limit is 65,535 bytes).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.protocols import amp
 
@@ -70,8 +70,8 @@ class Hello(amp.Command):
 class Ping(amp.Command):
     """Either way: are you there?"""
 
-    arguments: list[Any] = []
-    response: list[Any] = []
+    arguments: ClassVar[list[Any]] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 
@@ -102,7 +102,7 @@ class ReportProgress(amp.Command):
         (b"fetched_bytes", amp.Integer()),
         (b"total_bytes", amp.Integer()),
     ]
-    response: list[Any] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 
@@ -118,7 +118,7 @@ class ReportSync(amp.Command):
         (b"held", amp.Unicode()),
         (b"problem", amp.Unicode()),
     ]
-    response: list[Any] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 
@@ -126,15 +126,15 @@ class ViewChanged(amp.Command):
     """Region to rack: your view is another one now. A hint; the rack asks ``CurrentView``."""
 
     arguments = [(b"generation", amp.Integer()), (b"digest", amp.Unicode())]
-    response: list[Any] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 
 class SyncNow(amp.Command):
     """Region to rack: an admin wants a sync now."""
 
-    arguments: list[Any] = []
-    response: list[Any] = []
+    arguments: ClassVar[list[Any]] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 
@@ -166,6 +166,6 @@ class AnswerProgress(amp.Command):
     """Daemon to shell, while a question with ``wait`` is being worked on."""
 
     arguments = [(b"progress", amp.String())]
-    response: list[Any] = []
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
     requiresAnswer = False
