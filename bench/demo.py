@@ -134,6 +134,9 @@ def main() -> int:
         notes = "\n".join(getattr(error, "__notes__", []))
         print(f"\nThe demo failed: {error}\n{notes}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything was stopped.", file=sys.stderr)
+        return 130
     return 0
 
 
