@@ -56,6 +56,7 @@ class Verb:
     """One thing that can be asked.
 
     ``columns`` are the keys that a table for people shows, in order; JSON shows all.
+    ``sections`` does the same for tables within an object.
     ``open_keys``: any further ``KEY=...`` is accepted (``publish-source FTYPE@=FILE``).
     """
 
@@ -69,6 +70,7 @@ class Verb:
     flags: tuple[str, ...] = ()
     answer: Answer = Answer.OBJECT
     columns: tuple[str, ...] = ()
+    sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     open_keys: bool = False
 
     @property
@@ -267,7 +269,19 @@ VERBS: tuple[Verb, ...] = (
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
     ),
-    Verb("status", "", "everything on one screen", BOTH),
+    Verb(
+        "status",
+        "",
+        "everything on one screen",
+        BOTH,
+        columns=("name", "release", "generation"),
+        sections={
+            "sources": _SOURCE_COLUMNS,
+            "racks": _RACK_COLUMNS,
+            "problems": ("severity", "code", "object", "cause", "remedy"),
+            "images": _IMAGE_COLUMNS,
+        },
+    ),
     Verb(
         "join",
         "",

@@ -20,8 +20,10 @@ Row = Mapping[str, Any]
 
 _PLAIN_WIDTH = 10_000  # a table that is read by a program is never folded
 _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
-_TIME_KEYS = frozenset({"at", "expires_at", "last_seen", "last_success", "last_sync"})
+_TIME_KEYS = frozenset({"at", "created", "last_seen", "last_success", "last_sync", "updated"})
+_TIME_ENDING = "_at"
 _BYTES_ENDING = "_bytes"
+_NO_SECTIONS: Mapping[str, Sequence[str]] = {}
 
 
 @attrs.frozen
@@ -58,7 +60,8 @@ def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
     if verb.answer is Answer.ROWS:
         return table(answer, verb.columns, screen) if answer else _nothing(verb)
     if isinstance(answer, Mapping):
-        return record({key: answer[key] for key in _order(verb, answer)}, screen)
+        ordered = {key: answer[key] for key in _order(verb, answer)}
+        return record(ordered, screen, verb.sections)
     return f"{cell('', answer, screen)}\n"
 
 
@@ -82,8 +85,10 @@ def cell(key: str, value: Any, screen: Screen) -> str:
             text = "yes" if value else "no"
         case int() if key.endswith(_BYTES_ENDING):
             text = human_size(value)
-        case int() | float() if key in _TIME_KEYS:
+        case int() | float() if key in _TIME_KEYS or key.endswith(_TIME_ENDING):
             text = datetime.fromtimestamp(value, screen.zone).strftime("%Y-%m-%d %H:%M:%S")
+        case float():
+            text = f"{value:.2f}"
         case Mapping():
             text = ", ".join(f"{name}: {cell(name, item, screen)}" for name, item in value.items())
         case list():
@@ -108,17 +113,22 @@ def table(rows: Sequence[Row], columns: Sequence[str], screen: Screen) -> str:
     return _drawn(drawn, screen)
 
 
-def record(fields: Row, screen: Screen) -> str:
-    """An object: plain fields first, then each list or object within under its name."""
+def record(
+    fields: Row, screen: Screen, sections: Mapping[str, Sequence[str]] = _NO_SECTIONS
+) -> str:
+    """An object: plain fields first, then each list or object within under its name.
+
+    ``sections`` gives the columns of the tables within; without, all keys are shown.
+    """
     simple = {key: value for key, value in fields.items() if not _is_section(value)}
     width = max((len(_heading(key)) for key in simple), default=0)
     lines = [f"{_heading(key):<{width}}  {cell(key, simple[key], screen)}\n" for key in simple]
-    sections = [
-        f"\n{_heading(key)}\n{_section(value, screen)}"
+    within = [
+        f"\n{_heading(key)}\n{_section(value, screen, sections.get(key, ()))}"
         for key, value in fields.items()
         if key not in simple
     ]
-    return "".join(lines + sections).lstrip("\n")
+    return "".join(lines + within).lstrip("\n")
 
 
 def _is_section(value: Any) -> bool:
@@ -127,9 +137,9 @@ def _is_section(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value)
 
 
-def _section(value: Any, screen: Screen) -> str:
+def _section(value: Any, screen: Screen, columns: Sequence[str]) -> str:
     inner = attrs.evolve(screen, width=max(20, screen.width - 2))
-    text = table(value, (), inner) if isinstance(value, list) else record(value, inner)
+    text = table(value, columns, inner) if isinstance(value, list) else record(value, inner)
     return "".join(f"  {line}\n" if line else "\n" for line in text.splitlines())
 
 

@@ -68,13 +68,20 @@ class RecordTests(SynchronousTestCase):
         """An object is its plain fields, then what is nested, indented."""
         text = for_people(
             BY_NAME["status", ""],
-            {"racks": [{"name": "r1", "held_bytes": 1024}], "import": {"state": "idle"}, "x": 1},
+            {"pieces": [{"name": "r1", "held_bytes": 1024}], "import": {"state": "idle"}, "x": 1},
             PLAIN,
         )
         self.assertEqual(
             text.splitlines(),
-            ["x  1", "", "racks", "  name   held", "  r1    1 KiB", "", "import", "  state  idle"],
+            ["x  1", "", "pieces", "  name   held", "  r1    1 KiB", "", "import", "  state  idle"],
         )
+
+    def test_tables_within(self) -> None:
+        """A table inside an object has the columns that the vocabulary gives it."""
+        racks = [{"created": 0.0, "status": "synced", "name": "r1", "held_digest": "00"}]
+        lines = for_people(BY_NAME["status", ""], {"racks": racks}, PLAIN).splitlines()
+        self.assertEqual(lines[1].split()[:3], ["name", "state", "status"])
+        self.assertNotIn("held", lines[1])
 
     def test_cells(self) -> None:
         """Nothing is a dash, claims are yes or no, times are local, lists are commas."""
@@ -83,6 +90,8 @@ class RecordTests(SynchronousTestCase):
         self.assertEqual(cell("x", True, PLAIN), "yes")
         self.assertEqual(cell("x", 0, PLAIN), "0")
         self.assertEqual(cell("at", 0.0, PLAIN), "1970-01-01 00:00:00")
+        self.assertEqual(cell("published_at", 0, PLAIN), "1970-01-01 00:00:00")
+        self.assertEqual(cell("work_s", 0.98157, PLAIN), "0.98")
         self.assertEqual(cell("arches", ["a", "b"], PLAIN), "a, b")
 
     def test_boolean(self) -> None:
