@@ -7,6 +7,7 @@ row that rotted, or was written by somebody else, costs the rows from there on a
 from functools import partial
 
 from common.digests import RunningDigest
+from common.errors import NotFound
 from common.fetching import Hashing
 from regiond.store import blobs
 from regiond.store.database import Database
@@ -42,21 +43,24 @@ class ChunkRows:
         self._blob_id = blob.id
         running = RunningDigest()
         for seq in range(blob.held_chunks):
-            row = await self._database.read(blobs.read_chunk_row, blob.id, seq)
-            found = await self._hashing(partial(running.add_if, row.data, row.digest))
-            if found != row.digest:
+            if not await self._verifies(running, seq):
                 await self._database.write(blobs.drop_chunks, blob.id, self._epoch, seq)
                 break
         self._next_seq = running.chunks
         return running
 
+    async def _verifies(self, running: RunningDigest, seq: int) -> bool:
+        try:
+            row = await self._database.read(blobs.read_chunk_row, self._blob_id, seq)
+        except NotFound:  # a damaged database lost it
+            return False
+        return await self._hashing(partial(running.add_if, row.data, row.digest)) == row.digest
+
     async def write(self, chunks: list[bytes], digests: list[bytes]) -> None:
         """Append rows, in one transaction."""
         rows = list(zip(chunks, digests, strict=True))
         first_seq = self._next_seq
-        await self._database.write(
-            blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows
-        )
+        await self._database.write(blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows)
         self._next_seq = first_seq + len(rows)
 
     async def restart(self) -> None:

@@ -308,7 +308,7 @@ def _problem(text: str) -> dict[str, str] | None:
         return None
     try:
         fields = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if not isinstance(fields, dict):
         fields = {"message": "it failed, and the reason cannot be read"}

@@ -12,6 +12,7 @@ import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
 from common.errors import NoSpace, RackferryError, Stale, StorageError
@@ -28,15 +29,25 @@ from regiond.store.images import NeededFile, NewImage
 from regiond.upstream import Look, authorised, location_of
 
 PARALLEL_TRANSFERS = 4
+_ENDS_ALL = (Stale, NoSpace, StorageError)
 
 T = TypeVar("T")
 
 
 async def all_of(work: Sequence[Deferred[T]]) -> list[T]:
-    """The results of all, when all have ended; the first failure is raised after that.
+    """The results of all; after the first failure the others are cancelled.
 
-    Cancelling cancels all of them, and still waits for each to clean up.
+    Either way, and when this is cancelled, it waits for each to clean up.
     """
+
+    def failed(failure: Failure) -> Failure:
+        if not failure.check(CancelledError):
+            for other in work:
+                other.cancel()
+        return failure
+
+    for each in work:
+        each.addErrback(failed)
     outcomes: list[tuple[bool, Any]] = await DeferredList(work, consumeErrors=True)
     failures = [outcome for succeeded, outcome in outcomes if not succeeded]
     for failure in failures:
@@ -89,6 +100,7 @@ class Run:
     looked_at: set[str] = attrs.Factory(set)
     published: list[ImageKey] = attrs.Factory(list)
     retired: list[ImageKey] = attrs.Factory(list)
+    retired_ids: set[int] = attrs.Factory(set)
     failed: dict[str, RackferryError] = attrs.Factory(dict)
 
     def note(self, event: Event) -> None:
@@ -140,8 +152,7 @@ class Fulfilment:
             self._staged.append(_Staged(image_id, planned, set(planned.missing)))
             self._run.looked_at.add(str(planned.offer.key))
         for staged in self._staged:
-            if not staged.missing:
-                await self._publish(staged)
+            await self._publish_if_complete(staged)
         few = DeferredSemaphore(PARALLEL_TRANSFERS)
         await all_of([few.run(self._get, blob) for blob in plan.fetch])
 
@@ -150,15 +161,14 @@ class Fulfilment:
         waiting = [staged for staged in self._staged if blob.sha256 in staged.missing]
         try:
             await self._fetch(blob, waiting)
-        except (Stale, NoSpace, StorageError):
+        except _ENDS_ALL:
             raise
         except RackferryError as error:
             self._failed(error, waiting)
             return
         for staged in waiting:
             staged.missing.discard(blob.sha256)
-            if not staged.missing:
-                await self._publish(staged)
+            await self._publish_if_complete(staged)
 
     async def _fetch(self, blob: BlobFetch, waiting: Sequence[_Staged]) -> None:
         transfers, progress = self._transfers, self._run.progress
@@ -198,6 +208,16 @@ class Fulfilment:
             self.log.error("{image}: {reason}", image=staged.name, reason=error.line())
             self._run.failed[staged.name] = error
             self._run.note(attrs.evolve(Event.of(error), object=staged.name))
+
+    async def _publish_if_complete(self, staged: _Staged) -> None:
+        if staged.missing:
+            return
+        try:
+            await self._publish(staged)
+        except _ENDS_ALL:
+            raise
+        except RackferryError as error:  # an admin deleted it meanwhile, for example
+            self._failed(error, [staged])
 
     async def _publish(self, staged: _Staged) -> None:
         generation = await self._database.write(

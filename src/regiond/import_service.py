@@ -28,7 +28,8 @@ FIRST_RETRY_S = 60.0
 class ImportResult:
     """How an import ended.
 
-    ``outcome`` is "unchanged", "complete" or "incomplete"; ``failed`` maps what failed (an
+    ``outcome`` is "unchanged", "complete" or "incomplete"; in ``ImportService.last`` also
+    "failed" (all of it, by the one reason) or "stopped". ``failed`` maps what failed (an
     image, a source) to the reason. ``work_s`` is the time of the work.
     """
 
@@ -181,6 +182,9 @@ class ImportService(Service):
                 waiter.callback(outcome)
         else:
             failed = outcome.code != "import-stopped"
+            generation = self.last.generation if self.last else 0
+            reasons = {"import": outcome}
+            self.last = ImportResult("failed" if failed else "stopped", generation, failed=reasons)
             for waiter in waiters:
                 waiter.errback(outcome)
         self._failures = self._failures + 1 if failed else 0

@@ -26,12 +26,13 @@ from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
 from regiond.import_service import ImportResult
 from regiond.planning import ImportPlan, plan_import
-from regiond.sources.matching import SourceOffers
+from regiond.sources.matching import SourceOffers, explain_unmatched
 from regiond.sources.simplestreams import Skipped
 from regiond.store import events, generations, imports, leases, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
 
+IMPORT = "import"  # as events and messages call it
 LEASE = "import"
 LEASE_TTL_S = 15.0
 LEASE_RENEWAL_S = 5.0
@@ -179,9 +180,18 @@ class Importer:
             raise
         except RackferryError as error:
             reason = error.line()
-            run.note(Event.of(error))
+            run.note(_about_import(error))
             raise
         finally:
+            await self._keep_outcome(run, run_id, outcome, reason)
+        return run
+
+    async def _keep_outcome(self, run: Run, run_id: int, outcome: str, reason: str) -> None:
+        """Keep what was found and how it ended; a failure here must not hide the first one."""
+        try:
+            await self._database.write(
+                events.settle, tuple(run.raised.values()), run.looked_at, self._now()
+            )
             await self._database.write(
                 imports.end_import,
                 run_id,
@@ -191,36 +201,53 @@ class Importer:
                 fetched_bytes=run.progress.fetched_bytes,
                 now=self._now(),
             )
-            await self._database.write(
-                events.settle, tuple(run.raised.values()), run.looked_at, self._now()
-            )
-        return run
+        except RackferryError as error:
+            self.log.error("the import's end was not kept: {reason}", reason=error.line())
 
     async def _import(self, run: Run, looks: list[Look]) -> None:
         for look in looks:
             await self._take_in(run, look)
+        if await is_due(self._database, self._now()):
+            # Before the plan counts on them, and before fetching needs their space.
+            await clean_up(self._database, self._now())
         plan = await self.plan(looks)
+        self._note_plan(run, plan)
+        run.progress.phase = "fetching"
+        run.progress.total_bytes = plan.fetch_bytes
+        run.progress.total_images = len(plan.stage)
+        await self._retire(run, plan)
+        await Fulfilment(self._database, self._transfers, run, looks).do(plan)
+        run.progress.phase = "cleaning up"
+        await self._retire(run, plan)
+        await clean_up(self._database, self._now())
+
+    def _note_plan(self, run: Run, plan: ImportPlan) -> None:
+        run.looked_at.add(IMPORT)
+        run.looked_at |= {str(gone.key) for gone in plan.retire}
         if plan.guarded:
             run.note(
-                Event("import-guarded", Severity.WARNING, "import", plan.reason,
+                Event("import-guarded", Severity.WARNING, IMPORT, plan.reason,
                       "correct the selection, or delete it to let its images go")
             )  # fmt: skip
         for refused in plan.refused:
             run.failed[refused.product] = SourceError(
-                str(refused), object=refused.product, code="source-contradiction"
+                str(refused),
+                object=refused.product,
+                code="source-contradiction",
+                remedy="tell those who run the source; its other images are imported",
             )
-        run.looked_at.add("import")
-        run.progress.phase = "fetching"
-        run.progress.total_bytes = plan.fetch_bytes
-        run.progress.total_images = len(plan.stage)
-        await Fulfilment(self._database, self._transfers, run, looks).do(plan)
-        run.progress.phase = "cleaning up"
-        retired = plan.retirements(run.published)
+        if plan.refused:
+            reasons = "; ".join(map(str, plan.refused))
+            first = run.failed[plan.refused[0].product]
+            run.note(attrs.evolve(Event.of(first), object=IMPORT, cause=reasons))
+
+    async def _retire(self, run: Run, plan: ImportPlan) -> None:
+        """Let those go that wait for nothing that is still to be published."""
+        retired = set(plan.retirements(run.published)) - run.retired_ids
         if retired:
             await self._database.write(generations.retire_images, retired, run.epoch, self._now())
-            gone = set(retired)
-            run.retired += [each.key for each in plan.retire if each.image_id in gone]
-        await clean_up(self._database, self._now())
+            run.retired_ids |= retired
+            run.retired += [each.key for each in plan.retire if each.image_id in retired]
 
     async def _take_in(self, run: Run, look: Look) -> None:
         """Keep what a source said, and note what is wrong with it."""
@@ -243,6 +270,34 @@ class Importer:
             await self._upstream.keep(look)
         except NotFound as error:
             run.failed[name] = error
+            return
+        await self._check_selections(run, look)
+
+    async def _check_selections(self, run: Run, look: Look) -> None:
+        """Look at those that were accepted while the source could not be read."""
+        kept = await self._database.read(sources.list_selections, look.source.id)
+        unchecked = [each for each in kept if each.unchecked]
+        if not unchecked:
+            return
+        offers = (await self._upstream.catalogue(look)).newest
+        reasons = []
+        for each in unchecked:
+            why = explain_unmatched(each.selection, offers)
+            if why is None:
+                await self._database.write(sources.mark_checked, each.id)
+            else:
+                reasons.append(f"selection {each.id}: {why}")
+        if reasons:
+            run.note(
+                Event("selection-unmatched", Severity.WARNING, object_name(look.source.id),
+                      "; ".join(reasons), "delete it, or wait until the source has it")
+            )  # fmt: skip
+
+
+def _about_import(error: RackferryError) -> Event:
+    """The event of what ended the whole import; the next one that gets on clears it."""
+    about = f"{error.object}: " if error.object not in {"", IMPORT} else ""
+    return attrs.evolve(Event.of(error), object=IMPORT, cause=about + error.message)
 
 
 def _products_skipped(name: str, malformed: Sequence[Skipped]) -> Event:

@@ -10,18 +10,18 @@ from typing import Any
 import attrs
 
 from common.canonical import plain
-from common.errors import ConfigError, Conflict, WrongUsage
+from common.errors import Conflict, WrongUsage
 from common.events import Severity
 from common.images import Selection
 from regiond.importer import Importer
-from regiond.rows import image_row, key_columns, selection_row, source_row
+from regiond.rows import image_row, key_columns, selection_row, shown_url, source_row
 from regiond.sources.catalogue import Catalogue
 from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import explain_unmatched, select
 from regiond.store import blobs, events, generations, images, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
-from regiond.upstream import Upstream, keyring_of
+from regiond.upstream import Upstream, location_of
 
 DEFAULT_SOURCE = SourceFields(
     url="https://images.maas.io/ephemeral-v3/daily/",
@@ -80,20 +80,18 @@ class Region:
 
         Raises:
             WrongUsage: the URL is none, or not exactly one keyring is given.
-            SignatureError: the keyring holds no key.
+            SignatureError: the keyring holds no key; nothing was added.
+            Conflict: there is a source with that URL.
         """
         fields = SourceFields(url, keyring_filename, keyring_data, unsigned, priority)
-        _check_fields(fields)
-        made = await self._database.write(sources.create_source, fields, self._now())
-        warning = await self._keyring_warning(made)
-        return source_row(made) | ({"warning": warning} if warning else {})
-
-    async def _keyring_warning(self, source: BootSource) -> str:
+        location = _checked_location(fields)
+        warning = await self._upstream.keyring_warning(fields)
         try:
-            keyring = keyring_of(source)
-        except ConfigError as error:
-            return error.line()
-        return "" if keyring is None else await self._upstream.keyring_warning(keyring)
+            made = await self._database.write(sources.create_source, fields, self._now())
+        except Conflict as error:
+            error.object = location.base  # the URL as it is may hold a password
+            raise
+        return source_row(made) | ({"warning": warning} if warning else {})
 
     async def delete_source(self, source_id: int) -> dict[str, Any]:
         """Forget a source and its selections; its images go with the next import."""
@@ -116,7 +114,7 @@ class Region:
         fingerprints = {each.fingerprint for each in look.reading.documents if each.fingerprint}
         return {
             "id": source_id,
-            "url": source.url,
+            "url": shown_url(source.url),
             "signed_by": sorted(fingerprints),
             "documents": [
                 {"path": each.path, "sha256": each.sha256, "updated": each.updated}
@@ -290,21 +288,22 @@ class Region:
         }
 
 
-def _check_fields(fields: SourceFields) -> None:
-    SourceLocation.parse(fields.url, unsigned=fields.unsigned)
+def _checked_location(fields: SourceFields) -> SourceLocation:
+    location = location_of(fields)
     given = [fields.keyring_filename, fields.keyring_data].count(None)
     if fields.unsigned and given != 2:
         raise WrongUsage(
             "an unsigned source has no keyring",
-            object=fields.url,
+            object=location.base,
             code="source-keyring",
             remedy="leave out either unsigned=true or the keyring",
         )
     if not fields.unsigned and given != 1:
         raise WrongUsage(
             "a source needs exactly one keyring",
-            object=fields.url,
+            object=location.base,
             code="source-keyring",
             remedy="give keyring_filename=PATH or keyring_data@=FILE; "
             "or unsigned=true for a source without signatures",
         )
+    return location

@@ -17,7 +17,7 @@ def source_row(source: BootSource) -> dict[str, Any]:
     keyring = "none: unsigned" if source.unsigned else source.keyring_filename or "(data)"
     return {
         "id": source.id,
-        "url": _without_password(source.url),
+        "url": shown_url(source.url),
         "keyring": keyring,
         "keyring_filename": source.keyring_filename,
         "priority": source.priority,
@@ -29,7 +29,8 @@ def source_row(source: BootSource) -> dict[str, Any]:
     }
 
 
-def _without_password(url: str) -> str:
+def shown_url(url: str) -> str:
+    """A source's URL as it may be shown: without user and password."""
     location = SourceLocation.parse(url)
     return location.base if not location.authorization else f"{location.base} (with credentials)"
 

@@ -96,6 +96,7 @@ class RegionDaemon(MultiService):
         self._ports: dict[str, IListeningPort] = {}
         self._unsubscribe: Callable[[], None] = lambda: None
         self._starting: Deferred[None] | None = None
+        self._is_ready = False
         self.database = Database(config.database, reactor)
         self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
         identity = self._server_identity()
@@ -162,6 +163,7 @@ class RegionDaemon(MultiService):
             await self.region.make_default_source()
         self.imports.setServiceParent(self)
         self._systemd.setServiceParent(self)
+        self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")
 
     def stopService(self) -> Deferred[None]:
@@ -169,6 +171,7 @@ class RegionDaemon(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self._is_ready = False
         self._unsubscribe()
         if self._renewal.running:
             self._renewal.stop()
@@ -299,8 +302,8 @@ class RegionDaemon(MultiService):
         await self.database.read(generations.current_generation)
 
     async def _check_ready(self) -> None:
-        if self._starting is None or not self._starting.called:
-            raise ConfigError("still starting")
+        if not self._is_ready:
+            raise ConfigError("it is starting or stopping")
         await self._check_alive()
 
 

@@ -23,7 +23,7 @@ from regiond.sources.signatures import inspect_keyring
 from regiond.sources.verified import InThread, SourceAccess
 from regiond.store import sources
 from regiond.store.database import Database
-from regiond.store.sources import BootSource
+from regiond.store.sources import BootSource, SourceFields
 
 Documents = Mapping[str, StoredDocument]
 
@@ -48,7 +48,7 @@ def object_name(source_id: int) -> str:
     return f"boot-source {source_id}"
 
 
-def location_of(source: BootSource) -> SourceLocation:
+def location_of(source: BootSource | SourceFields) -> SourceLocation:
     """Where a source is."""
     return SourceLocation.parse(source.url, unsigned=source.unsigned)
 
@@ -60,8 +60,8 @@ def authorised(location: SourceLocation) -> Headers:
     return Headers({b"authorization": [location.authorization.encode("ascii")]})
 
 
-def keyring_of(source: BootSource) -> bytes | None:
-    """A source's keyring; None if it is declared unsigned.
+def keyring_of(source: BootSource | SourceFields, name: str) -> bytes | None:
+    """A source's keyring; None if it is declared unsigned. ``name`` is for messages.
 
     Raises:
         ConfigError: code ``signature-keyring-missing``.
@@ -76,7 +76,7 @@ def keyring_of(source: BootSource) -> bytes | None:
     except OSError as error:
         raise ConfigError(
             f"the keyring {path} cannot be read: {error.strerror}",
-            object=object_name(source.id),
+            object=name,
             code="signature-keyring-missing",
             remedy="install the package that has it (on Ubuntu: ubuntu-keyring), or give the "
             "source another keyring",
@@ -128,7 +128,7 @@ class Upstream:
 
     async def _read(self, source: BootSource, stored: Documents) -> SourceReading:
         location = location_of(source)
-        keyring = await self._in_thread(partial(keyring_of, source))
+        keyring = await self._in_thread(partial(keyring_of, source, object_name(source.id)))
         retriever = Retriever(self.agent, self._clock, lambda: authorised(location))
         return await read_source(
             location, stored, SourceAccess(retriever, keyring, self._in_thread, self._now())
@@ -159,12 +159,19 @@ class Upstream:
             await self.keep(look)
         return await self.catalogue(look), look.error
 
-    async def keyring_warning(self, keyring: bytes) -> str:
+    async def keyring_warning(self, fields: SourceFields) -> str:
         """What is wrong with a keyring that may be used all the same; "" if nothing is.
 
         Raises:
             SignatureError: code ``signature-keyring-unusable``; no key in it can be read.
         """
+        try:
+            name = location_of(fields).base
+            keyring = await self._in_thread(partial(keyring_of, fields, name))
+        except ConfigError as error:  # it may still be installed
+            return error.line()
+        if keyring is None:
+            return ""
         keys = await self._in_thread(partial(inspect_keyring, keyring))
         spent = [key.fingerprint for key in keys if key.expired or key.revoked]
         if len(spent) < len(keys):

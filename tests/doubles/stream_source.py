@@ -84,10 +84,14 @@ class StreamSource(Resource):
         self._port = reactor.listenTCP(0, Site(self), interface="127.0.0.1")
         return f"http://127.0.0.1:{self._port.getHost().port}/"
 
-    async def stop(self) -> None:
-        """Stop, and drop whatever is still open."""
+    def drop_connections(self) -> None:
+        """Drop whatever is still open."""
         for request in list(self._open):
             request.transport.abortConnection()
+
+    async def stop(self) -> None:
+        """Stop, and drop whatever is still open."""
+        self.drop_connections()
         if self._port is not None:
             stopped = self._port.stopListening()
             if isinstance(stopped, Deferred):
