@@ -187,11 +187,14 @@ def _product(name: str, entry: object, document: dict[str, Any]) -> Product:
     versions = entry.get("versions")
     if not isinstance(versions, dict):
         raise _FaultyProduct("has no 'versions' object")
-    parsed = (_version(key, versions[key], (entry, document)) for key in versions)
+    inherited = _scalars(document) | _scalars(entry)
+    parsed = (_version(key, versions[key], (entry, document), inherited) for key in versions)
     return Product(name, tuple(sorted(parsed, key=lambda version: version.name, reverse=True)))
 
 
-def _version(name: str, entry: object, above: tuple[dict[str, Any], ...]) -> Version:
+def _version(
+    name: str, entry: object, above: tuple[dict[str, Any], ...], inherited: Mapping[str, str]
+) -> Version:
     if not isinstance(entry, dict) or not isinstance(entry.get("items"), dict):
         raise _FaultyProduct("has no 'items' object", name)
     levels = (entry, *above)
@@ -207,7 +210,7 @@ def _version(name: str, entry: object, above: tuple[dict[str, Any], ...]) -> Ver
             items.append(_item(item_name, (item, *levels)))
         except ValueError as error:
             raise _FaultyProduct(str(error), name, item_name) from error
-    return Version(name, _flattened(levels), tuple(items), tuple(metadata))
+    return Version(name, {**inherited, **_scalars(entry)}, tuple(items), tuple(metadata))
 
 
 def _item(name: str, levels: tuple[dict[str, Any], ...]) -> Item:
@@ -242,10 +245,10 @@ def _nearest(tag: str, levels: tuple[dict[str, Any], ...]) -> Any:
     return None
 
 
-def _flattened(levels: tuple[dict[str, Any], ...]) -> Mapping[str, str]:
+def _scalars(level: dict[str, Any]) -> dict[str, str]:
+    """The tags of a level that are inherited, as text."""
     return {
         tag: str(value)
-        for level in reversed(levels)
         for tag, value in level.items()
         if isinstance(value, str | int | float) and tag != "path"
     }

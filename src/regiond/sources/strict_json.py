@@ -6,13 +6,14 @@ anything looks at what the document says.
 """
 
 import json
-from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from common.errors import SourceError
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 32
+
+_CONTAINERS = {dict, list}  # exactly these, as the decoder makes them
 
 _REMEDY = "ask whoever publishes the source; the last good state is kept"
 
@@ -87,13 +88,9 @@ def _is_deeper(value: dict[str, Any], limit: int) -> bool:
         level = [
             child
             for container in level
-            for child in _children(container)
-            if isinstance(child, dict | list)
+            for child in (container.values() if type(container) is dict else container)
+            if type(child) in _CONTAINERS
         ]
         if not level:
             return False
     return True
-
-
-def _children(container: dict[str, Any] | list[Any]) -> Iterable[Any]:
-    return container.values() if isinstance(container, dict) else container

@@ -110,7 +110,7 @@ def judge(status: str, keys: Sequence[Key], name: str, now: float) -> str:
     keywords = [line[0] for line in lines]
     signatures = _signatures(lines)
     for signature in signatures:
-        _refuse_if_spoilt(signature, name)
+        _refuse_if_spoilt(signature, name, now)
     if not signatures:
         raise _refused("bad", "holds no signature that GnuPG can read", name)
     if {"NODATA", "UNEXPECTED", "ERROR"} & set(keywords):
@@ -142,7 +142,7 @@ def _signatures(lines: list[list[str]]) -> list[_Signature]:
     return [_Signature(group) for group in groups]
 
 
-def _refuse_if_spoilt(signature: _Signature, name: str) -> None:
+def _refuse_if_spoilt(signature: _Signature, name: str, now: float) -> None:
     if "BADSIG" in signature.lines:
         raise _refused("bad", f"was changed after {_by(signature, 'BADSIG')} signed it", name)
     if "ERRSIG" not in signature.lines:
@@ -151,6 +151,8 @@ def _refuse_if_spoilt(signature: _Signature, name: str) -> None:
     if digest not in _STRONG_DIGESTS:
         raise _weak_digest(signature.argument("ERRSIG", 0), name)
     if reason != _NO_PUBLIC_KEY and "NO_PUBKEY" not in signature.lines:
+        if _is_from_the_future(signature, now):
+            raise _wrong_clock(signature, name)
         raise _refused("bad", "has a signature that cannot be checked", name)
 
 
@@ -181,12 +183,20 @@ def _weak_key(key: Key, signer: str, name: str) -> SignatureError | None:
 
 
 def _unknown_key(signature: _Signature, name: str, now: float) -> SignatureError:
-    made_at, keyid = signature.argument("ERRSIG", 4), signature.argument("ERRSIG", 0)
-    if made_at.isdigit() and int(made_at) > now + _CLOCK_TOLERANCE_S:
-        what = f"has a signature by {keyid} from the future"
-        return _refused("clock", what, name, "set this machine's clock")
-    what = f"is signed by {keyid}, which is not in the source's keyring"
+    if _is_from_the_future(signature, now):
+        return _wrong_clock(signature, name)
+    what = f"is signed by {_by(signature, 'ERRSIG')}, which is not in the source's keyring"
     return _refused("unknown-key", what, name, _KEYRING)
+
+
+def _is_from_the_future(signature: _Signature, now: float) -> bool:
+    made_at = signature.argument("ERRSIG", 4)
+    return made_at.isdigit() and int(made_at) > now + _CLOCK_TOLERANCE_S
+
+
+def _wrong_clock(signature: _Signature, name: str) -> SignatureError:
+    what = f"has a signature by {_by(signature, 'ERRSIG')} from the future"
+    return _refused("clock", what, name, "set this machine's clock")
 
 
 def _weak_digest(keyid: str, name: str) -> SignatureError:

@@ -1,6 +1,8 @@
 """Publishing into a signed tree."""
 
 import hashlib
+import shutil
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,8 @@ class PublishTests(SynchronousTestCase):
     """``publish_source``"""
 
     def setUp(self) -> None:
-        self.directory = Path(self.mktemp()).absolute()
-        self.directory.mkdir()
+        self.directory = Path(tempfile.mkdtemp(prefix="publish-"))
+        self.addCleanup(shutil.rmtree, self.directory)
         self.out = self.directory / "out"
         self.kernel = self.file("vmlinuz", b"kernel")
         self.initrd = self.file("initrd", b"initrd")

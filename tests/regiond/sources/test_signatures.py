@@ -115,6 +115,14 @@ class VerifyTests(SynchronousTestCase):
                 self.assertEqual((error.code, error.object), (code, "http://x/i.sjson"))
                 self.assertTrue(error.remedy)
 
+    def test_clock(self) -> None:
+        """A document from the future is a question of clocks, also if its key is at hand."""
+        document = signed(TEXT, "future")
+        for armoured in (False, True):
+            keyring = public_keys("rsa", "future", armoured=armoured)
+            error = self.assertRaises(SignatureError, verify, document, keyring, name="x", now=NOW)
+            self.assertEqual(error.code, "signature-clock")
+
     def test_line_ends(self) -> None:
         """A document with CRLF is accepted; the text is what GnuPG says it is."""
         document = signed(TEXT, "rsa").replace(b"\n", b"\r\n")
@@ -162,8 +170,8 @@ class VerifyTests(SynchronousTestCase):
 
     def test_time_limit(self) -> None:
         """A GnuPG that takes too long is killed, and named."""
-        slow = Path(self.mktemp())
-        slow.mkdir()
+        slow = Path(tempfile.mkdtemp(prefix="slow-"))
+        self.addCleanup(shutil.rmtree, slow)
         script = slow / "gpg"
         script.write_text(
             '#!/bin/sh\ncase "$*" in *--decrypt*) exec sleep 60;; esac\n'
@@ -171,7 +179,7 @@ class VerifyTests(SynchronousTestCase):
         )
         script.chmod(0o755)
         self.patch(signatures, "TIME_LIMIT_S", 1.0)
-        with mock.patch.dict(os.environ, PATH=f"{slow.absolute()}:{os.environ['PATH']}"):
+        with mock.patch.dict(os.environ, PATH=f"{slow}:{os.environ['PATH']}"):
             error = self.assertRaises(
                 SignatureError, verify, rsa(), public_keys("rsa"), name="x", now=NOW
             )
@@ -180,7 +188,7 @@ class VerifyTests(SynchronousTestCase):
     def test_no_gpg(self) -> None:
         """Without gpg the message names the program and how to get it."""
         public_keys("rsa")
-        with mock.patch.dict(os.environ, PATH=self.mktemp()):
+        with mock.patch.dict(os.environ, PATH="/nonexistent"):
             error = self.assertRaises(ConfigError, verify, rsa(), b"", name="x", now=NOW)
         self.assertEqual(error.object, "gpg")
 
