@@ -152,6 +152,8 @@ class StreamSource(Resource):
         elif fault.cut_at is not None:
             request.setHeader("content-length", str(len(content)))
             request.write(content[: fault.cut_at])
+            # While the channel is the transport's producer, a full buffer would keep it open.
+            request.transport.unregisterProducer()
             request.transport.loseConnection()
         return NOT_DONE_YET
 
