@@ -1,0 +1,302 @@
+"""What racks may ask and what admins see of them, on the real store."""
+
+import itertools
+import json
+from datetime import UTC, datetime
+
+from cryptography import x509
+from twisted.internet.task import Clock
+
+from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
+from common.digests import sha256_hex
+from common.errors import NotFound, RackferryError, RangeError, Refused, WrongUsage
+from common.identity import new_authority, new_key, serial_of
+from common.images import View
+from common.joining import signing_request
+from common.tokens import LIFETIME_S, parse_token
+from regiond.chunk_cache import ChunkCache
+from regiond.fleet import RegionFleet, status_of
+from regiond.racks.fleet import RackIdentity
+from regiond.store import blobs, events, generations
+from tests.doubles.stores import NOW, Content, OnSQLite, Store, content, finished, key
+
+AUTHORITY = new_authority(datetime.fromtimestamp(NOW, UTC))
+PROBLEM = {"code": "no-space", "object": "disk", "message": "is full", "remedy": "free space"}
+
+
+def new_request() -> bytes:
+    """What a machine with a new key sends with its token."""
+    return signing_request(new_key())
+
+
+class FleetCase(Store, OnSQLite):
+    """A region with two published images."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.clock = Clock()
+        self.is_importing = False
+        counter = itertools.count(1)
+
+        async def read_chunk(blob_id: int, seq: int) -> bytes:
+            return await self.database.read(blobs.read_chunk, blob_id, seq)
+
+        self.fleet = RegionFleet(
+            self.database,
+            ChunkCache(read_chunk),
+            AUTHORITY,
+            "region-1",
+            clock=self.clock,
+            now=lambda: NOW + self.clock.seconds(),
+            random_bytes=lambda size: next(counter).to_bytes(size, "big"),
+            is_importing=lambda: self.is_importing,
+        )
+        self.take_lease()
+        self.root = content(2_500_000)
+        self.publish([self.root])
+
+    def enrol(self, name: str = "rack-1") -> RackIdentity:
+        """A rack, through token and signing request."""
+        token, _ = finished(self.fleet.create_token(name))
+        return self.enrol_with(token, new_request())
+
+    def enrol_with(self, token: str, request: bytes, name: str = "") -> RackIdentity:
+        secret = parse_token(token).secret
+        enrolled = finished(self.fleet.enrol(secret, request, name))
+        serial = serial_of(x509.load_pem_x509_certificate(enrolled.certificate_pem))
+        known = finished(self.fleet.rack_by_serial(serial))
+        assert known is not None
+        return known
+
+    def view(self) -> tuple[int, str]:
+        return self.read(generations.current_generation)
+
+    def refusal(self, work: object, family: type[RackferryError]) -> RackferryError:
+        with self.assertRaises(family) as caught:
+            finished(work)  # type: ignore[arg-type]  # a coroutine
+        return caught.exception
+
+
+class EnrolmentTests(FleetCase):
+    def test_a_token_makes_a_rack(self) -> None:
+        """The certificate that a token buys is the one by which the rack is known."""
+        rack = self.enrol()
+        self.assertEqual(rack.name, "rack-1")
+        self.assertEqual([row["name"] for row in finished(self.fleet.list_racks())], ["rack-1"])
+
+    def test_a_token_says_how_long_it_holds_and_then_is_refused(self) -> None:
+        """An hour, by the region's clock."""
+        token, expires_at = finished(self.fleet.create_token("rack-1"))
+        self.assertEqual(expires_at, NOW + LIFETIME_S)
+        self.clock.advance(LIFETIME_S + 1)
+        secret = parse_token(token).secret
+        error = self.refusal(self.fleet.enrol(secret, new_request(), ""), Refused)
+        self.assertEqual(error.code, "token-expired")
+
+    def test_a_token_works_once_and_again_for_the_same_key_only(self) -> None:
+        """A lost answer can be asked for again; a second machine gets nothing."""
+        token, _ = finished(self.fleet.create_token("rack-1"))
+        request = new_request()
+        first = self.enrol_with(token, request)
+        self.assertEqual(self.enrol_with(token, request), first)
+        secret = parse_token(token).secret
+        error = self.refusal(self.fleet.enrol(secret, new_request(), ""), Refused)
+        self.assertEqual(error.code, "token-used")
+
+    def test_a_second_token_replaces_the_certificate(self) -> None:
+        """The old certificate of a rack that enrols again is known no longer."""
+        old = self.enrol()
+        new = self.enrol()
+        self.assertIsNone(finished(self.fleet.rack_by_serial(old.serial)))
+        self.assertIsNotNone(finished(self.fleet.rack_by_serial(new.serial)))
+
+    def test_a_name_that_is_no_path_segment_gets_no_token(self) -> None:
+        """Rack names may become parts of paths."""
+        self.assertEqual(
+            self.refusal(self.fleet.create_token("../x"), WrongUsage).code, "rack-name"
+        )
+
+
+class DocumentTests(FleetCase):
+    def test_the_view_names_documents_that_can_be_read_in_pieces(self) -> None:
+        """Pieces of at most 48 KiB put together are the document, by its digest."""
+        rack = self.enrol()
+        generation, digest = finished(self.fleet.current_view(rack, ""))
+        whole, size_bytes = finished(self.fleet.document(rack, digest, 0))
+        self.assertEqual((sha256_hex(whole), size_bytes), (digest, len(whole)))
+        self.assertEqual(View.from_document(whole).generation, generation)
+        rest, _ = finished(self.fleet.document(rack, digest, 7))
+        self.assertEqual(rest, whole[7:])
+
+    def test_a_large_view_takes_several_pieces(self) -> None:
+        """A view of many images is paged, and whole when it is put together."""
+        for number in range(400):
+            self.publish([self.root], of=key(release=f"release-{number}"))
+        rack = self.enrol()
+        _, digest = finished(self.fleet.current_view(rack, ""))
+        whole, pieces = b"", 0
+        size_bytes = 1
+        while len(whole) < size_bytes:
+            piece, size_bytes = finished(self.fleet.document(rack, digest, len(whole)))
+            self.assertLessEqual(len(piece), PIECE_BYTES)
+            whole, pieces = whole + piece, pieces + 1
+        self.assertEqual(sha256_hex(whole), digest)
+        self.assertGreater(pieces, 1)
+
+    def test_what_is_not_there_is_refused_in_words(self) -> None:
+        """An unknown document and an impossible offset have errors of their own."""
+        rack = self.enrol()
+        self.refusal(self.fleet.document(rack, "0" * 64, 0), NotFound)
+        _, digest = self.view()
+        self.refusal(self.fleet.document(rack, digest, -1), RangeError)
+        self.refusal(self.fleet.document(rack, digest, 1 << 40), RangeError)
+
+
+class BlobTests(FleetCase):
+    def bytes_of(self, rack: RackIdentity, wanted: Content) -> bytes | None:
+        source = finished(self.fleet.blob(rack, wanted.sha256))
+        if source is None:
+            return None
+        chunks = range(-(-source.size_bytes // (1 << 20)))
+        return b"".join(finished(source.read_chunk(seq)) for seq in chunks)
+
+    def test_a_rack_gets_what_is_in_its_view(self) -> None:
+        """Bytes and digest list of a published file, whole."""
+        rack = self.enrol()
+        self.assertEqual(self.bytes_of(rack, self.root), b"".join(self.root.chunks))
+        self.assertEqual(finished(self.fleet.digests(rack, self.root.sha256)), self.root.digests)
+
+    def test_what_is_not_in_its_view_does_not_exist(self) -> None:
+        """A blob that is held, but not published, is None; so is one that nobody knows."""
+        rack = self.enrol()
+        secret = content(1000, seed=9)
+        self.store(secret)
+        for sha256 in (secret.sha256, "0" * 64):
+            self.assertIsNone(finished(self.fleet.blob(rack, sha256)))
+            self.assertIsNone(finished(self.fleet.digests(rack, sha256)))
+
+    def test_a_deleted_rack_gets_nothing(self) -> None:
+        """From the deletion on its certificate is unknown, and its blobs are not there."""
+        rack = self.enrol()
+        self.assertEqual(finished(self.fleet.delete_rack("rack-1")), (rack.serial,))
+        self.assertIsNone(finished(self.fleet.rack_by_serial(rack.serial)))
+        self.assertIsNone(self.bytes_of(rack, self.root))
+        self.assertIsNone(finished(self.fleet.digests(rack, self.root.sha256)))
+        self.assertEqual(finished(self.fleet.list_racks()), [])
+
+    def test_what_was_replaced_can_still_be_fetched_for_a_while(self) -> None:
+        """A rack in the middle of the last generation may finish it."""
+        rack = self.enrol()
+        self.publish([content(1000, seed=2)], version="20261102")
+        self.assertIsNotNone(self.bytes_of(rack, self.root))
+        self.clock.advance(2 * 3600 + 1)
+        self.assertIsNone(self.bytes_of(rack, self.root))
+
+
+class StatusTests(FleetCase):
+    def status(self) -> str:
+        return str(finished(self.fleet.describe_rack("rack-1"))["status"])
+
+    def test_the_first_that_fits(self) -> None:
+        """Silent > synced > transferring > importing > out of sync, in every combination."""
+        for silent, synced, moving, importing in itertools.product((True, False), repeat=4):
+            expected = (
+                "unknown" if silent
+                else "synced" if synced
+                else "syncing" if moving
+                else "region-importing" if importing
+                else "out-of-sync"
+            )  # fmt: skip
+            found = status_of(
+                is_silent=silent,
+                held="a" if synced else "b",
+                wanted="a",
+                is_transferring=moving,
+                is_importing=importing,
+            )
+            self.assertEqual(found, expected)
+
+    def test_a_rack_goes_through_its_states(self) -> None:
+        """From the first word over a sync to silence, the listing follows."""
+        rack = self.enrol()
+        generation, digest = self.view()
+        self.assertEqual(self.status(), "unknown")
+        finished(self.fleet.seen(rack))
+        self.assertEqual(self.status(), "out-of-sync")
+        self.is_importing = True
+        self.assertEqual(self.status(), "region-importing")
+        finished(self.fleet.report_progress(rack, generation, 5, 10))
+        self.assertEqual(self.status(), "syncing")
+        progress = finished(self.fleet.describe_rack("rack-1"))["progress"]
+        self.assertEqual((progress["fetched_bytes"], progress["total_bytes"]), (5, 10))
+        finished(self.fleet.report_sync(rack, generation, digest, ""))
+        self.assertEqual(self.status(), "synced")
+        self.clock.advance(SILENCE_LIMIT_S + 1)
+        described = finished(self.fleet.describe_rack("rack-1"))
+        self.assertEqual(
+            (described["status"], described["generation"], described["held_digest"]),
+            ("unknown", generation, digest),
+        )
+        self.assertEqual(described["last_seen"], NOW)
+
+    def test_a_rack_without_anything_is_never_synced(self) -> None:
+        """Before the first publish, holding nothing is not holding the view."""
+        self.assertEqual(
+            status_of(is_silent=False, held="", wanted="", is_transferring=False,
+                      is_importing=False),
+            "out-of-sync",
+        )  # fmt: skip
+
+    def test_what_a_rack_holds_is_listed(self) -> None:
+        """By the last view that it reported complete."""
+        rack = self.enrol()
+        self.assertEqual(finished(self.fleet.images_of("rack-1")), [])
+        generation, digest = self.view()
+        finished(self.fleet.report_sync(rack, generation, digest, ""))
+        (row,) = finished(self.fleet.images_of("rack-1"))
+        self.assertEqual((row["name"], row["architecture"]), ("ubuntu/jammy", "amd64/ga-22.04"))
+        self.assertEqual(row["size_bytes"], self.root.size_bytes)
+
+
+class ProblemTests(FleetCase):
+    def problems(self) -> list[tuple[str, str, str, str]]:
+        return [
+            (each.event.code, each.event.object, each.event.cause, each.event.remedy)
+            for each in self.read(events.list_events)
+        ]
+
+    def test_a_racks_problem_is_an_event_until_it_is_over(self) -> None:
+        """Code, cause and remedy come from the rack; the next good sync clears them."""
+        rack = self.enrol()
+        generation, digest = self.view()
+        finished(self.fleet.report_sync(rack, generation, "", json.dumps(PROBLEM)))
+        self.assertEqual(
+            self.problems(), [("no-space", "rack rack-1", "disk: is full", "free space")]
+        )
+        self.assertEqual(finished(self.fleet.describe_rack("rack-1"))["problem"], PROBLEM)
+        finished(self.fleet.report_sync(rack, generation, digest, ""))
+        self.assertEqual(self.problems(), [])
+        self.assertIsNone(finished(self.fleet.describe_rack("rack-1"))["problem"])
+
+    def test_a_report_that_cannot_be_read_is_a_problem_all_the_same(self) -> None:
+        """Whatever a rack sends as its reason, the region goes on and shows that it failed."""
+        rack = self.enrol()
+        for text in ("not json", "[1]", "[" * 40_000, '{"code": 5}'):
+            finished(self.fleet.report_sync(rack, 1, "", text))
+            self.assertEqual(len(self.problems()), 1, text[:20])
+
+    def test_deleting_a_rack_clears_its_problem(self) -> None:
+        """Nothing stays open about a rack that is no more."""
+        rack = self.enrol()
+        finished(self.fleet.report_sync(rack, 1, "", json.dumps(PROBLEM)))
+        finished(self.fleet.delete_rack("rack-1"))
+        self.assertEqual(self.problems(), [])
+
+    def test_an_unknown_rack_is_told_as_such(self) -> None:
+        """Every question about it has the same answer, with a remedy."""
+        for work in (
+            self.fleet.describe_rack("none"),
+            self.fleet.delete_rack("none"),
+            self.fleet.images_of("none"),
+        ):
+            self.assertTrue(self.refusal(work, NotFound).remedy)
