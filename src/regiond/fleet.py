@@ -297,6 +297,7 @@ def _image_row(image: Image) -> dict[str, Any]:
         "architecture": f"{image.key.arch}/{image.key.subarch}",
         "label": image.key.label,
         "version": image.version,
+        "state": "synced",
         "size_bytes": image.size_bytes,
         "files": [plain(file) for file in image.files],
     }

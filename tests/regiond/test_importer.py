@@ -104,7 +104,7 @@ class UnreadableSourceTests(ImportCase):
         """When nobody listens any more, everything stays."""
         await self.jammy()
         await self.succeed()
-        await self.pools[0].closeCachedConnections()
+        await self.close_connections()
         await self.source.stop()
         await self.check_nothing_is_lost("source-unreachable")
 

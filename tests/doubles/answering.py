@@ -1,0 +1,105 @@
+"""The admin socket's answers of a whole region, asked without a socket."""
+
+import itertools
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet import reactor
+
+from common.canonical import canonical_json
+from common.errors import RackferryError
+from common.identity import new_authority
+from common.questions import check_question
+from common.vocabulary import Place, Question
+from regiond.admin import RegionAnswers
+from regiond.chunk_cache import ChunkCache
+from regiond.fleet import RegionFleet
+from regiond.import_service import ImportService, Schedule
+from regiond.racks.sessions import Sessions
+from regiond.store import blobs
+from tests.doubles.importing import ImportCase
+from tests.doubles.trust import endpoints
+
+IDENTITY = {
+    "name": "region-1",
+    "release": "0.1.0",
+    "hosts": ["region.example"],
+    "rpc_port": 5250,
+    "enrol_port": 5251,
+    "images_port": 5252,
+    "web_port": 5240,
+}
+
+
+class AnswerCase(ImportCase):
+    """A region with a source, whose admin shell can be asked.
+
+    Attributes:
+        told: progress of the last question.
+    """
+
+    async def setUp(self) -> None:
+        await super().setUp()
+        self.told: list[Any] = []
+        counter = itertools.count(1)
+
+        async def read_chunk(blob_id: int, seq: int) -> bytes:
+            return await self.database.read(blobs.read_chunk, blob_id, seq)
+
+        async def by_hand() -> Schedule:
+            return Schedule(automatic=False)
+
+        self.imports = ImportService(self.importer, by_hand, reactor)
+        self.fleet = RegionFleet(
+            self.database,
+            ChunkCache(read_chunk),
+            new_authority(datetime.now(UTC)),
+            "region-1",
+            clock=reactor,
+            now=lambda: self.time,
+            random_bytes=lambda size: next(counter).to_bytes(size, "big"),
+            is_importing=lambda: self.imports.is_importing,
+        )
+        self.sessions = Sessions(self.fleet, endpoints, "region-1", "0.1.0", reactor)
+        self.answers = RegionAnswers(
+            self.region,
+            self.fleet,
+            self.imports,
+            self.importer,
+            self.sessions,
+            identity=lambda: dict(IDENTITY),
+            clock=reactor,
+        )
+
+    async def ask(
+        self,
+        words: str,
+        *ids: object,
+        flags: tuple[str, ...] = (),
+        **parameters: Any,
+    ) -> Any:
+        """As the shell would ask: the words are checked, and the answer fits JSON."""
+        noun, _, verb = words.partition(" ")
+        question = Question(noun, verb, tuple(map(str, ids)), parameters, flags)
+        check_question(question, Place.REGION)
+        self.told.clear()
+        answer = await self.answers.answer(question, self.told.append)
+        canonical_json(answer)
+        return answer
+
+    async def refused(
+        self,
+        code: str,
+        words: str,
+        *ids: object,
+        flags: tuple[str, ...] = (),
+        **parameters: Any,
+    ) -> RackferryError:
+        """The refusal of a question, which has this code."""
+        try:
+            answer = await self.ask(words, *ids, flags=flags, **parameters)
+        except RackferryError as error:
+            self.assertEqual(error.code, code, error.line())
+            return error
+        self.fail(f"answered with {answer!r}")
+        return None
