@@ -1,0 +1,287 @@
+"""What admins ask of a region: sources, selections, what is offered, what is held."""
+
+import base64
+
+from common.errors import SourceError
+from regiond.region import DEFAULT_SELECTION, DEFAULT_SOURCE
+from regiond.store import settings
+from tests.doubles.answering import AnswerCase
+from tests.doubles.gpg_keys import fingerprint, public_keys
+from tests.doubles.importing import FIRST, JAMMY, NOBLE, SECOND, path_of
+from tests.doubles.stream_documents import INDEX_PATH
+from tests.doubles.stream_source import Fault
+
+ELSEWHERE = "http://127.0.0.1:9/"
+
+
+def keyring(*names: str) -> str:
+    """A keyring as it crosses the admin socket."""
+    return base64.b64encode(public_keys(*names)).decode()
+
+
+class CreateSourceTests(AnswerCase):
+    async def count(self) -> int:
+        return len(await self.ask("boot-sources read"))
+
+    async def test_creating_never_fetches(self) -> None:
+        """Nobody listens there, and it is created all the same; its id is the answer."""
+        made = await self.ask("boot-sources create", url=ELSEWHERE, keyring_data=keyring("rsa"))
+        self.assertEqual(made["id"], 2)
+        self.assertEqual(await self.ask("boot-source read", 2), made)
+        self.assertNotIn("warning", made)
+
+    async def test_a_source_needs_exactly_one_keyring(self) -> None:
+        """Both, neither, or one for an unsigned source: refused, and nothing is added."""
+        data = keyring("rsa")
+        for given in (
+            {},
+            {"keyring_data": data, "keyring_filename": "/k"},
+            {"keyring_data": data, "unsigned": True},
+            {"keyring_filename": "/k", "unsigned": True},
+        ):
+            error = await self.refused("source-keyring", "boot-sources create", url=ELSEWHERE,
+                                       **given)  # fmt: skip
+            self.assertTrue(error.remedy)
+        self.assertEqual(await self.count(), 1)
+
+    async def test_an_expired_keyring_is_taken_with_a_warning(self) -> None:
+        """An admin who knows better may; the answer says what is wrong, and check refuses."""
+        for name in ("expired", "revoked"):
+            made = await self.ask(
+                "boot-sources create", url=f"{ELSEWHERE}{name}", keyring_data=keyring(name)
+            )
+            self.assertIn(fingerprint(name), made["warning"])
+        made = await self.ask(
+            "boot-sources create", url=f"{ELSEWHERE}x", keyring_data=keyring("expired", "rsa")
+        )
+        self.assertNotIn("warning", made)
+
+    async def test_an_unusable_keyring_is_refused_and_nothing_added(self) -> None:
+        """What holds no key can never verify anything."""
+        nonsense = base64.b64encode(b"no keys here").decode()
+        await self.refused(
+            "signature-keyring-unusable",
+            "boot-sources create",
+            url=ELSEWHERE,
+            keyring_data=nonsense,
+        )
+        self.assertEqual(await self.count(), 1)
+
+    async def test_a_keyring_that_is_not_there_yet_is_a_warning(self) -> None:
+        """Its package can still be installed."""
+        made = await self.ask("boot-sources create", url=ELSEWHERE, keyring_filename="/no/such")
+        self.assertIn("/no/such", made["warning"])
+        self.assertEqual(made["keyring_filename"], "/no/such")
+        error = await self.refused("signature-keyring-missing", "boot-source check", made["id"])
+        self.assertEqual(error.object, "boot-source 2")
+
+    async def test_what_is_no_source_is_refused(self) -> None:
+        """Other schemes, no host, a query."""
+        for url in ("ftp://host/", "http://", "images", "http://host/?x=1"):
+            await self.refused("source-url", "boot-sources create", url=url, unsigned=True)
+
+    async def test_credentials_are_never_shown_again(self) -> None:
+        """Not in a listing, not by check, not in any refusal."""
+        bare = self.urls[self.source]
+        secret = bare.replace("http://", "http://user:geheim@")
+        made = await self.ask("boot-sources create", url=secret, keyring_data=keyring("ed25519"))
+        self.publish(self.product("jammy"))
+        answers = [
+            made,
+            await self.ask("boot-sources read"),
+            await self.ask("boot-source read", made["id"]),
+            await self.ask("boot-source check", made["id"]),
+            await self.ask("status"),
+        ]
+        for given in ({"keyring_data": keyring("ed25519")}, {}):
+            error = await self.refused("", "boot-sources create", url=secret, **given)
+            answers.append(error.to_json())
+        self.source.faults[INDEX_PATH] = Fault(status=401)
+        answers.append((await self.refused("", "boot-source check", made["id"])).to_json())
+        await self.run_import()
+        answers.append(await self.ask("events read"))
+        for answer in answers:
+            self.assertNotIn("geheim", str(answer))
+        self.assertEqual(
+            self.source.headers[INDEX_PATH]["authorization"],
+            "Basic " + base64.b64encode(b"user:geheim").decode(),
+        )
+
+
+class CheckTests(AnswerCase):
+    async def test_check_says_who_signed_and_stores_nothing(self) -> None:
+        """Documents, signer, number of images; the database is as before."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.ask("boot-source read", 1)  # a first connection sets up its log
+        before = self.fingerprint()
+        answer = await self.ask("boot-source check", 1)
+        self.assertEqual(answer["signed_by"], [fingerprint("ed25519")])
+        self.assertEqual((answer["images"], answer["problems"]), (2, []))
+        self.assertEqual(len(answer["documents"]), 2)
+        self.assertEqual(self.fingerprint(), before)
+
+    async def test_check_names_what_it_skipped(self) -> None:
+        """A malformed product is skipped by name, and is no failure."""
+        broken = self.product("noble")
+        broken["versions"][FIRST]["items"]["squashfs"]["sha256"] = "none"
+        self.publish(self.product("jammy"), broken)
+        answer = await self.ask("boot-source check", 1)
+        self.assertEqual(answer["images"], 1)
+        self.assertTrue(any("24.04" in each for each in answer["skipped"]), answer["skipped"])
+
+    async def test_check_fails_as_the_source_does(self) -> None:
+        """A bad signature is the answer, although the last good state is held."""
+        self.publish(self.product("jammy"))
+        await self.run_import()
+        self.source.publish(self.product("jammy"), keys=("rsa",))
+        with self.assertRaises(SourceError) as caught:
+            await self.ask("boot-source check", 1)
+        self.assertTrue(caught.exception.code.startswith("signature-"))
+        self.assertEqual(caught.exception.object, "boot-source 1")
+
+
+class SelectionTests(AnswerCase):
+    async def create(self, release: str, **more: object) -> dict[str, object]:
+        return await self.ask(
+            "boot-source-selections create", 1, os="ubuntu", release=release, **more
+        )
+
+    async def test_a_selection_is_checked_against_a_catalogue_that_is_fetched_if_need_be(
+        self,
+    ) -> None:
+        """The first selection of a new source fetches what it offers."""
+        self.publish(self.product("jammy"))
+        made = await self.create("jammy", arches=["amd64"])
+        self.assertEqual((made["id"], made["state"]), (1, "checked"))
+        self.assertEqual((made["arches"], made["subarches"]), (["amd64"], ["*"]))
+        self.heal()
+        await self.create("*")
+        self.assertEqual(sum(self.source.requests.values()), 0)
+
+    async def test_a_word_that_leads_nowhere_is_refused_with_the_nearest(self) -> None:
+        """The wrong field is named, and nothing is kept."""
+        self.publish(self.product("jammy"))
+        error = await self.refused(
+            "selection-unmatched", "boot-source-selections create", 1, os="ubuntu", release="jamy"
+        )
+        self.assertIn("jammy", error.message)
+        error = await self.refused(
+            "selection-unmatched",
+            "boot-source-selections create",
+            1,
+            os="ubuntu",
+            release="jammy",
+            arches=["amd46"],
+        )
+        self.assertIn("amd64", error.message)
+        self.assertEqual(await self.ask("boot-source-selections read", 1), [])
+
+    async def test_a_selection_of_an_unreachable_source_is_kept_unchecked(self) -> None:
+        """It cannot be looked up now; that is no reason to refuse it."""
+        await self.source.stop()
+        made = await self.create("jamy")
+        self.assertEqual(made["state"], "unchecked")
+
+    async def test_two_selections_of_one_release_are_a_conflict(self) -> None:
+        """As in MAAS; the message names the other one."""
+        self.publish(self.product("jammy"))
+        await self.create("jammy")
+        error = await self.refused(
+            "selection-exists", "boot-source-selections create", 1, os="ubuntu", release="jammy"
+        )
+        self.assertIn("1", error.remedy)
+
+
+class OfferedTests(AnswerCase):
+    async def test_what_is_offered_says_what_is_selected(self) -> None:
+        """One row per product, filtered by any of its names."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.select(JAMMY)
+        rows = await self.ask("available-images read")
+        self.assertEqual(
+            {row["release"]: row["selected"] for row in rows}, {"jammy": True, "noble": False}
+        )
+        (row,) = await self.ask("available-images read", 1, release="noble")
+        self.assertEqual((row["subarch"], row["version"]), ("ga-24.04", FIRST))
+        self.assertEqual(await self.ask("available-images read", arch="s390x"), [])
+
+    async def test_a_source_that_cannot_be_read_is_told_if_it_was_asked_for(self) -> None:
+        """Of all sources the others are listed; of that one alone, the reason is the answer."""
+        self.publish(self.product("jammy"))
+        await self.ask("boot-sources create", url=ELSEWHERE, unsigned=True)
+        self.assertEqual(len(await self.ask("available-images read")), 1)
+        await self.refused("source-unreachable", "available-images read", 2)
+
+    async def test_the_plan_says_what_an_import_would_do(self) -> None:
+        """Fetch, publish, retire, with bytes; and nothing happens by asking."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.select(JAMMY, NOBLE)
+        await self.succeed()
+        self.publish(
+            self.product("jammy", {SECOND: {"squashfs": b"new", "boot-kernel": b"kernel"}}),
+            self.product("noble"),
+        )
+        await self.deselect(2)
+        before = self.fingerprint()
+        rows = await self.ask("boot-resources plan")
+        self.assertEqual(
+            [(row["action"], row["name"], row["version"], row["fetch_bytes"]) for row in rows],
+            [("fetch", "ubuntu/jammy", SECOND, 9), ("retire", "ubuntu/noble", FIRST, 0)],
+        )
+        self.assertEqual(self.fingerprint(), before)
+        await self.succeed()
+        self.assertEqual(await self.ask("boot-resources plan"), [])
+
+
+class HeldTests(AnswerCase):
+    async def test_an_image_shows_its_files(self) -> None:
+        """Names, types, sizes and digests, and where they come from."""
+        await self.jammy(b"root")
+        await self.succeed()
+        image = await self.ask("boot-resource read", 1)
+        (file,) = image["files"]
+        self.assertEqual((file["ftype"], file["size_bytes"]), ("squashfs", 4))
+        self.assertEqual(file["upstream_path"], path_of("jammy", "squashfs"))
+        self.assertEqual((image["state"], image["complete_bytes"]), ("published", 4))
+
+    async def test_a_deleted_image_leaves_the_view_and_comes_back_if_it_is_wanted(self) -> None:
+        """Deleting is a new generation; the next import restores what is still selected."""
+        await self.jammy()
+        await self.succeed()
+        answer = await self.ask("boot-resource delete", 1)
+        self.assertEqual((answer["deleted"], answer["generation"]), (True, 2))
+        self.assertEqual(await self.ask("boot-resources read"), [])
+        await self.succeed()
+        self.assertEqual(await self.versions(), {"jammy": FIRST})
+
+    async def test_deleting_a_source_takes_its_images_and_its_problems(self) -> None:
+        """Its images go with the next import, its events at once."""
+        await self.jammy()
+        await self.succeed()
+        self.source.faults[INDEX_PATH] = Fault(status=500)
+        await self.run_import()
+        self.assertTrue(await self.open_events())
+        await self.ask("boot-source delete", 1)
+        self.assertEqual(await self.open_events(), {})
+        await self.succeed()
+        self.assertEqual(await self.versions(), {})
+
+
+class DefaultSourceTests(AnswerCase):
+    async def test_an_empty_database_gets_the_default_once(self) -> None:
+        """MAAS's source and selection; deleting it is remembered."""
+        await self.ask("boot-source delete", 1)
+        await self.region.make_default_source()
+        (row,) = await self.ask("boot-sources read")
+        self.assertEqual(row["url"], DEFAULT_SOURCE.url)
+        (selection,) = await self.ask("boot-source-selections read", row["id"])
+        self.assertEqual(selection["release"], DEFAULT_SELECTION.release)
+        await self.ask("boot-source delete", row["id"])
+        await self.region.make_default_source()
+        self.assertEqual(await self.ask("boot-sources read"), [])
+
+    async def test_a_database_with_a_source_gets_none(self) -> None:
+        """An admin was here before; and then it stays that way."""
+        await self.region.make_default_source()
+        self.assertEqual(len(await self.ask("boot-sources read")), 1)
+        self.assertTrue(await self.database.read(settings.everything))
