@@ -167,10 +167,14 @@ class RegionAnswers:
             "rpc_port": identity["rpc_port"],
         }
 
-    async def rack_controllers_import_boot_images(self, _: Question, __: Tell) -> Any:
+    async def rack_controllers_import_boot_images(self, question: Question, _: Tell) -> Any:
+        before = self._fleet.looks_ended()
         told = await self._sessions.sync_now()
+        waits = "wait" in question.flags
+        if waits:
+            await self._fleet.looked_since({name: before.get(name, 0) for name in told})
         return [
-            {"name": rack["name"], "status": "told" if rack["name"] in told else "not connected"}
+            {"name": rack["name"], "status": _told_status(rack, told, waits=waits)}
             for rack in await self._fleet.list_racks()
         ]
 
@@ -205,6 +209,12 @@ class RegionAnswers:
                 "last": _import_row(last) if last else None,
             },
         }
+
+
+def _told_status(rack: dict[str, Any], told: list[str], *, waits: bool) -> str:
+    if rack["name"] not in told:
+        return "not connected"
+    return str(rack["status"]) if waits else "told"
 
 
 def _number(question: Question, place: int) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from common.canonical import plain
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
@@ -20,6 +21,7 @@ from common.identity import Authority
 from common.images import Image, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
 from regiond.chunk_cache import ChunkCache
+from regiond.presence import Presence, Transferring, status_of
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
 from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.store import blobs, events, generations, images, racks
@@ -28,24 +30,7 @@ from regiond.store.database import Database
 from regiond.store.racks import Rack
 
 PROBLEM_CODE = "rack-sync"
-
-
-@attrs.frozen
-class Transferring:
-    """How far a rack's sync is."""
-
-    generation: int
-    fetched_bytes: int
-    total_bytes: int
-
-
-@attrs.define
-class Presence:
-    """What a rack said last: when (the reactor's clock), what it holds, what it is doing."""
-
-    seen_at_s: float
-    held: str = ""
-    transfer: Transferring | None = None
+LOOK_INTERVAL_S = 0.25
 
 
 @attrs.frozen
@@ -69,26 +54,6 @@ class BlobBytes:
     async def read_chunk(self, seq: int) -> bytes:
         """One chunk."""
         return await self.cache.get(self.blob.id, seq)
-
-
-def status_of(
-    *,
-    is_silent: bool,
-    held: str,
-    wanted: str,
-    is_transferring: bool,
-    is_importing: bool,
-) -> str:
-    """A rack's status; the first that fits (design section 7)."""
-    if is_silent:
-        return "unknown"
-    if held and held == wanted:
-        return "synced"
-    if is_transferring:
-        return "syncing"
-    if is_importing:
-        return "region-importing"
-    return "out-of-sync"
 
 
 class RegionFleet:
@@ -157,8 +122,12 @@ class RegionFleet:
 
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; also, what the rack says it holds."""
-        self._presence(rack.name).held = held
-        return await self._database.read(generations.current_generation)
+        presence = self._presence(rack.name)
+        presence.held = held
+        generation, digest = await self._database.read(generations.current_generation)
+        if held == digest:
+            presence.looks_ended += 1
+        return generation, digest
 
     async def document(
         self,
@@ -187,6 +156,7 @@ class RegionFleet:
         """How a sync ended; a problem becomes an event, and its end clears that."""
         presence = self._presence(rack.name)
         presence.held, presence.transfer = held, None
+        presence.looks_ended += 1
         fields = _problem(problem)
         now = self._now()
         await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
@@ -218,6 +188,22 @@ class RegionFleet:
         return self._presences.setdefault(name, Presence(self._clock.seconds()))
 
     # What admins ask
+
+    def looks_ended(self) -> dict[str, int]:
+        """How often each rack was done with a look, so far."""
+        return {name: presence.looks_ended for name, presence in self._presences.items()}
+
+    async def looked_since(self, before: Mapping[str, int]) -> None:
+        """Wait until each of these racks has ended a look since, or has fallen silent."""
+        while any(
+            self._presence(name).looks_ended == count and not self._is_silent(name)
+            for name, count in before.items()
+        ):
+            await deferLater(self._clock, LOOK_INTERVAL_S)
+
+    def _is_silent(self, name: str) -> bool:
+        presence = self._presences.get(name)
+        return presence is None or self._clock.seconds() - presence.seen_at_s > SILENCE_LIMIT_S
 
     async def create_token(self, name: str) -> tuple[str, float]:
         """A token for the rack ``name``, and when it expires (seconds since the epoch)."""
@@ -271,7 +257,7 @@ class RegionFleet:
         silence_s = None if presence is None else self._clock.seconds() - presence.seen_at_s
         transfer = presence and presence.transfer
         status = status_of(
-            is_silent=silence_s is None or silence_s > SILENCE_LIMIT_S,
+            is_silent=self._is_silent(rack.name),
             held=presence.held if presence else rack.held_digest,
             wanted=wanted,
             is_transferring=transfer is not None,

@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime
 
 from cryptography import x509
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
@@ -15,7 +16,8 @@ from common.images import View
 from common.joining import signing_request
 from common.tokens import LIFETIME_S, parse_token
 from regiond.chunk_cache import ChunkCache
-from regiond.fleet import RegionFleet, status_of
+from regiond.fleet import LOOK_INTERVAL_S, RegionFleet
+from regiond.presence import status_of
 from regiond.racks.fleet import RackIdentity
 from regiond.store import blobs, events, generations
 from tests.doubles.stores import NOW, Content, OnSQLite, Store, content, finished, key
@@ -238,6 +240,23 @@ class StatusTests(FleetCase):
             ("unknown", generation, digest),
         )
         self.assertEqual(described["last_seen"], NOW)
+
+    def test_waiting_for_racks_to_look(self) -> None:
+        """Whoever waits is told when each rack has ended a look, or has fallen silent."""
+        rack, quiet = self.enrol("rack-1"), self.enrol("rack-2")
+        generation, digest = self.view()
+        for each in (rack, quiet):
+            finished(self.fleet.seen(each))
+        before = self.fleet.looks_ended()
+        waiting = Deferred.fromCoroutine(self.fleet.looked_since(before))
+        finished(self.fleet.current_view(rack, ""))
+        self.clock.advance(LOOK_INTERVAL_S)
+        self.assertNoResult(waiting)
+        finished(self.fleet.report_sync(rack, generation, digest, ""))
+        self.clock.advance(LOOK_INTERVAL_S)
+        self.assertNoResult(waiting)
+        self.clock.advance(SILENCE_LIMIT_S)
+        self.successResultOf(waiting)
 
     def test_a_rack_without_anything_is_never_synced(self) -> None:
         """Before the first publish, holding nothing is not holding the view."""
