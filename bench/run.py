@@ -8,22 +8,28 @@ Exit 0 also when a goal is missed (the table says so); 1 when a byte is wrong or
 """
 
 import os
-import shutil
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
-
-import attrs
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from bench import report  # noqa: E402  (the work tree is made importable first)
-from bench.peers import CurlOpenssl, SstreamMirror, self_signed, sha256_of  # noqa: E402
+from bench.peers import (  # noqa: E402
+    CurlOpenssl,
+    PeerFailed,
+    SstreamMirror,
+    self_signed,
+    sha256_of,
+)
+from bench.rounds import Bench, Figures, WrongResult, fresh, one_round  # noqa: E402
+from tests.integration.processes import ProcessFailed  # noqa: E402
+from tests.integration.shells import ShellFailed  # noqa: E402
 from tests.integration.site import Site  # noqa: E402
 from tests.integration.sources import (  # noqa: E402
+    LOOPBACK,
     MIB,
     FileServer,
     Listen,
@@ -34,46 +40,10 @@ from tests.integration.sources import (  # noqa: E402
 
 DIRECTORY = ROOT / "build" / "bench"
 MEMORY_LIMIT_BYTES = 200 * MIB
-SYNC_LIMIT_S = 300.0
 PRODUCTS = {
     "alpha": {"squashfs": 512, "boot-initrd": 64, "boot-kernel": 16},
     "beta": {"squashfs": 256, "boot-initrd": 128, "boot-kernel": 48},
 }  # MiB; 1 GiB in 6 files
-
-
-@attrs.define
-class Figures:
-    """What all rounds measured; seconds, one per round, in order."""
-
-    ours_import: list[float] = attrs.field(factory=list)
-    peer_import: list[float] = attrs.field(factory=list)
-    ours_again: list[float] = attrs.field(factory=list)
-    ours_again_command: list[float] = attrs.field(factory=list)
-    peer_import_synced: list[float] = attrs.field(factory=list)
-    peer_again: list[float] = attrs.field(factory=list)
-    ours_rack: list[float] = attrs.field(factory=list)
-    peer_rack: list[float] = attrs.field(factory=list)
-    peer_rack_sendfile: list[float] = attrs.field(factory=list)
-    region_peak_bytes: int = 0
-    rack_peak_bytes: int = 0
-
-
-@attrs.frozen
-class Bench:
-    """What stays the same over the rounds."""
-
-    source: Site
-    digests: dict[str, str]
-    plain_url: str
-    tls_urls: tuple[str, str]
-    certificate: Path
-    mirror: SstreamMirror | None
-    curl: CurlOpenssl | None
-
-    @property
-    def size_bytes(self) -> int:
-        """All files of the source."""
-        return sum((self.source.tree / path).stat().st_size for path in self.digests)
 
 
 def publish(source: Site) -> dict[str, str]:
@@ -92,193 +62,65 @@ def publish(source: Site) -> dict[str, str]:
     }
 
 
-def timed(work: Callable[[], object]) -> float:
-    """Wall seconds of ``work``, with nobody else's writes still on their way to disk."""
-    os.sync()
-    began_s = time.monotonic()
-    work()
-    return time.monotonic() - began_s
-
-
-def sync_files(directory: Path) -> float:
-    """Make every file in it durable; wall seconds."""
-    began_s = time.monotonic()
-    for path in directory.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    return time.monotonic() - began_s
-
-
-def fresh(path: Path) -> Path:
-    """An empty directory."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
-    return path
-
-
-def alternating(number: int, ours: Callable[[], None], peer: Callable[[], None]) -> None:
-    """Do both; who goes first changes from round to round."""
-    for work in (ours, peer) if number % 2 else (peer, ours):
-        work()
-
-
-def import_round(bench: Bench, site: Site, figures: Figures, number: int) -> None:
-    """Row 1, then row 2 on what row 1 left behind."""
-    copy = fresh(DIRECTORY / "mirror")
-    mirror = bench.mirror
-
-    def ours() -> None:
-        spent_s = timed(lambda: site.shell("boot-resources", "import", "wait"))
-        figures.ours_import.append(spent_s)
-
-    def peer() -> None:
-        if mirror is not None:
-            os.sync()
-            spent_s = mirror.mirror(bench.plain_url, copy, bench.source.key.keyring)
-            figures.peer_import.append(spent_s)
-            figures.peer_import_synced.append(spent_s + sync_files(copy))
-
-    def ours_again() -> None:
-        began_s = time.monotonic()
-        answer = site.shell("boot-resources", "import", "wait")
-        figures.ours_again_command.append(time.monotonic() - began_s)
-        if answer["outcome"] != "unchanged":
-            raise SystemExit(f"WRONG RESULT: nothing had changed, but the import says {answer}")
-        figures.ours_again.append(float(answer["work_s"]))
-
-    def peer_again() -> None:
-        if mirror is not None:
-            spent_s = mirror.mirror(bench.plain_url, copy, bench.source.key.keyring)
-            figures.peer_again.append(spent_s)
-
-    alternating(number, ours, peer)
-    alternating(number, ours_again, peer_again)
-    if mirror is not None:
-        compare(bench, (path for path in copy.rglob("*") if path.is_file()))
-    shutil.rmtree(copy)
-
-
-def rack_round(bench: Bench, site: Site, figures: Figures, number: int) -> None:
-    """Row 3: a rack with an empty disk; the peer fetches the same files."""
-    curl = bench.curl
-    site.enrol()
-
-    def ours() -> None:
-        # The region stands still while the rack starts, so that the clock begins with the
-        # handshake and not with Python's start-up, and no byte has moved before it.
-        site.region.pause()
-        site.rack.start()
-        figures.ours_rack.append(timed(lambda: sync_rack(site)))
-        compare(bench, site.held_files().values())
-
-    def peer() -> None:
-        if curl is None or nginx_path() is None:
-            return
-        for url, seconds in zip(
-            bench.tls_urls, (figures.peer_rack, figures.peer_rack_sendfile), strict=True
-        ):
-            copy = fresh(DIRECTORY / "curl")
-            os.sync()
-            seconds.append(curl.fetch(url, bench.digests, copy, bench.certificate))
-            shutil.rmtree(copy)
-
-    alternating(number, ours, peer)
-
-
-def sync_rack(site: Site) -> None:
-    """Let the region answer, and return when the rack's ``current`` stands."""
-    site.region.resume()
-    deadline_s = time.monotonic() + SYNC_LIMIT_S
-    while site.current is None:
-        if time.monotonic() > deadline_s or not site.rack.is_running:
-            raise SystemExit(f"the rack did not sync\n{site.rack.tail()}\n{site.region.tail()}")
-        time.sleep(0.002)
-
-
-def compare(bench: Bench, found: Iterable[Path]) -> None:
-    """Every file of the source must be among ``found``, byte for byte.
-
-    Raises:
-        SystemExit: one is not; the run is worth nothing.
-    """
-    held = {sha256_of(path) for path in found}
-    missing = [path for path, digest in bench.digests.items() if digest not in held]
-    if missing:
-        raise SystemExit(f"WRONG RESULT: not there byte for byte: {', '.join(missing)}")
-
-
-def one_round(bench: Bench, figures: Figures, number: int) -> None:
-    """A new database and an empty rack; all rows once."""
-    with Site(fresh(DIRECTORY / "site"), source=bench.source) as site:
-        site.region.start()
-        source = site.create_source(bench.plain_url)
-        for release in PRODUCTS:
-            words = ("os=bench", f"release={release}", "arches=amd64")
-            site.shell("boot-source-selections", "create", str(source), *words)
-        import_round(bench, site, figures, number)
-        rack_round(bench, site, figures, number)
-        figures.region_peak_bytes = max(figures.region_peak_bytes, site.region.peak_rss_bytes())
-        figures.rack_peak_bytes = max(figures.rack_peak_bytes, site.rack.peak_rss_bytes())
-    shutil.rmtree(DIRECTORY / "site")
-
-
-def lines(bench: Bench, figures: Figures) -> list[report.Row | report.Memory]:
-    """The table of the issue."""
-    size = bench.size_bytes
-    whole = statistics.median(figures.ours_again_command)
+def lines(size_bytes: int, figures: Figures) -> list[report.Row | report.Memory]:
+    """The table of the issue; rows without a goal stand there for comparison."""
+    seconds = figures.seconds
+    whole_s = statistics.median(seconds["again command"])
     return [
         report.Row(
             "import 1 GiB in 6 files into the database, verified and durable",
             "sstream-mirror to disk",
-            figures.ours_import,
-            figures.peer_import,
+            seconds["import"],
+            seconds["import peer"],
             goal=1.5,
-            size_bytes=size,
+            size_bytes=size_bytes,
+            remark=processor(seconds["import cpu"], seconds["import peer cpu"]),
         ),
         report.Row(
             "the same",
             "the same, then fsync of its files",
-            figures.ours_import,
-            figures.peer_import_synced,
-            size_bytes=size,
-            remark="for comparison only",
+            seconds["import"],
+            seconds["import peer synced"],
+            size_bytes=size_bytes,
         ),
         report.Row(
             "import again, nothing changed (work inside the daemon)",
             "sstream-mirror again, whole command",
-            figures.ours_again,
-            figures.peer_again,
+            seconds["again"],
+            seconds["again peer"],
             goal=10.0,
-            remark=f"our whole command: {whole:.3f} s",
+            remark=f"our whole command: {whole_s:.3f} s",
         ),
         report.Row(
             "one rack, 1 GiB, mutual TLS, to disk, verified and synced",
             "nginx TLS -> curl, openssl sha256, sync",
-            figures.ours_rack,
-            figures.peer_rack,
+            seconds["rack"],
+            seconds["rack peer"],
             goal=1.0,
-            size_bytes=size,
-            remark="nginx: sendfile off, output_buffers 2 1m",
+            size_bytes=size_bytes,
+            remark=processor(seconds["rack cpu"], seconds["rack peer cpu"]),
         ),
         report.Row(
             "the same",
             "the same, nginx with sendfile",
-            figures.ours_rack,
-            figures.peer_rack_sendfile,
-            size_bytes=size,
-            remark="for comparison only",
+            seconds["rack"],
+            seconds["rack peer sendfile"],
+            size_bytes=size_bytes,
+            remark=processor(seconds["rack cpu"], seconds["rack peer sendfile cpu"]),
         ),
         report.Memory("regiond", figures.region_peak_bytes, MEMORY_LIMIT_BYTES),
         report.Memory("rackd", figures.rack_peak_bytes, MEMORY_LIMIT_BYTES),
     ]
 
 
-def main() -> int:
-    """Run all rounds and print the table."""
-    rounds = 3 if os.environ.get("QUICK") else 5
-    machine = report.machine()
-    print(f"{machine}\n", flush=True)
+def processor(ours_s: list[float], peer_s: list[float]) -> str:
+    """Processor seconds, which a busy machine changes less than wall time."""
+    peer = f" v {statistics.median(peer_s):.1f} s" if peer_s else ""
+    return f"CPU {statistics.median(ours_s):.1f} s{peer}"
+
+
+def measure(rounds: int) -> str:
+    """Run all rounds; the table."""
     with Site(fresh(DIRECTORY / "origin")) as source:
         digests = publish(source)
         certificate, key = self_signed(DIRECTORY / "origin")
@@ -291,10 +133,11 @@ def main() -> int:
             ]
         server = FileServer(source.tree, DIRECTORY / "origin" / "web", listens)
         bench = Bench(
+            DIRECTORY,
             source,
             digests,
-            server.url,
-            (f"https://127.0.0.1:{tls}/", f"https://127.0.0.1:{tls_sendfile}/"),
+            server,
+            (f"https://{LOOPBACK}:{tls}/", f"https://{LOOPBACK}:{tls_sendfile}/"),
             certificate,
             SstreamMirror.installed(DIRECTORY / "peer-venv"),
             CurlOpenssl.installed(),
@@ -304,10 +147,24 @@ def main() -> int:
             for number in range(rounds):
                 began_s = time.monotonic()
                 one_round(bench, figures, number)
-                print(f"round {number + 1} of {rounds}: {time.monotonic() - began_s:.0f} s")
+                spent_s = time.monotonic() - began_s
+                print(f"round {number + 1} of {rounds}: {spent_s:.0f} s", flush=True)
         finally:
             server.close()
-        text = f"{report.table(lines(bench, figures))}\n\nMedian (min-max) of {rounds} rounds.\n"
+        return report.table(lines(bench.size_bytes, figures))
+
+
+def main() -> int:
+    """Measure, print, keep the result; the exit code."""
+    rounds = 3 if os.environ.get("QUICK") else 5
+    machine = report.machine()
+    print(f"{machine}\n", flush=True)
+    try:
+        text = f"{measure(rounds)}\n\nMedian (min-max) of {rounds} rounds.\n"
+    except (WrongResult, PeerFailed, ProcessFailed, ShellFailed) as error:
+        notes = "\n".join(getattr(error, "__notes__", []))
+        print(f"The run failed: {error}\n{notes}", file=sys.stderr)
+        return 1
     (DIRECTORY / "result.md").write_text(f"{machine}\n\n{text}")
     print(f"\n{text}")
     return 0

@@ -44,6 +44,17 @@ def unit_environment(unit: Path) -> dict[str, str]:
     return dict(word.split("=", 1) for word in words)
 
 
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a running process and its running children have taken."""
+    tasks = Path(f"/proc/{pid}/task")
+    children = [
+        each for task in tasks.iterdir() for each in (task / "children").read_text().split()
+    ]
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(cpu_seconds(int(child)) for child in children)
+
+
 class Daemon:
     """One daemon as a process of its own, logging to a file.
 

@@ -207,6 +207,11 @@ class FileServer:
             else:
                 return
 
+    @property
+    def pid(self) -> int:
+        """Its process; nginx has a child that does the work."""
+        return self._process.pid
+
     def close(self) -> None:
         """End the server."""
         self._process.terminate()

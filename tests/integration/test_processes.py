@@ -1,5 +1,6 @@
 """The harness itself: it must see READY, deaths and refusals, or no test above it can fail."""
 
+import os
 import shutil
 import sys
 import tempfile
@@ -11,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.integration.processes import (
     Daemon,
     ProcessFailed,
+    cpu_seconds,
     unit_environment,
 )
 from tests.integration.shells import ShellFailed, run_shell
@@ -44,6 +46,7 @@ class DaemonTests(ProcessTestCase):
         daemon.start()
         self.assertTrue(daemon.is_running)
         self.assertGreater(daemon.peak_rss_bytes(), 1024 * 1024)
+        self.assertGreater(cpu_seconds(os.getpid()), cpu_seconds(daemon.pid))
 
     def test_death_while_starting_is_told_with_its_last_words(self) -> None:
         """A daemon that refuses to start fails the start at once, with its log."""
