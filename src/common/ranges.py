@@ -13,6 +13,8 @@ from common.errors import RangeError
 
 _ONE = re.compile(r"bytes=(\d{0,19})-(\d{0,19})", re.ASCII)
 _SEVERAL = re.compile(r"bytes=[\d\s,-]+,[\d\s,-]*", re.ASCII)
+MOST_SHOWN = 60  # characters of a header in a message
+
 _CONTENT_RANGE = re.compile(r"bytes (\d{1,19})-(\d{1,19})/(\d{1,19})", re.ASCII)
 
 
@@ -53,7 +55,7 @@ def requested_slice(header: str | None, size_bytes: int) -> tuple[int, Slice]:
         return 200, whole
     match = _ONE.fullmatch(header.strip())
     if match is None or match.group(0) == "bytes=-":
-        raise RangeError(f"malformed range {header!r}", code="range-malformed")
+        raise RangeError(f"malformed range {_shown(header)}", code="range-malformed")
     first_text, last_text = match.groups()
     if not first_text:
         first, stop = max(0, size_bytes - int(last_text)), size_bytes
@@ -61,12 +63,17 @@ def requested_slice(header: str | None, size_bytes: int) -> tuple[int, Slice]:
         first = int(first_text)
         stop = min(size_bytes, int(last_text) + 1) if last_text else size_bytes
         if last_text and int(last_text) < first:
-            raise RangeError(f"malformed range {header!r}", code="range-malformed")
+            raise RangeError(f"malformed range {_shown(header)}", code="range-malformed")
     if first >= stop:
         raise RangeError(
-            f"range {header!r} lies outside {size_bytes} bytes", code="range-unsatisfiable"
+            f"range {_shown(header)} lies outside {size_bytes} bytes", code="range-unsatisfiable"
         )
     return 206, Slice(first, stop, size_bytes)
+
+
+def _shown(header: str) -> str:
+    """A header for a message: quoted, in ASCII, not long."""
+    return ascii(header) if len(header) <= MOST_SHOWN else f"{header[:MOST_SHOWN]!a}..."
 
 
 def is_exact_content_range(header: str | None, first: int, size_bytes: int) -> bool:

@@ -173,9 +173,9 @@ async def serve(
     try:
         choice = choose(
             source,
-            range_=request.getHeader("range") if request.method == b"GET" else None,
-            if_range=request.getHeader("if-range"),
-            if_none_match=request.getHeader("if-none-match"),
+            range_=_header(request, b"range") if request.method == b"GET" else None,
+            if_range=_header(request, b"if-range"),
+            if_none_match=_header(request, b"if-none-match"),
         )
     except RangeError as error:
         headers.setRawHeaders("content-range", [f"bytes */{source.size_bytes}"])
@@ -194,6 +194,12 @@ async def serve(
     if request.method == b"GET" and choice.slice.length:
         await _send(request, source, choice.slice, clock)
     request.finish()
+
+
+def _header(request: Request, name: bytes) -> str | None:
+    """A header's text, whatever bytes it has (Twisted's own decoding fails on some)."""
+    value = request.getHeader(name)
+    return None if value is None else value.decode("latin-1")
 
 
 async def _send(request: Request, source: ByteSource, wanted: Slice, clock: IReactorTime) -> None:

@@ -11,8 +11,10 @@ import os
 import random
 import shlex
 import shutil
+import sqlite3
 import ssl
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -271,6 +273,13 @@ class BadInputCase(TestCase):
         if wants:
             await self.ask(f"boot-source-selections create {number} os=demo release={wants}")
         return number
+
+
+def change_database(site: Site, statement: str) -> list[Any]:
+    """Change the region's database behind its back; what the statement gives."""
+    path = site.directory / "region" / "regiond.db"
+    with closing(sqlite3.connect(path, timeout=20)) as connection, connection:
+        return connection.execute(statement).fetchall()
 
 
 def obeying_modes(argv: Sequence[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ connection. One thread writes, four read; no transaction outlives its work funct
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -221,16 +222,20 @@ class Database:
             try:
                 with engine.begin() as conn:
                     return work(conn, *args, **kwargs)
-            except DBAPIError as error:
+            except (DBAPIError, sqlite3.Error) as error:
                 # SQLite has waited for its lock already, as long as is sensible.
                 again = trouble_of(error) is Trouble.RETRY and self._file is None
                 if again and attempt < ATTEMPTS:
                     continue
-                expected = expected_error(error, self._place)
-                if expected is None:
-                    raise
-                raise expected from error
+                self._raise_expected(error)
+                raise
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _raise_expected(self, error: DBAPIError | sqlite3.Error) -> None:
+        """Raise what ``error`` is in our words; return if it is a bug."""
+        expected = expected_error(error, self._place)
+        if expected is not None:
+            raise expected from error
 
     def _checkpoint_if_due(self, opened: _Opened) -> None:
         opened.written_bytes += sqlite.SMALL_COMMIT_BYTES
@@ -240,12 +245,13 @@ class Database:
 
     def _raw(self, opened: _Opened, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the current thread: run ``work`` outside of any transaction."""
-        pooled = opened.writer.raw_connection()
         try:
-            connection: Any = pooled.driver_connection
-            return work(connection)
-        finally:
-            pooled.close()
+            with closing(opened.writer.raw_connection()) as pooled:
+                connection: Any = pooled.driver_connection
+                return work(connection)
+        except (DBAPIError, sqlite3.Error) as error:
+            self._raise_expected(error)
+            raise
 
 
 def _checked(url: str) -> URL:

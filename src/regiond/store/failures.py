@@ -96,24 +96,31 @@ _WORDS = {
 }
 
 
-def trouble_of(error: DBAPIError) -> Trouble:
+def trouble_of(error: DBAPIError | sqlite3.Error) -> Trouble:
     """Which kind of failure this is."""
-    if isinstance(error.orig, sqlite3.Error):
+    cause = _cause(error)
+    if isinstance(cause, sqlite3.Error):
         # The extended code has the primary one in its low byte.
-        code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+        code: int | None = getattr(cause, "sqlite_errorcode", None)
         return Trouble.BUG if code is None else _SQLITE.get(code & 0xFF, Trouble.BUG)
-    state = getattr(error.orig, "sqlstate", None)
-    if error.connection_invalidated or (state or "08000").startswith("08"):
+    state = getattr(cause, "sqlstate", None)
+    is_invalid = isinstance(error, DBAPIError) and error.connection_invalidated
+    if is_invalid or (state or "08000").startswith("08"):
         return Trouble.LOST
     return _POSTGRESQL.get(str(state), Trouble.BUG)
 
 
-def expected_error(error: DBAPIError, place: str) -> RackferryError | None:
+def _cause(error: DBAPIError | sqlite3.Error) -> BaseException | None:
+    """What the driver said; SQLAlchemy wraps it, except while a connection is set up."""
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def expected_error(error: DBAPIError | sqlite3.Error, place: str) -> RackferryError | None:
     """The failure in words, about the database at ``place``; None for a bug."""
     words = _WORDS.get(trouble_of(error))
     if words is None:
         return None
-    reason = " ".join(str(error.orig).split())
+    reason = " ".join(str(_cause(error)).split())
     return words.family(
         f"{words.message} ({reason})", object=place, code=words.code, remedy=words.remedy
     )
