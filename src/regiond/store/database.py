@@ -94,11 +94,12 @@ class Database:
         self._open()
 
     async def close(self) -> None:
-        """Let running work end, then let go of the database."""
-        await self._reading.stop()
+        """Let running work end, then let go of the database; twice is once."""
         opened, self._opened = self._opened, None
-        if opened is not None:
-            await self._writing.run(lambda: _let_go(opened))
+        if opened is None:
+            return
+        await self._reading.stop()
+        await self._writing.run(lambda: _let_go(opened))
         await self._writing.stop()
 
     async def read(
@@ -203,7 +204,7 @@ class Database:
     def _check(self, opened: _Opened) -> None:
         """After an unclean end: look, say what is wrong, and go on with what verifies."""
         try:
-            findings = self._transact(opened.writer, sqlite.quick_check)
+            findings = self._raw(opened, sqlite.quick_check)
         except StorageError as error:
             findings = [error.message]
         self.problems = tuple(findings)

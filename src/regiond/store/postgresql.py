@@ -1,7 +1,7 @@
 """PostgreSQL, for several regions on one database.
 
-Every connection speaks the binary protocol: a chunk as text would cost twice the bytes and
-five times the time. Writers are SERIALIZABLE, so that what a transaction has read (no
+Readers get binary results: a chunk as text would cost twice the bytes and five times the
+time. (Writers do not: SQLAlchemy cannot inspect a schema in binary.) Writers are SERIALIZABLE, so that what a transaction has read (no
 reference to this blob, no such lease) still holds when it commits; the loser of a race is
 tried again. The schema sets ``STORAGE EXTERNAL`` on chunk data: images do not compress.
 """
@@ -45,19 +45,17 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
         "idle_in_transaction_session_timeout": IDLE_LIMIT_MS,
     }
     arguments = {
-        "cursor_factory": BinaryCursor,
         "connect_timeout": 10,
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
     url = url.set(drivername="postgresql+psycopg")
-    return (
-        create_engine(
-            url, connect_args=arguments, pool_pre_ping=True, isolation_level="SERIALIZABLE"
-        ),
-        create_engine(
-            url,
-            connect_args=arguments,
-            pool_pre_ping=True,
-            isolation_level="REPEATABLE READ",
-        ),
+    writer = create_engine(
+        url, connect_args=arguments, pool_pre_ping=True, isolation_level="SERIALIZABLE"
     )
+    reader = create_engine(
+        url,
+        connect_args={**arguments, "cursor_factory": BinaryCursor},
+        pool_pre_ping=True,
+        isolation_level="REPEATABLE READ",
+    )
+    return writer, reader

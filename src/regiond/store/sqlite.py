@@ -30,17 +30,20 @@ VACUUM_PAGES = 128
 # What a commit without chunks adds to the log, more or less: a few pages.
 SMALL_COMMIT_BYTES = 4 * PAGE_BYTES
 
-_SETTINGS = (
+# Only the writer says these: they take the write lock, and a reader must never need it.
+_MAKING = (
     f"PRAGMA page_size={PAGE_BYTES}",
     "PRAGMA auto_vacuum=INCREMENTAL",
     "PRAGMA journal_mode=WAL",
+)
+_SETTINGS = (
+    f"PRAGMA busy_timeout={BUSY_WAIT_MS}",
     "PRAGMA synchronous=FULL",
     "PRAGMA secure_delete=OFF",
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA wal_autocheckpoint=0",
     f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}",
-    f"PRAGMA busy_timeout={BUSY_WAIT_MS}",
     "PRAGMA mmap_size=0",
 )
 
@@ -49,18 +52,18 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
     """(writer, reader). The writer begins with the write lock, so that no transaction that
     has read something can fail to write later; the reader cannot write.
     """
-    return _engine(url, begin="BEGIN IMMEDIATE", last=()), _engine(
-        url, begin="BEGIN", last=("PRAGMA query_only=ON",)
-    )
+    writer = _engine(url, begin="BEGIN IMMEDIATE", settings=(*_MAKING, *_SETTINGS))
+    reader = _engine(url, begin="BEGIN", settings=(*_SETTINGS, "PRAGMA query_only=ON"))
+    return writer, reader
 
 
-def _engine(url: URL, begin: str, last: tuple[str, ...]) -> Engine:
+def _engine(url: URL, begin: str, settings: tuple[str, ...]) -> Engine:
     engine = create_engine(url, pool_size=8, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # transactions begin where the next function says
-        for statement in (*_SETTINGS, *last):
+        for statement in settings:
             connection.execute(statement).fetchall()
 
     @event.listens_for(engine, "begin")
@@ -101,20 +104,23 @@ def ended_unclean(file: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
-def quick_check(connection: Connection) -> list[str]:
+def quick_check(connection: sqlite3.Connection) -> list[str]:
     """What is wrong with the structure of each table; chunks excepted.
 
     Chunks are nearly all of the file, and every one is verified by its digest whenever it
     matters; reading them all would keep a large region from starting within seconds.
     """
-    names = connection.exec_driver_sql(
+    names = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'chunk'"
         " AND name NOT LIKE 'sqlite_%'"
-    ).scalars()
+    )
     findings: list[str] = []
-    for name in names.all():
-        rows = connection.exec_driver_sql(f'PRAGMA quick_check("{name}")').scalars().all()
-        findings += [f"{name}: {finding}" for finding in rows if finding != "ok"]
+    for (name,) in names.fetchall():
+        try:
+            rows = connection.execute(f'PRAGMA quick_check("{name}")').fetchall()
+        except sqlite3.DatabaseError as error:
+            rows = [(str(error),)]
+        findings += [f"{name}: {finding}" for (finding,) in rows if finding != "ok"]
     return findings
 
 

@@ -91,7 +91,7 @@ boot_source = _table(
     Column("unsigned", Boolean, nullable=False, comment="a .json index is accepted"),
     Column("priority", Integer, nullable=False, comment="higher wins per image"),
     Column("enabled", Boolean, nullable=False, comment="imports read it"),
-    Column("created_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("updated_at", Double, nullable=False, comment="last change by an admin"),
     Column("last_success_at", Double, comment="last time its documents were read and verified"),
     comment="where images come from",
@@ -100,21 +100,33 @@ boot_source = _table(
 selection = _table(
     "selection",
     _id(),
-    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="CASCADE"), nullable=False),
-    Column("os", Text, nullable=False),
+    Column(
+        "source_id",
+        _Key,
+        ForeignKey("boot_source.id", ondelete="CASCADE"),
+        nullable=False,
+        comment="its source",
+    ),
+    Column("os", Text, nullable=False, comment="operating system, for example ubuntu"),
     Column("release", Text, nullable=False, comment="may be symbolic: latest-lts"),
     Column("arches", JSON, nullable=False, comment="list of names and globs"),
     Column("subarches", JSON, nullable=False, comment="list of names and globs"),
     Column("labels", JSON, nullable=False, comment="list of names and globs"),
     Column("unchecked", Boolean, nullable=False, comment="accepted without its catalogue"),
-    Column("created_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
     Index("uq_selection_source_id_os_release", "source_id", "os", "release", unique=True),
     comment="what is wanted of a source",
 )
 
 source_document = _table(
     "source_document",
-    Column("source_id", _Key, ForeignKey("boot_source.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "source_id",
+        _Key,
+        ForeignKey("boot_source.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="its source",
+    ),
     Column("path", Text, primary_key=True, comment="relative to the source's base"),
     Column("etag", Text, nullable=False, comment="validator of the last answer, or empty"),
     Column("last_modified", Text, nullable=False, comment="another validator, or empty"),
@@ -122,7 +134,7 @@ source_document = _table(
     Column("fingerprint", Text, nullable=False, comment="key that signed it; empty: unsigned"),
     Column("raw_sha256", _Sha256, nullable=False, comment="of the document as it was sent"),
     Column("payload", LargeBinary, nullable=False, comment="the verified text"),
-    Column("fetched_at", Double, nullable=False),
+    Column("fetched_at", Double, nullable=False, comment="when it was last seen"),
     comment="the last good documents of each source",
 )
 
@@ -130,35 +142,42 @@ import_run = _table(
     "import_run",
     _id(),
     Column("epoch", BigInteger, nullable=False, comment="fencing token it ran under"),
-    Column("started_at", Double, nullable=False),
+    Column("started_at", Double, nullable=False, comment="when it began"),
     Column("ended_at", Double, comment="null: running, or interrupted"),
     Column("outcome", Text, comment="done, failed, stopped or interrupted"),
     Column("reason", Text, nullable=False, comment="why it failed, or empty"),
     Column("published", Integer, nullable=False, comment="images"),
-    Column("fetched_bytes", BigInteger, nullable=False),
+    Column(
+        "fetched_bytes", BigInteger, nullable=False, comment="from sources, without what was held"
+    ),
     comment="the imports, newest last",
 )
 
 image = _table(
     "image",
     _id(),
-    Column("os", Text, nullable=False),
-    Column("arch", Text, nullable=False),
-    Column("subarch", Text, nullable=False),
-    Column("release", Text, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("version", Text, nullable=False),
+    Column("os", Text, nullable=False, comment="operating system, for example ubuntu"),
+    Column("arch", Text, nullable=False, comment="for example amd64"),
+    Column("subarch", Text, nullable=False, comment="for example ga-22.04"),
+    Column("release", Text, nullable=False, comment="for example jammy"),
+    Column("label", Text, nullable=False, comment="for example stable"),
+    Column(
+        "version",
+        Text,
+        nullable=False,
+        comment="as the stream names it; the newest is the last in byte order",
+    ),
     Column("state", String(10), nullable=False, comment="importing, published or retired"),
     Column("type", Text, nullable=False, comment="synced or uploaded"),
     Column("source_id", _Key, comment="null for uploads; the source may be gone since"),
-    Column("kflavor", Text),
-    Column("bootloader_type", Text),
-    Column("rolling", Boolean, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("kflavor", Text, comment="kernel flavour, if it has one"),
+    Column("bootloader_type", Text, comment="for bootloaders: uefi, pxe, ..."),
+    Column("rolling", Boolean, nullable=False, comment="its kernel changes within a release"),
+    Column("title", Text, nullable=False, comment="for people"),
     Column("subarches", JSON, nullable=False, comment="further names the kernel answers to"),
     Column("document_sha256", _Sha256, comment="its image document; null until published"),
-    Column("created_at", Double, nullable=False),
-    Column("published_at", Double),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
+    Column("published_at", Double, comment="null until then"),
     Column("retired_at", Double, comment="its bytes stay for a grace time after this"),
     # Of one image there is at most one version being imported and one published.
     Index(
@@ -188,11 +207,17 @@ image = _table(
 
 image_file = _table(
     "image_file",
-    Column("image_id", _Key, ForeignKey("image.id", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "image_id",
+        _Key,
+        ForeignKey("image.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="its image",
+    ),
     Column("name", Text, primary_key=True, comment="in a rack's tree"),
     Column("ftype", Text, nullable=False, comment="boot-kernel, squashfs, ..."),
     Column("sha256", _Sha256, nullable=False, index=True, comment="keeps the blob of this name"),
-    Column("size_bytes", BigInteger, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False, comment="promised by the source"),
     Column("source_id", _Key, comment="where it comes from; the source may be gone since"),
     Column("upstream_path", Text, comment="relative to the source's base"),
     comment="every file that an image needs to be complete; these rows are the references to blobs",
@@ -202,13 +227,13 @@ generation = _table(
     "generation",
     Column("number", _Key, primary_key=True, autoincrement=False, comment="from 1, no gaps"),
     Column("view_sha256", _Sha256, nullable=False, comment="the view of all racks"),
-    Column("created_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
     comment="the published states of the region",
 )
 
 document = _table(
     "document",
-    Column("sha256", _Sha256, primary_key=True),
+    Column("sha256", _Sha256, primary_key=True, comment="the content's name"),
     Column("content", LargeBinary, nullable=False, comment="canonical JSON"),
     comment="views and image documents by name; immutable",
 )
@@ -216,10 +241,10 @@ document = _table(
 rack = _table(
     "rack",
     _id(),
-    Column("name", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False, unique=True, comment="what it is called"),
     Column("state", String(10), nullable=False, comment="active or deleted"),
-    Column("created_at", Double, nullable=False),
-    Column("last_seen_at", Double),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
+    Column("last_seen_at", Double, comment="last time it said anything"),
     Column("held_digest", Text, nullable=False, comment="view it holds complete; empty: none"),
     Column("held_generation", BigInteger, nullable=False, comment="0: none"),
     Column("last_sync_at", Double, comment="last time that a sync ended well"),
@@ -230,10 +255,17 @@ rack = _table(
 certificate = _table(
     "certificate",
     Column("serial", Text, primary_key=True, comment="hexadecimal"),
-    Column("rack_id", _Key, ForeignKey("rack.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column(
+        "rack_id",
+        _Key,
+        ForeignKey("rack.id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+        comment="whose it is",
+    ),
     Column("spki_sha256", _Sha256, nullable=False, comment="of its public key"),
-    Column("not_after", Double, nullable=False),
-    Column("pem", LargeBinary, nullable=False),
+    Column("not_after", Double, nullable=False, comment="when it ends"),
+    Column("pem", LargeBinary, nullable=False, comment="the certificate"),
     Column("revoked_at", Double, comment="null: valid"),
     comment="client certificates of racks",
 )
@@ -242,24 +274,30 @@ token = _table(
     "token",
     Column("secret_sha256", _Sha256, primary_key=True, comment="the secret itself is not kept"),
     Column("name", Text, nullable=False, comment="the rack it is for"),
-    Column("created_at", Double, nullable=False),
-    Column("expires_at", Double, nullable=False),
-    Column("used_at", Double),
+    Column("created_at", Double, nullable=False, comment="when the row was made"),
+    Column("expires_at", Double, nullable=False, comment="void from then on"),
+    Column("used_at", Double, comment="null: not yet"),
     Column("used_by_spki", _Sha256, comment="the only key that may ask again"),
-    Column("serial", Text, ForeignKey("certificate.serial", ondelete="CASCADE"), index=True),
+    Column(
+        "serial",
+        Text,
+        ForeignKey("certificate.serial", ondelete="CASCADE"),
+        index=True,
+        comment="what was issued for it",
+    ),
     comment="one-time permissions to enrol",
 )
 
 event = _table(
     "event",
     _id(),
-    Column("code", Text, nullable=False),
+    Column("code", Text, nullable=False, comment="stable word for machines"),
     Column("severity", String(10), nullable=False, comment="info, warning or error"),
-    Column("object", Text, nullable=False),
-    Column("cause", Text, nullable=False),
-    Column("remedy", Text, nullable=False),
-    Column("first_at", Double, nullable=False),
-    Column("last_at", Double, nullable=False),
+    Column("object", Text, nullable=False, comment="the thing it happened to"),
+    Column("cause", Text, nullable=False, comment="what happened and why"),
+    Column("remedy", Text, nullable=False, comment="what to do; may be empty"),
+    Column("first_at", Double, nullable=False, comment="when it was first raised"),
+    Column("last_at", Double, nullable=False, comment="when it was last raised"),
     Column("times", Integer, nullable=False, comment="how often it was raised"),
     Column("cleared_at", Double, comment="null: open"),
     Index(
@@ -275,10 +313,10 @@ event = _table(
 
 lease = _table(
     "lease",
-    Column("name", Text, primary_key=True),
+    Column("name", Text, primary_key=True, comment="what it is called"),
     Column("holder", Text, nullable=False, comment="empty: released"),
     Column("token", BigInteger, nullable=False, comment="fencing token; grows with each grant"),
-    Column("expires_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, comment="from then on another may have it"),
     comment="who may do what only one region may do",
 )
 
@@ -286,14 +324,14 @@ change = _table(
     "change",
     _id(),
     Column("kind", Text, nullable=False, comment="generation, source, rack, ..."),
-    Column("object", Text, nullable=False),
-    Column("at", Double, nullable=False),
+    Column("object", Text, nullable=False, comment="the thing it happened to"),
+    Column("at", Double, nullable=False, comment="when"),
     comment="change feed: what others may want to look at again",
 )
 
 setting = _table(
     "setting",
-    Column("name", Text, primary_key=True),
-    Column("value", JSON, nullable=False),
+    Column("name", Text, primary_key=True, comment="what it is called"),
+    Column("value", JSON, nullable=False, comment="any JSON value"),
     comment="settings shared by all regions, and facts about this database",
 )

@@ -29,11 +29,15 @@ class NamedThreads:
 
     def __init__(self, reactor: IReactorFromThreads, name: str, count: int) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(minthreads=0, maxthreads=count, name=name)
+        self._name = name
+        self._count = count
+        self._pool = ThreadPool()
         self._running: set[Deferred[Any]] = set()
 
     def start(self) -> None:
         """Be ready for work; a thread begins when there is work for it."""
+        # A pool that was stopped cannot be started again.
+        self._pool = ThreadPool(minthreads=0, maxthreads=self._count, name=self._name)
         self._pool.start()
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:

@@ -1,7 +1,9 @@
+from collections.abc import Sequence
+
 from common.digests import CHUNK_BYTES, sha256_hex
 from common.errors import Conflict, IntegrityError, NotFound, Stale
 from regiond.store import blobs
-from tests.doubles.stores import OnPostgreSQL, OnSQLite, Store, content
+from tests.doubles.stores import Content, OnPostgreSQL, OnSQLite, Store, content
 
 WHOLE = content(3 * CHUNK_BYTES)
 RAGGED = content(2 * CHUNK_BYTES + 10, seed=1)
@@ -12,11 +14,13 @@ class BlobSuite(Store):
         super().setUp()
         self.take_lease()
 
-    def claim(self, of=RAGGED, epoch=None) -> blobs.Blob:
+    def claim(self, of: Content = RAGGED, epoch: int | None = None) -> blobs.Blob:
         return self.write(blobs.claim_blob, of.sha256, of.size_bytes, epoch or self.epoch)
 
-    def append(self, blob, rows, first_seq=0, epoch=None) -> None:
-        self.write(blobs.append_chunks, blob.id, epoch or self.epoch, first_seq, rows)
+    def append(
+        self, blob: blobs.Blob, rows: Sequence[tuple[bytes, bytes]], first_seq: int = 0
+    ) -> None:
+        self.write(blobs.append_chunks, blob.id, self.epoch, first_seq, rows)
 
     def test_a_completed_blob_reads_back_byte_for_byte(self) -> None:
         """What was appended in pieces is what is read, with its digests."""
@@ -112,9 +116,7 @@ class BlobSuite(Store):
         blob = self.read(blobs.find_blob, WHOLE.sha256)
         self.assertRaises(Stale, self.append, blob, WHOLE.rows[:1])
         self.assertRaises(Stale, self.write, blobs.drop_chunks, blob.id, self.epoch)
-        self.assertRaises(
-            Conflict, self.write, blobs.claim_blob, WHOLE.sha256, 5, self.epoch + 1
-        )
+        self.assertRaises(Conflict, self.write, blobs.claim_blob, WHOLE.sha256, 5, self.epoch + 1)
         self.assertEqual(self.read(blobs.read_chunk, blob.id, 2), WHOLE.chunks[2])
 
     def test_dropping_keeps_what_stands_before(self) -> None:
@@ -131,9 +133,7 @@ class BlobSuite(Store):
     def test_another_promised_size_starts_a_partial_over(self) -> None:
         """Chunks fetched for a size that is no longer promised are not built upon."""
         self.append(self.claim(WHOLE), WHOLE.rows[:2])
-        again = self.write(
-            blobs.claim_blob, WHOLE.sha256, WHOLE.size_bytes + 1, self.epoch
-        )
+        again = self.write(blobs.claim_blob, WHOLE.sha256, WHOLE.size_bytes + 1, self.epoch)
         self.assertEqual((again.held_chunks, again.size_bytes), (0, WHOLE.size_bytes + 1))
 
     def test_a_size_beyond_the_key_space_is_refused(self) -> None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 from common.errors import NotFound, Refused
 from regiond.store import racks
 from regiond.store.racks import StoredCertificate
@@ -22,12 +24,14 @@ class RackSuite(Store):
     def token(self, name: str = "rack-1", secret: str = SECRET) -> None:
         self.write(racks.create_token, secret, name, NOW + HOUR_S, NOW)
 
-    def redeem(self, secret=SECRET, key=KEY, name="rack-1", now=NOW) -> StoredCertificate:
+    def redeem(
+        self, secret: str = SECRET, key: str = KEY, name: str = "rack-1", now: float = NOW
+    ) -> StoredCertificate:
         return self.write(
             racks.redeem_token, secret, key, name, now, lambda name: self.issue(name, key)
         )
 
-    def assert_refused(self, code: str, **how) -> None:
+    def assert_refused(self, code: str, **how: Any) -> None:
         with self.assertRaises(Refused) as caught:
             self.redeem(**how)
         self.assertEqual(caught.exception.code, code)

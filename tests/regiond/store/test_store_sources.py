@@ -14,13 +14,11 @@ DOCUMENT = StoredDocument("streams/v1/index.sjson", "ab" * 32, b"text", '"e"', "
 
 
 class SourceSuite(Store):
-    def create(self, fields=FIELDS) -> sources.BootSource:
+    def create(self, fields: SourceFields = FIELDS) -> sources.BootSource:
         return self.write(sources.create_source, fields, NOW)
 
-    def select(self, source_id: int, wanted=JAMMY) -> sources.StoredSelection:
-        return self.write(
-            sources.create_selection, source_id, wanted, unchecked=True, now=NOW
-        )
+    def select(self, source_id: int, wanted: Selection = JAMMY) -> sources.StoredSelection:
+        return self.write(sources.create_selection, source_id, wanted, unchecked=True, now=NOW)
 
     def test_a_source_is_kept_as_it_was_given(self) -> None:
         """Every field comes back, and ids count from 1."""
@@ -95,7 +93,7 @@ class SourceSuite(Store):
         """An import can tell that what it is to do changed meanwhile."""
         seen = [self.read(sources.selection_revision)]
         for change in (
-            lambda: self.create(),
+            self.create,
             lambda: self.select(1),
             lambda: self.write(sources.update_source, 1, OTHER, NOW),
             lambda: self.write(sources.delete_selection, 1, 1, NOW),
