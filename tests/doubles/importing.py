@@ -19,7 +19,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 from common.errors import RackferryError
 from common.events import Event
-from common.fetching import Limits
+from common.fetching import Hashing, Limits
 from common.images import Selection
 from common.redirects import source_agent
 from regiond.fulfilment import Transfers
@@ -66,10 +66,13 @@ class ImportCase(TestCase):
         time: seconds since the epoch, for the region.
         source: the first boot source.
         verifications: how many documents GnuPG was asked about.
+        limits, hashing, database_reactor: for suites that want other ones; None is inline.
     """
 
     timeout = 30  # seconds; what hangs is a failure with a name
     limits = HASTY
+    hashing: Hashing = staticmethod(inline)
+    database_reactor: Any = None
 
     async def setUp(self) -> None:
         self.time = UPDATED + 3600.0
@@ -110,7 +113,7 @@ class ImportCase(TestCase):
 
     async def open(self, name: str = "region-1") -> None:
         """A region, on whatever is in the database file."""
-        self.database = Database(f"sqlite:///{self.file}", None)
+        self.database = Database(f"sqlite:///{self.file}", self.database_reactor)
         await self.database.open()
         self.build(name)
 
@@ -125,7 +128,7 @@ class ImportCase(TestCase):
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""
         transfers = Transfers(
-            self.agent, inline, self.limits, reactor, lambda: self.time, lambda: 0.0
+            self.agent, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0
         )
         return Importer(
             self.database,

@@ -1,14 +1,17 @@
 """Fetching an import's files: faults of one file, interruptions, a full database."""
 
 import hashlib
+import shutil
 
+from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES
 from common.errors import NoSpace, TransferError
 from regiond.fulfilment import all_of
-from regiond.store import blobs
+from regiond.store import blobs, imports
 from tests.doubles.importing import (
     FIRST,
     JAMMY,
@@ -205,6 +208,25 @@ class InterruptedTests(ImportCase):
         await self.open()
         await self.check_resumes(from_chunk=4)
 
+    async def test_what_a_killed_process_left_is_gone_on_with(self) -> None:
+        """The files as they are in mid-transfer, without any goodbye, hold every chunk."""
+        await self.jammy(LARGE)
+        self.source.faults[ROOT] = Fault(stop_at=3 * CHUNK_BYTES + 5000)
+        running = self.start_import()
+        await self.until(lambda: self.importer.progress.fetched_bytes >= 3 * CHUNK_BYTES)
+        left = self.directory / "left.db"
+        for suffix in ("", "-wal"):
+            shutil.copy(f"{self.file}{suffix}", f"{left}{suffix}")
+        running.cancel()
+        await self.assertFailure(running, CancelledError)
+        await self.database.close()
+        self.file = left
+        await self.open()
+        self.heal()
+        await self.check_resumes(from_chunk=3)
+        (before, after) = await self.database.read(imports.last_imports, 2)
+        self.assertEqual((before.outcome, after.outcome), ("complete", "interrupted"))
+
     async def test_a_chunk_that_rotted_is_fetched_again_and_what_follows_it(self) -> None:
         """Wrong bytes in the database are found on resuming; nothing before them is fetched."""
         await self.interrupted()
@@ -221,6 +243,37 @@ class InterruptedTests(ImportCase):
         self.source.faults[ROOT] = Fault(cut_at=cut, times=1)
         await self.succeed()
         self.assertEqual(self.source.headers[ROOT]["range"], f"bytes={cut}-")
+
+
+class ThreadedTests(ImportCase):
+    """As in the daemon: the database and the hashing on threads of their own."""
+
+    limits = PATIENT
+    hashing = staticmethod(deferToThread)
+    database_reactor = reactor
+
+    async def test_stopping_again_and_again_loses_nothing(self) -> None:
+        """Stopped at any moment, each import goes on where the last one was, to the end."""
+        await self.jammy(LARGE)
+        held_bytes = 0
+        for stop_s in (0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06):
+            running = self.start_import()
+            stopping = reactor.callLater(stop_s, running.cancel)
+            try:
+                await running
+            except CancelledError:
+                pass
+            else:
+                stopping.cancel()
+            blob = await self.blob(LARGE)
+            now_bytes = 0 if blob is None else blob.held_bytes
+            self.assertGreaterEqual(now_bytes, held_bytes)
+            held_bytes = now_bytes
+        self.heal()
+        result = await self.run_import()
+        self.assertIn(result.outcome, {"complete", "unchanged"})
+        self.assertEqual(result.fetched_bytes, len(LARGE) - held_bytes)
+        self.assertEqual(await self.versions(), {"jammy": FIRST})
 
 
 class FullDatabaseTests(ImportCase):

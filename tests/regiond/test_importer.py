@@ -1,12 +1,9 @@
 """Whole imports: real documents, real GnuPG, real HTTP, real database."""
 
 import attrs
-from twisted.internet import reactor
-from twisted.internet.defer import CancelledError
 
-from common.errors import Conflict, RackferryError, Stale
+from common.errors import Conflict, Stale
 from common.images import Selection
-from regiond.import_service import ImportService, Schedule
 from regiond.store import imports, leases, sources
 from tests.doubles.importing import (
     DOCUMENTS,
@@ -14,15 +11,11 @@ from tests.doubles.importing import (
     JAMMY,
     KEYS,
     NOBLE,
-    PATIENT,
     SECOND,
     ImportCase,
     path_of,
 )
 from tests.doubles.stream_source import Fault
-from tests.doubles.streams import some_bytes
-
-LARGE = some_bytes(3 << 20)
 
 
 class NothingChangedTests(ImportCase):
@@ -249,98 +242,6 @@ class LeaseTests(ImportCase):
         await self.succeed()
         other = self.new_importer("region-2")
         self.assertEqual((await other.run("a test")).outcome, "complete")
-
-
-class WhileItRunsTests(ImportCase):
-    limits = PATIENT
-
-    async def setUp(self) -> None:
-        await super().setUp()
-        self.publish(self.product("jammy", {FIRST: {"squashfs": LARGE}}), self.product("noble"))
-        await self.select(JAMMY)
-        self.path = path_of("jammy", "squashfs")
-        self.source.faults[self.path] = Fault(stop_at=len(LARGE) - 10)
-
-        async def by_hand() -> Schedule:
-            return Schedule(automatic=False)
-
-        self.service = ImportService(self.importer, by_hand, reactor)
-        self.service.startService()
-        self.addCleanup(self.service.stopService)
-
-    async def stalled(self) -> None:
-        """Wait until the source has sent what it sends."""
-
-        async def has_come() -> bool:
-            return self.importer.progress.fetched_bytes >= 2 << 20
-
-        await self.until(has_come)
-
-    async def test_an_import_stops_at_once_while_a_server_stalls(self) -> None:
-        """stop-import needs no more than two seconds, whatever the server does."""
-        running = self.service.request("a test")
-        await self.stalled()
-        began_s = reactor.seconds()
-        failed = self.assertFailure(running, RackferryError)
-        await self.service.stop_import()
-        self.assertLess(reactor.seconds() - began_s, 2.0)
-        self.assertEqual((await failed).code, "import-stopped")
-        self.assertFalse(self.service.is_importing)
-        (run,) = await self.database.read(imports.last_imports)
-        self.assertEqual(run.outcome, "stopped")
-        self.assertEqual(self.service.last.outcome, "stopped")
-
-    async def test_changed_selections_are_imported_before_anybody_is_told(self) -> None:
-        """A selection made during an import is in what its waiters get."""
-        waiting = self.service.request("a test")
-        await self.stalled()
-        await self.select(NOBLE)
-        self.heal()
-        # The stalled connection breaks; the transfer goes on where it was.
-        self.source.drop_connections()
-        result = await waiting
-        self.assertEqual(result.failed, {})
-        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
-
-    async def test_a_source_deleted_during_its_import_ends_clearly(self) -> None:
-        """Nothing else stops, and in the end its images are not held."""
-        other = self.new_source()
-        await self.add_source(other)
-        self.publish(self.product("noble", source=other), source=other)
-        await self.select(NOBLE, source_id=2)
-        waiting = self.service.request("a test")
-        await self.stalled()
-        await self.region.delete_source(1)
-        self.heal()
-        self.source.drop_connections()
-        result = await waiting
-        self.assertEqual(result.failed, {})
-        self.assertEqual(await self.versions(), {"noble": FIRST})
-
-    async def test_an_image_deleted_during_its_import_stops_no_other(self) -> None:
-        """An admin deletes what is being fetched: that is told, and the rest is published."""
-        await self.select(NOBLE)
-        waiting = self.service.request("a test")
-        await self.stalled()
-        rows = await self.region.list_images("all")
-        (importing,) = [row["id"] for row in rows if row["state"] == "importing"]
-        await self.region.delete_image(importing)
-        self.heal()
-        self.source.drop_connections()
-        result = await waiting
-        self.assertEqual(set(result.failed), {KEYS["jammy"]})
-        self.assertEqual(await self.versions(), {"noble": FIRST})
-        self.assertEqual((await self.service.request("again")).failed, {})
-        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
-
-    async def test_a_cancelled_import_leaves_no_lease(self) -> None:
-        """After a stop another region may go on at once."""
-        running = self.start_import()
-        await self.stalled()
-        running.cancel()
-        await self.assertFailure(running, CancelledError)
-        epoch = await self.database.write(leases.acquire, "import", "region-2", self.time, 15.0)
-        self.assertIsNotNone(epoch)
 
 
 class UncheckedSelectionTests(ImportCase):
