@@ -4,10 +4,11 @@ A ``Sink`` of ``common.fetching``. What is held is hashed again when a transfer 
 row that rotted, or was written by somebody else, costs the rows from there on and nothing more.
 """
 
+import hashlib
 from functools import partial
 
 from common.digests import RunningDigest
-from common.errors import NotFound
+from common.errors import IntegrityError, NotFound
 from common.fetching import Hashing
 from regiond.store import blobs
 from regiond.store.database import Database
@@ -22,16 +23,25 @@ class ChunkRows:
         sha256: the blob's name.
         size_bytes: its size.
         epoch: the fencing token of the import lease; a write with an old one is ``Stale``.
+        sha512: what the stream promises besides, or "".
     """
 
     def __init__(
-        self, database: Database, hashing: Hashing, sha256: str, size_bytes: int, epoch: int
+        self,
+        database: Database,
+        hashing: Hashing,
+        sha256: str,
+        size_bytes: int,
+        epoch: int,
+        *,
+        sha512: str = "",
     ) -> None:
         self._database = database
         self._hashing = hashing
         self._sha256 = sha256
         self._size_bytes = size_bytes
         self._epoch = epoch
+        self._sha512 = sha512
         self._blob_id = 0
         self._next_seq = 0
 
@@ -69,5 +79,26 @@ class ChunkRows:
         self._next_seq = 0
 
     async def finish(self, digests: bytes) -> None:
-        """The blob is complete and has its name."""
+        """The blob is complete and has its name.
+
+        Raises:
+            IntegrityError: its SHA-512 is another than the stream's.
+        """
+        if self._sha512:
+            await self._check_sha512()
         await self._database.write(blobs.complete_blob, self._blob_id, self._epoch, digests)
+
+    async def _check_sha512(self) -> None:
+        """A second pass, for the few streams that promise both: SHA-256 names, so it leads."""
+        found = hashlib.sha512()
+        for seq in range(self._next_seq):
+            data = await self._database.read(blobs.read_chunk, self._blob_id, seq)
+            await self._hashing(partial(found.update, data))
+        if found.hexdigest() != self._sha512:
+            raise IntegrityError(
+                f"its SHA-256 is right and its SHA-512 is {found.hexdigest()}, "
+                f"not {self._sha512} as the source says",
+                object=f"blob {self._sha256}",
+                code="integrity-sha512",
+                remedy="the source contradicts itself: tell those who run it",
+            )

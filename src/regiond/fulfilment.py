@@ -190,7 +190,12 @@ class Fulfilment:
                 )
             )
         sink = ChunkRows(
-            self._database, transfers.hashing, blob.sha256, blob.size_bytes, self._run.epoch
+            self._database,
+            transfers.hashing,
+            blob.sha256,
+            blob.size_bytes,
+            self._run.epoch,
+            sha512=blob.sha512,
         )
         await fetch(
             Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),

@@ -89,12 +89,16 @@ class PlannedImage:
 
 @attrs.frozen
 class BlobFetch:
-    """A blob to fetch: from any of these (source, path), preferred first."""
+    """A blob to fetch: from any of these (source, path), preferred first.
+
+    ``sha512`` is empty unless a source promises one.
+    """
 
     sha256: str
     size_bytes: int
     held_bytes: int
     upstream: tuple[tuple[int, str], ...]
+    sha512: str = ""
 
     @property
     def fetch_bytes(self) -> int:
@@ -235,19 +239,25 @@ def _fetches(
 ) -> tuple[BlobFetch, ...]:
     missing = {sha256 for image in stage for sha256 in image.missing}
     places: dict[str, dict[tuple[int, str], None]] = {}
-    sizes: dict[str, int] = {}
+    files: dict[str, WantedFile] = {}
     for image in stage:
         for file in image.offer.files:
             if file.sha256 in missing:
-                sizes[file.sha256] = file.size_bytes
+                files.setdefault(file.sha256, file)
                 places.setdefault(file.sha256, {})[image.source_id, file.upstream_path] = None
     for selected in wanted:
         for file in selected.offer.files:
             if file.sha256 in missing:
                 places[file.sha256][selected.source_id, file.upstream_path] = None
     return tuple(
-        BlobFetch(sha256, size, _held_bytes(blobs.get(sha256), size), tuple(places[sha256]))
-        for sha256, size in sizes.items()
+        BlobFetch(
+            sha256,
+            file.size_bytes,
+            _held_bytes(blobs.get(sha256), file.size_bytes),
+            tuple(places[sha256]),
+            file.sha512,
+        )
+        for sha256, file in files.items()
     )
 
 

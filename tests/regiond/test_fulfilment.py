@@ -53,6 +53,20 @@ class BadFileTests(ImportCase):
         self.assertEqual(set(await self.versions()), {"jammy", "noble"})
         self.assertEqual(await self.open_events(), {})
 
+    async def test_a_second_digest(self) -> None:
+        """A sha512 in the stream has to be right, too; the file with a wrong one is refused."""
+        root = b"root" * CHUNK_BYTES
+        jammy = self.product("jammy", {FIRST: {"squashfs": root, "boot-kernel": b"kernel"}})
+        noble = self.product("noble")
+        for each, digest in ((jammy, "0" * 128), (noble, "")):
+            for item in each["versions"][FIRST]["items"].values():
+                if item["ftype"] == "squashfs":
+                    right = hashlib.sha512(self.source.files[item["path"]]).hexdigest()
+                    item["sha512"] = digest or right
+        self.publish(jammy, noble)
+        await self.select(JAMMY, NOBLE)
+        await self.check_costs_its_images_only("integrity-sha512")
+
     async def test_a_missing_file(self) -> None:
         """A 404 costs the images that need the file; its event goes when it works again."""
         await self.broken()

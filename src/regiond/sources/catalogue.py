@@ -35,13 +35,17 @@ _BOOTLOADERS = {
 
 @attrs.frozen
 class WantedFile:
-    """A file of an offered image; ``name`` is its name in a rack's tree."""
+    """A file of an offered image; ``name`` is its name in a rack's tree.
+
+    ``sha512`` is empty unless the stream gives one; then it has to be right, too.
+    """
 
     name: str
     ftype: str
     sha256: str
     size_bytes: int
     upstream_path: str
+    sha512: str = ""
 
 
 @attrs.frozen
@@ -219,7 +223,12 @@ def _files(version: Version) -> tuple[WantedFile, ...]:
         raise _Ignored(_why_no_files(version.items, version.metadata))
     files = tuple(
         WantedFile(
-            item.path.rpartition("/")[2], item.ftype, item.sha256, item.size_bytes, item.path
+            item.path.rpartition("/")[2],
+            item.ftype,
+            item.sha256,
+            item.size_bytes,
+            item.path,
+            item.sha512 or "",
         )
         for item in items
     )
