@@ -13,6 +13,7 @@ import shlex
 import shutil
 import sqlite3
 import ssl
+import subprocess
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any, ClassVar
 import attrs
 from twisted.internet import reactor
 from twisted.internet.interfaces import IReactorTCP
+from twisted.internet.task import deferLater
 from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site as WebSite
@@ -41,6 +43,7 @@ from tests.doubles.stream_documents import (
 )
 from tests.doubles.stream_source import StreamSource
 from tests.doubles.trust import eventually
+from tests.integration.processes import Daemon
 from tests.integration.site import Site, temporary_site
 from tests.integration.sources import LOOPBACK
 
@@ -89,6 +92,8 @@ class SharedSite:
         site.enrol()
         if self._with_rack:
             site.rack.start()
+            while not site.shell("status", rack=True)["region_connected"]:
+                pass
             site.shell("boot-resources", "import", "wait", rack=True)
 
     def stop(self) -> None:
@@ -226,6 +231,11 @@ class BadInputCase(TestCase):
         self.assert_clear(found[0]["object"], found[0]["cause"], found[0]["remedy"])
         return dict(found[0])
 
+    async def connected(self) -> None:
+        """Wait until the rack has found its region."""
+        while not (await self.ask("status", rack=True))["region_connected"]:
+            await deferLater(reactor, 0.05)
+
     def assert_clear(self, object_: str, message: str, remedy: str) -> None:
         """One line that names an object, a cause and a remedy."""
         for part in (object_, message, remedy):
@@ -290,3 +300,55 @@ def obeying_modes(argv: Sequence[str]) -> list[str] | None:
     if setpriv is None:
         return None
     return [setpriv, "--bounding-set=-dac_override,-dac_read_search", *argv]
+
+
+class StartCase(BadInputCase):
+    """Daemons that must refuse to start, and disks that must not be written."""
+
+    def other(self) -> Site:
+        """Another site's configuration, never started yet."""
+        context = temporary_site()
+        site = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return site
+
+    def last_words(self, daemon: Daemon) -> str:
+        """The one line with which a daemon refuses to start; its exit code is 1."""
+        daemon.start_unready()
+        self.assertEqual(daemon.wait(30.0), 1, daemon.tail())
+        lines = daemon.log.read_text().rpartition("--- start")[2].splitlines()[1:]
+        # Before the configuration is read nothing is logged yet, and the line stands alone.
+        told = [line.removeprefix(line.partition(f"{daemon.name}: ")[0]) for line in lines]
+        told = [line for line in told if line]
+        self.assertNotIn("Traceback", daemon.tail())
+        self.assertEqual(len(told), 1, daemon.tail())
+        return told[0]
+
+    def bound_by_modes(self, daemon: Daemon) -> None:
+        """Let file modes bind the daemon, or skip the test, visibly."""
+        argv = obeying_modes(daemon.argv)
+        if argv is None:
+            self.skipTest("root obeys no file modes here, and there is no setpriv")
+        daemon.argv = argv
+
+    def make(self, path: Path, mode: int) -> Path:
+        """A directory of that mode, writable again at the end."""
+        path.mkdir(parents=True)
+        path.chmod(mode)
+        self.addCleanup(path.chmod, 0o700)
+        return path
+
+    def mount(self, directory: Path, options: str) -> None:
+        """A file system in memory, until the test ends; skips, visibly, where that is forbidden.
+
+        With ``remount`` among the options, a change of the one that is there.
+        """
+        if os.geteuid() != 0:
+            self.skipTest("only root may mount a small file system to fill")
+        directory.mkdir(parents=True, exist_ok=True)
+        argv = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            self.skipTest(f"no small file system to fill: {done.stderr.strip()}")
+        if "remount" not in options:
+            self.addCleanup(subprocess.run, ["umount", "--lazy", str(directory)], check=True)

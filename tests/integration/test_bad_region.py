@@ -3,60 +3,23 @@
 import socket
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 from tests.integration.bad_input import (
-    BadInputCase,
     SharedSite,
+    StartCase,
     change_database,
-    obeying_modes,
 )
-from tests.integration.processes import Daemon
 from tests.integration.shells import ShellFailed, run_shell
-from tests.integration.site import Site, temporary_site
 from tests.integration.sources import LOOPBACK
 
 SHARED = SharedSite()
 setUpModule, tearDownModule = SHARED.start, SHARED.stop
 
 
-class RegionCase(BadInputCase):
+class RegionCase(StartCase):
     """Tests beside a region that runs well."""
 
     shared = SHARED
-
-    def other(self) -> Site:
-        """Another region's configuration, never started yet."""
-        context = temporary_site()
-        site = context.__enter__()
-        self.addCleanup(context.__exit__, None, None, None)
-        return site
-
-    def last_words(self, daemon: Daemon) -> str:
-        """The one line with which a daemon refuses to start; its exit code is 1."""
-        daemon.start_unready()
-        self.assertEqual(daemon.wait(30.0), 1, daemon.tail())
-        lines = daemon.log.read_text().rpartition("--- start")[2].splitlines()[1:]
-        # Before the configuration is read nothing is logged yet, and the line stands alone.
-        told = [line.removeprefix(line.partition(f"{daemon.name}: ")[0]) for line in lines]
-        told = [line for line in told if line]
-        self.assertNotIn("Traceback", daemon.tail())
-        self.assertEqual(len(told), 1, daemon.tail())
-        return told[0]
-
-    def bound_by_modes(self, daemon: Daemon) -> None:
-        """Let file modes bind the daemon, or skip the test, visibly."""
-        argv = obeying_modes(daemon.argv)
-        if argv is None:
-            self.skipTest("root obeys no file modes here, and there is no setpriv")
-        daemon.argv = argv
-
-    def make(self, path: Path, mode: int) -> Path:
-        """A directory of that mode, writable again at the end."""
-        path.mkdir(parents=True)
-        path.chmod(mode)
-        self.addCleanup(path.chmod, 0o700)
-        return path
 
 
 class ConfigurationTests(RegionCase):
