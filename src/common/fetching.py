@@ -27,6 +27,7 @@ from common.digests import RunningDigest, digest_at
 from common.errors import RackferryError, TransferError
 from common.inflow import Inflow, Pieces, Receiver
 from common.transfer import Goal, Head, Transfer
+from common.unbroken import unbroken
 
 T = TypeVar("T")
 
@@ -306,14 +307,9 @@ class _Writes:
 
     async def settle(self) -> None:
         """Wait for the write under way, if there is one; raises what it raised."""
-        if self._flying is None:
-            return
-        # Waiting on another Deferred shields the write from our own cancellation.
-        over: Deferred[None] = Deferred()
-        flying = self._flying
-        flying.addBoth(over.callback)
-        await over
-        self._flying = None
+        if self._flying is not None:
+            await unbroken(self._flying)
+            self._flying = None
 
     async def _write(self, verdict: Verdict, held_bytes: int) -> None:
         await self._sink.write(verdict.chunks, verdict.digests)

@@ -9,6 +9,9 @@ and writing waits only when more than ``MOST_UNSYNCED_BYTES`` would be at stake.
 
 A failed sync is final for what was written since the last good one: the file is cut back
 to there, the error is raised, and a new sink fetches that part again.
+
+A thread that works on the file cannot be stopped. Whoever cancels waits for it, so that
+nothing touches the file once its sink was let go of: the next sink may have it then.
 """
 
 import contextlib
@@ -22,6 +25,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from common import durable
 from common.digests import CHUNK_BYTES, RunningDigest, chunk_count, digest_at
 from common.errors import RackferryError, StorageError
+from common.unbroken import unbroken
 
 T = TypeVar("T")
 
@@ -72,7 +76,7 @@ class PartialSink:
 
     async def resume(self) -> RunningDigest:
         """Hash what is there, and cut it after the last right chunk."""
-        running = await self._on_disk(self._verify)
+        running = await self._on_file(self._verify)
         self._written_bytes = self._synced_bytes = running.size_bytes
         return running
 
@@ -82,7 +86,7 @@ class PartialSink:
         if self._written_bytes - self._synced_bytes + size_bytes > MOST_UNSYNCED_BYTES:
             await self._sync_settled()
         await self._raise_failure()
-        await self._on_disk(lambda: durable.write_all(self._fd, chunks, self._path))
+        await self._on_file(lambda: durable.write_all(self._fd, chunks, self._path))
         self._written_bytes += size_bytes
         if (
             self._written_bytes - self._synced_bytes >= SYNC_EVERY_BYTES
@@ -93,7 +97,7 @@ class PartialSink:
     async def restart(self) -> None:
         """Forget everything held."""
         await self._sync_settled()
-        await self._on_disk(lambda: durable.truncate(self._fd, 0, self._path))
+        await self._on_file(lambda: durable.truncate(self._fd, 0, self._path))
         self._written_bytes = self._synced_bytes = 0
         self._failure = None
 
@@ -102,7 +106,7 @@ class PartialSink:
         await self._sync_settled()
         await self._raise_failure()
         try:
-            await self._on_disk(lambda: durable.finish_file(self._fd, self._path, self._finished))
+            await self._on_file(lambda: durable.finish_file(self._fd, self._path, self._finished))
         except StorageError as error:
             self._failure = error
             await self._raise_failure()
@@ -110,7 +114,10 @@ class PartialSink:
     async def close(self) -> None:
         """Let go of the file; what is in it stays."""
         await self._sync_settled()
-        await self._on_disk(self._close)
+        await self._on_file(self._close)
+
+    async def _on_file(self, work: Callable[[], T]) -> T:
+        return await unbroken(self._on_disk(work))
 
     # On a disk thread
 
@@ -185,5 +192,5 @@ class PartialSink:
             return
         failure, self._failure = self._failure, None
         with contextlib.suppress(RackferryError):
-            await self._on_disk(self._drop_unsynced)
+            await self._on_file(self._drop_unsynced)
         raise failure

@@ -3,12 +3,12 @@
 import errno
 import os
 import subprocess
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 from unittest import mock
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SkipTest
 
 from common.digests import CHUNK_BYTES
@@ -206,3 +206,45 @@ class SyncTests(PartialCase):
         self.slow.finish_one()
         self.wait(self.big.close())
         self.assertEqual(Path(self.images_dir / "partial" / "big").stat().st_size, 16 * MIB)
+
+
+class CancelTests(PartialCase):
+    """Threads that are at work on the file when a transfer is cancelled."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.slow = SlowThreads()
+        self.slowly = PartialSink(
+            self.path,
+            self.finished,
+            len(BLOB),
+            digests_of(BLOB),
+            on_disk=self.slow,
+            on_sync=at_once,
+        )
+        self.path.write_bytes(BLOB)
+
+    def cancelled(self, work: Coroutine[Any, Any, object]) -> "Deferred[object]":
+        """The work begun and cancelled, twice, while its thread runs."""
+        begun = Deferred.fromCoroutine(work)
+        begun.cancel()
+        begun.cancel()
+        self.assertNoResult(begun)
+        return begun
+
+    def test_a_cancelled_end_is_whole(self) -> None:
+        """Cancelling waits for the last step, so that nobody closes the file under it."""
+        resuming = Deferred.fromCoroutine(self.slowly.resume())
+        self.slow.finish_one()
+        self.successResultOf(resuming)
+        finishing = self.cancelled(self.slowly.finish(b""))
+        self.slow.finish_one()
+        self.failureResultOf(finishing, CancelledError)
+        self.assertEqual(self.finished.read_bytes(), BLOB)
+
+    def test_a_cancelled_failure_is_nobodys(self) -> None:
+        """A step that fails after it was cancelled ends as cancelled, and logs nothing."""
+        resuming = self.cancelled(self.slowly.resume())
+        with mock.patch("os.ftruncate", side_effect=OSError(errno.EIO, "x")):
+            self.slow.finish_one()
+        self.failureResultOf(resuming, CancelledError)
