@@ -11,14 +11,17 @@ Between real daemons::
     python -m tests.doubles.fault_proxy --to 127.0.0.1:5252 [--listen 0] [--seed 7]
 
 prints ``listening PORT``, then obeys lines on standard input: ``down cut_after=1000
-rate=50000``, ``up delay_s=0.2``, ``clear``, ``cut`` (every connection, now), ``counts``
-(answered by one line of JSON). It ends with its input.
+rate=50000``, ``up delay_s=0.2``, ``new down stall_after=9`` (connections to come only),
+``clear``, ``cut`` (every connection, now), ``counts`` (answered by one line of JSON). It
+ends with its input.
 """
 
 import argparse
+import fcntl
 import json
 import random
 import sys
+import termios
 from typing import Any
 
 import attrs
@@ -123,12 +126,10 @@ class FaultProxy:
             side.abort()
 
     def report(self) -> dict[str, int]:
-        """The counters."""
-        return {
-            **self.counts,
-            "connections": self.connections,
-            "open_connections": self.open_connections,
-        }
+        """The counters; bytes that wait on their way down now, and the streams they are of."""
+        held = [side.waiting_bytes() for side in self.open if side.direction == "down"]
+        connections = {"connections": self.connections, "open_connections": len(self.open)}
+        return {**self.counts, **connections, "held": sum(held), "streams": sum(map(bool, held))}
 
 
 @implementer(IPushProducer)
@@ -160,6 +161,11 @@ class _Side(Protocol):
             drawn = self.proxy.random.randint(1, faults.cut_within)
             faults = attrs.evolve(faults, cut_after=drawn)
         self.faults = faults
+
+    def waiting_bytes(self) -> int:
+        """What arrived and was not forwarded: here, and in the kernel's buffer of our socket."""
+        arrived = fcntl.ioctl(self.transport.getHandle(), termios.FIONREAD, b"\0" * 4)
+        return len(self._queue) + int.from_bytes(arrived, sys.byteorder)
 
     def dataReceived(self, data: bytes) -> None:
         self._queue += data
@@ -293,9 +299,12 @@ class _Orders(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         word, *settings = line.decode().split() or [""]
+        change = self._proxy.set
+        if word == "new" and settings:
+            change, word = self._proxy.set_for_new, settings.pop(0)
         if word in self._proxy.faults:
             pairs = (setting.split("=", 1) for setting in settings)
-            self._proxy.set(word, **{name: _number(text) for name, text in pairs})
+            change(word, **{name: _number(text) for name, text in pairs})
         elif word == "clear":
             self._proxy.clear()
         elif word == "cut":

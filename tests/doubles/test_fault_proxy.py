@@ -106,6 +106,17 @@ class FaultProxyTests(TestCase):
         await listener.over
         self.assertEqual(listener.received, CONTENT)
 
+    async def test_what_is_in_flight_is_counted(self) -> None:
+        """Bytes held back and the connections they belong to are told, then none are."""
+        self.proxy.set("down", stall_after=5000)
+        listener = await self.listen()
+        await self.until(lambda: self.proxy.report()["held"])
+        self.assertEqual(self.proxy.report()["streams"], 1)
+        self.proxy.clear()
+        await listener.over
+        report = self.proxy.report()
+        self.assertEqual((report["held"], report["streams"]), (0, 0))
+
     async def test_corrupt(self) -> None:
         """One bit of one byte is wrong."""
         self.proxy.set("down", corrupt_at=123_456)
@@ -152,6 +163,12 @@ class FaultProxyTests(TestCase):
         transport.write(b"counts\n")
         counts = json.loads(await process.line())
         self.assertEqual((counts["down"], counts["connections"]), (777, 1))
+        transport.write(b"new down cut_after=5\n")
+        transport.write(b"counts\n")
+        await process.line()
+        await (await self.listen(int(port))).over
+        transport.write(b"counts\n")
+        self.assertEqual(json.loads(await process.line())["down"], 782)
         transport.closeStdin()
         await process.ended
 

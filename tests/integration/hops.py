@@ -40,10 +40,10 @@ class Hop:
         self.url = f"http://{LOOPBACK}:{self.port}/"
 
     @classmethod
-    def to_url(cls, url: str) -> "Hop":
+    def to_url(cls, url: str, *, seed: int = 0) -> "Hop":
         """In front of a source on this machine."""
         parts = urlsplit(url)
-        return cls(str(parts.hostname), int(parts.port or 80))
+        return cls(str(parts.hostname), int(parts.port or 80), seed=seed)
 
     def _line(self) -> str:
         assert self._process.stdout is not None
@@ -64,7 +64,10 @@ class Hop:
         self.order("clear")
 
     def counts(self) -> dict[str, int]:
-        """``up``, ``down`` (bytes), ``connections``, ``open_connections``."""
+        """``up``, ``down`` (bytes), ``connections``, ``open_connections``.
+
+        And what is on its way down at this moment: ``held`` bytes of ``streams`` connections.
+        """
         self.order("counts")
         return dict(json.loads(self._line()))
 

@@ -1,0 +1,51 @@
+"""The proof by interruption: real daemons, SIGKILL and bad lines, at random moments.
+
+``SHORT=1`` is the version for CI. ``SEED=n`` repeats the draws of a run.
+"""
+
+import os
+
+import pytest
+
+from tests.integration.faults import faults, killed_both, stalled_for_good, stormy
+from tests.integration.proving import FAR_ENOUGH_BYTES, Proof
+
+IS_SHORT = bool(os.environ.get("SHORT"))
+KILLS = 3 if IS_SHORT else 20
+BOTH_KILLS = 1 if IS_SHORT else 5
+STORMS = ("cut", "corrupt") if IS_SHORT else ("cut", "stall", "delay", "slow", "corrupt")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+class LongInterruptionTests(Proof):
+    def test_region_killed_during_imports(self) -> None:
+        """20 kills of regiond with bytes in flight: each import ends alone, right and cheaply."""
+        self.kill_region(KILLS, most=4)
+
+    def test_rack_killed_during_syncs(self) -> None:
+        """20 kills of rackd with bytes in flight: each sync ends alone, right and cheaply."""
+        self.kill_rack(KILLS, most=4)
+
+    def test_both_killed(self) -> None:
+        """Region and rack killed together: the whole way ends alone, right and cheaply."""
+        for number in range(1, BOTH_KILLS + 1):
+            for run in killed_both(self.ground, self.draw, f"both {number}"):
+                self.proven(run)
+
+    def test_bad_lines(self) -> None:
+        """Cut, stalled, delayed, slow and corrupted lines on both hops: all arrives, right."""
+        for name, fault in faults(self.draw).items():
+            if name in STORMS:
+                self.say(f"  {stormy(self.ground, name, fault)}")
+
+    def test_lines_that_stall_for_good(self) -> None:
+        """Connections that go silent for ever are left by the daemons themselves."""
+        if IS_SHORT:
+            self.skipTest("waits for the region's patience, which is 60 s; not with SHORT=1")
+        self.say(f"  {stalled_for_good(self.ground)}")
+
+    def test_late_kills(self) -> None:
+        """Beyond the promise's limit a kill must not make anything begin anew."""
+        self.kill_region(2, most=1, least_bytes=FAR_ENOUGH_BYTES)
+        self.kill_rack(2, most=1, least_bytes=FAR_ENOUGH_BYTES)
