@@ -192,6 +192,7 @@ class Daemon:
             return 0
         self._note_memory()
         self._process.terminate()
+        self.resume()  # a paused one would never hear it
         return self.wait()
 
     def kill(self) -> None:

@@ -62,6 +62,13 @@ class DaemonTests(ProcessTestCase):
         self.assertIn("not READY in time", str(failure))
         self.assertFalse(daemon.is_running)
 
+    def test_a_paused_daemon_can_be_stopped(self) -> None:
+        """SIGTERM reaches a daemon that stands still."""
+        daemon = self.daemon(NOTIFY)
+        daemon.start()
+        daemon.pause()
+        self.assertEqual(daemon.stop(), -15)
+
     def test_stop_gives_the_exit_code_and_kill_leaves_nothing(self) -> None:
         """SIGTERM's result is seen; after SIGKILL the process is gone; both may be repeated."""
         daemon = self.daemon(NOTIFY)
