@@ -87,7 +87,7 @@ class PlantedTests(DiskCase):
 class FullTests(DiskCase):
     """A small file system in memory as the rack's disk."""
 
-    async def test_a_full_disk_pauses_and_a_shut_one_is_named(self) -> None:
+    async def test_a_full_disk_pauses_and_goes_on(self) -> None:
         """What is missing is said, here and at the region; what is held is served; it goes on."""
         site = self.site
         images = site.images_dir
@@ -114,16 +114,6 @@ class FullTests(DiskCase):
         open_events = await self.ask("events read level=warning")
         self.assertEqual([each for each in open_events if each["code"] == "no-space"], [])
 
-        self.mount(site.images_dir, "remount,ro")
-        more = await self.publish("more", b"one more kernel")
-        error = await self.refused("boot-resources import wait", "storage", rack=True)
-        self.assertIn(str(site.images_dir), error.object)
-        self.assertIn("Read-only file system", error.message)
-        self.assertIn("mounted read-only", error.remedy)
-        self.assert_served("big", big)
-        self.mount(site.images_dir, "remount,rw")
-        await self.ask("boot-resources import wait", rack=True)
-        self.assert_served("more", more)
         await self.assert_unharmed()
 
     def give_back(self, images: Path) -> None:
@@ -131,6 +121,31 @@ class FullTests(DiskCase):
         self.site.images_dir = images
         self.site.write_rack_config()
         self.site.rack.start()
+
+
+class ShutTests(DiskCase):
+    """A directory that stops being writable while the rack runs."""
+
+    async def test_a_directory_that_was_shut_is_named(self) -> None:
+        """The sync fails with the path and what to do, what is held is served, and it goes on."""
+        self.addCleanup(setattr, self.site.rack, "argv", list(self.site.rack.argv))
+        self.bound_by_modes(self.site.rack)
+        self.site.rack.restart()
+        await self.connected()
+        partial = self.site.images_dir / "partial"
+        partial.chmod(0o500)
+        self.addCleanup(partial.chmod, 0o755)
+        more = await self.publish("more", b"one more kernel")
+        error = await self.refused("boot-resources import wait", "storage", rack=True)
+        self.assertEqual(Path(error.object).parent, partial)
+        self.assertIn("Permission denied", error.message)
+        self.assertIn("write permission", error.remedy)
+        await self.event("storage", error.object, rack=True)
+        self.assert_served("good", GOOD_SHA256)
+        partial.chmod(0o755)
+        await self.ask("boot-resources import wait", rack=True)
+        self.assert_served("more", more)
+        await self.assert_unharmed()
 
 
 class StartTests(DiskCase):
