@@ -42,7 +42,7 @@ def _new_connections(least: int) -> Callable[[Counts, Counts, float], bool]:
 
 
 def _for_some_time(then: Counts, now: Counts, since_s: float) -> bool:
-    assert now["down"] - then["down"] < 70 * MIB, "the line was not slow at all"
+    assert now["down"] - then["down"] < 44 * MIB, "the line was not slow at all"
     return since_s >= SHORT_FAULT_S
 
 
@@ -50,7 +50,7 @@ def faults(draw: random.Random) -> dict[str, Fault]:
     """One of each kind, at random bytes, by name."""
     middle = draw.randrange(MIB, 3 * MIB)
     return {
-        "cut": Fault((f"down cut_within={4 * MIB}",), _new_connections(12)),
+        "cut": Fault((f"down cut_within={3 * MIB}",), _new_connections(10)),
         "stall": Fault((f"down stall_after={middle}",), _for_some_time),
         "delay": Fault(("down delay_s=0.1", "up delay_s=0.1"), _for_some_time),
         "slow": Fault(("down rate=600000",), _for_some_time),
@@ -163,14 +163,14 @@ def killed_both(ground: Ground, draw: random.Random, name: str) -> tuple[Run, Ru
     began_s = time.monotonic()
     runs = (Run(f"{name}, region"), Run(f"{name}, rack"))
     lines = (ground.importing, ground.syncing)
-    ground.upstream.slow(ground.needed_bytes / 4 / 1.5)
+    ground.upstream.slow(ground.needed_bytes / 4 / 2)
     ground.downstream.slow(ground.needed_bytes / 4 / 5)
     watch = ground.fresh_rack()
     ground.fresh_region()
     base = [line.hop.carried_bytes for line in lines]
     for line in lines:
         line.daemon.start()
-    at_bytes = draw.randrange(256 * 1024, 8 * MIB)
+    at_bytes = draw.randrange(256 * 1024, 5 * MIB)
     seen: list[dict[str, int]] = []
 
     def both_in_flight() -> bool:

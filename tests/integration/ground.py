@@ -26,8 +26,8 @@ ASK_AGAIN_S = 0.3
 END_LIMIT_S = 90.0
 
 SIZES = {
-    "one": {"boot-kernel": 3 * MIB + 7, "boot-initrd": 9 * MIB + 1},
-    "two": {"boot-initrd": 29 * MIB - 1, "squashfs": 41 * MIB + 4711},
+    "one": {"boot-kernel": 3 * MIB + 7, "boot-initrd": 5 * MIB + 1},
+    "two": {"boot-initrd": 17 * MIB - 1, "squashfs": 27 * MIB + 4711},
 }
 """Two images; "two" has the kernel of "one", too, which is moved once."""
 
