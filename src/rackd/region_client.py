@@ -95,7 +95,10 @@ class RegionClient(Service):
         self.on_sync_now: Callable[[], None] = lambda: None
         self.on_lost: Callable[[RackferryError], None] = lambda _reason: None
         self.problem: RackferryError | None = TransferError(
-            "not connected to a region yet", code="region-not-connected"
+            "not connected to a region yet",
+            object=", ".join(f"{host}:{port}" for host, port in regions),
+            code="region-not-connected",
+            remedy="wait a moment; the rack tries all its regions by itself",
         )
         self._reactor = reactor
         self._tls = RackTLS(identity, now)

@@ -1,7 +1,7 @@
 """A running site that tests throw bad input at, and what they look at afterwards.
 
-The site is started once per module (``shared_site``). It serves one good image, so that
-each test can ask the question that matters after every fault: is what was published still
+The site is started once per test process (``SHARED``), when the first test needs it, and
+stopped by ``conftest``. It serves one good image, so that each test can ask the question that matters after every fault: is what was published still
 published, and does every byte of it still come? Questions go to the daemon's admin socket
 as the shell asks them, without a process each.
 """
@@ -14,10 +14,10 @@ import shutil
 import sqlite3
 import ssl
 import subprocess
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 from twisted.internet import reactor
@@ -53,34 +53,21 @@ GOOD_SHA256 = sha256_hex(GOOD_BYTES)
 
 
 class SharedSite:
-    """The site of a module: ``setUpModule = SHARED.start``, ``tearDownModule = SHARED.stop``.
+    """The one site of this process."""
 
-    Args:
-        with_rack: whether a rack daemon runs and holds the good image.
-        arrange: is shown the site before its region starts.
-    """
+    def __init__(self) -> None:
+        self._site: Site | None = None
+        self._open = ExitStack()
 
-    def __init__(
-        self, *, with_rack: bool = False, arrange: Callable[[Site], None] = lambda _: None
-    ) -> None:
-        self._with_rack = with_rack
-        self._arrange = arrange
-        self._context: Any = None
-        self.site: Site
+    def get(self) -> Site:
+        """The site: region and rack run, the good image is published and held."""
+        if self._site is None:
+            self._site = self._open.enter_context(temporary_site())
+            self._begin(self._site)
+        return self._site
 
-    def start(self) -> None:
-        """Region up, good image published, rack-1 enrolled."""
-        self._context = temporary_site()
-        self.site = self._context.__enter__()
-        try:
-            self._begin()
-        except BaseException:
-            self.stop()
-            raise
-
-    def _begin(self) -> None:
-        site = self.site
-        self._arrange(site)
+    @staticmethod
+    def _begin(site: Site) -> None:
         kernel = site.directory / "good-kernel"
         kernel.write_bytes(GOOD_BYTES)
         wanted = {"os": "demo", "release": GOOD_RELEASE, "arch": "amd64", "version": "1"}
@@ -90,15 +77,15 @@ class SharedSite:
         site.shell("boot-source-selections", "create", str(source), "os=demo", "release=*")
         site.shell("boot-resources", "import", "wait")
         site.enrol()
-        if self._with_rack:
-            site.rack.start()
-            while not site.shell("status", rack=True)["region_connected"]:
-                pass
-            site.shell("boot-resources", "import", "wait", rack=True)
+        site.rack.start()
 
     def stop(self) -> None:
-        """Everything down, the directory gone."""
-        self._context.__exit__(None, None, None)
+        """Everything down, the directory gone; nothing if it was never needed."""
+        self._open.close()
+        self._site = None
+
+
+SHARED = SharedSite()
 
 
 class Faulty(StreamSource):
@@ -194,13 +181,12 @@ def request(
 
 
 class BadInputCase(TestCase):
-    """A test against the module's site."""
+    """A test against the shared site."""
 
     timeout = 110
-    shared: ClassVar[SharedSite]
 
     def setUp(self) -> None:
-        self.site = self.shared.site
+        self.site = SHARED.get()
 
     # Asking
 
@@ -231,10 +217,11 @@ class BadInputCase(TestCase):
         self.assert_clear(found[0]["object"], found[0]["cause"], found[0]["remedy"])
         return dict(found[0])
 
-    async def connected(self) -> None:
-        """Wait until the rack has found its region."""
+    async def synced(self) -> None:
+        """Wait until the rack has found its region, and holds what it is to hold."""
         while not (await self.ask("status", rack=True))["region_connected"]:
             await deferLater(reactor, 0.05)
+        await self.ask("boot-resources import wait", rack=True)
 
     def assert_clear(self, object_: str, message: str, remedy: str) -> None:
         """One line that names an object, a cause and a remedy."""

@@ -6,16 +6,11 @@ import re
 from pathlib import Path
 
 from common.digests import sha256_hex
-from tests.integration.bad_input import GOOD_SHA256, SharedSite, StartCase, request
-
-SHARED = SharedSite(with_rack=True)
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
+from tests.integration.bad_input import GOOD_SHA256, StartCase, request
 
 
 class DiskCase(StartCase):
     """Tests with the disk of rack-1."""
-
-    shared = SHARED
 
     async def publish(self, release: str, content: bytes) -> str:
         """One more image in the source and in the region; its blob's name."""
@@ -38,6 +33,7 @@ class PlantedTests(DiskCase):
 
     async def test_foreign_things_are_put_aside_by_name(self) -> None:
         """Files and links that somebody planted are moved and named; nothing is written through."""
+        await self.synced()
         victim = self.site.directory / "victim"
         victim.write_bytes(b"not yours")
         content = random.Random(3).randbytes(2_500_000)
@@ -67,7 +63,7 @@ class PlantedTests(DiskCase):
         intruder = current / "demo" / "intruder"
         intruder.write_bytes(b"hello")
         self.site.rack.restart()
-        await self.connected()
+        await self.synced()
         await self.assert_put_aside(intruder)
         self.assert_served("planted", blob)
         await self.assert_unharmed()
@@ -97,8 +93,7 @@ class FullTests(DiskCase):
         self.mount(site.images_dir, "size=20m")
         site.write_rack_config()
         site.rack.start()
-        await self.connected()
-        await self.ask("boot-resources import wait", rack=True)
+        await self.synced()
         big = await self.publish("big", random.Random(4).randbytes(30_000_000))
         error = await self.refused("boot-resources import wait", "no-space", rack=True)
         self.assertEqual(error.object, str(site.images_dir))
@@ -131,7 +126,7 @@ class ShutTests(DiskCase):
         self.addCleanup(setattr, self.site.rack, "argv", list(self.site.rack.argv))
         self.bound_by_modes(self.site.rack)
         self.site.rack.restart()
-        await self.connected()
+        await self.synced()
         partial = self.site.images_dir / "partial"
         partial.chmod(0o500)
         self.addCleanup(partial.chmod, 0o755)
@@ -169,6 +164,7 @@ class StartTests(DiskCase):
 
     async def test_a_disk_in_use_by_another_rackd(self) -> None:
         """The second rackd names the directory and the process; the first serves on."""
+        await self.synced()
         site = self.other()
         site.images_dir = self.site.images_dir
         site.write_rack_config()

@@ -9,15 +9,11 @@ from tests.integration.bad_input import (
     GOOD_BYTES,
     GOOD_SHA256,
     BadInputCase,
-    SharedSite,
     change_database,
     one_file,
     rack_context,
     request,
 )
-
-SHARED = SharedSite(with_rack=True)
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
 
 SIZE = len(GOOD_BYTES)
 MALFORMED = (
@@ -60,8 +56,6 @@ SATISFIABLE = {
 
 class HttpCase(BadInputCase):
     """Requests to one port."""
-
-    shared = SHARED
 
     def assert_ranges_are_kept(self, port: int, path: str, tls: ssl.SSLContext | None) -> None:
         def ask(value: str) -> Any:
@@ -185,8 +179,9 @@ class RackMachinesTests(HttpCase):
         super().setUp()
         self.port = self.site.ports.machines
 
-    def test_every_form_of_range(self) -> None:
+    async def test_every_form_of_range(self) -> None:
         """The same rules as at the region."""
+        await self.synced()
         self.assert_ranges_are_kept(self.port, self.path, None)
 
     @property
@@ -194,8 +189,9 @@ class RackMachinesTests(HttpCase):
         (found,) = [name for name in self.site.held_files() if "/good/" in name and "demo" in name]
         return f"/images/{found}"
 
-    def test_no_path_leads_out_of_the_tree(self) -> None:
+    async def test_no_path_leads_out_of_the_tree(self) -> None:
         """Paths that climb, double or hide something are refused; what is not there is 404."""
+        await self.synced()
         for path in (
             "/images/../../rack/key.pem",
             "/images/%2e%2e/%2e%2e/rack/key.pem",

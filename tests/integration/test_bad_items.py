@@ -6,14 +6,10 @@ from common.digests import sha256_hex
 from tests.doubles.stream_documents import UPDATED
 from tests.integration.bad_input import (
     BadInputCase,
-    SharedSite,
     one_file,
     rack_context,
     request,
 )
-
-SHARED = SharedSite()
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
 
 DAY_S = 86400
 BYTES = b"kernel of a faulty source"
@@ -55,8 +51,6 @@ ODD_ITEMS: dict[str, tuple[dict[str, object], str]] = {
 
 class ItemTests(BadInputCase):
     """Sources of which a part cannot be used."""
-
-    shared = SHARED
 
     async def test_odd_items_are_left_out_by_name_and_the_rest_is_imported(self) -> None:
         """Each product with a bad path, size or digest is named; a sound one is published."""

@@ -25,7 +25,6 @@ from common.tokens import Token, format_token, parse_token
 from tests.integration.bad_input import (
     GOOD_SHA256,
     BadInputCase,
-    SharedSite,
     change_database,
     rack_context,
     request,
@@ -33,17 +32,12 @@ from tests.integration.bad_input import (
 from tests.integration.shells import ShellFailed, run_shell
 from tests.integration.sources import LOOPBACK
 
-SHARED = SharedSite(with_rack=True)
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
-
 YEARS = timedelta(days=3650)
 CUT_OFF = f"is cut off: rack at {LOOPBACK} sent more than 65536 bytes in a box"
 
 
 class RackCase(BadInputCase):
     """Tests beside a rack that is connected and in sync."""
-
-    shared = SHARED
 
     async def failure(self, work: Any, code: str) -> RackferryError:
         """The expected failure of something, with a cause and a remedy."""
@@ -58,6 +52,7 @@ class RackCase(BadInputCase):
 
     async def assert_rack_unharmed(self) -> None:
         """rack-1 is connected and in sync, and serves machines; the region serves it."""
+        await self.synced()
         status = await self.ask("status", rack=True)
         self.assertTrue(status["region_connected"])
         self.assertEqual((status["status"], status["problems"]), ("synced", []))

@@ -4,25 +4,14 @@ import socket
 import sqlite3
 from contextlib import closing
 
-from tests.integration.bad_input import (
-    SharedSite,
-    StartCase,
-    change_database,
-)
+from common.errors import ConfigError
+from common.shell.local import check_config
+from tests.integration.bad_input import StartCase, change_database
 from tests.integration.shells import ShellFailed, run_shell
 from tests.integration.sources import LOOPBACK
 
-SHARED = SharedSite()
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
 
-
-class RegionCase(StartCase):
-    """Tests beside a region that runs well."""
-
-    shared = SHARED
-
-
-class ConfigurationTests(RegionCase):
+class ConfigurationTests(StartCase):
     """What the configuration may say."""
 
     async def test_a_port_in_use_is_named(self) -> None:
@@ -53,7 +42,7 @@ class ConfigurationTests(RegionCase):
         """An unknown key, a wrong type and a wrong value: daemon and check-config say the same."""
         site = self.other()
         cases = {
-            "advertize = []": 'unknown key "advertize" (nearest: advertise)',
+            "names = []": 'unknown key "names" (nearest: name)',
             "admin_group = 5": "admin_group: expected a string, not 5",
             'default_boot_source = "no"': "default_boot_source: expected true or false, not 'no'",
             'database = "mysql://host/name"': "database: expected sqlite:////ABSOLUTE/PATH or",
@@ -63,23 +52,23 @@ class ConfigurationTests(RegionCase):
             '[listen]\nweb = "tcp:80000"': 'listen.web: "tcp:80000": no such port',
             '[listen]\nwebb = "tcp:80"': 'listen: unknown key "webb" (nearest: web)',
         }
-        started = ("advertize = []", "admin_group = 5")
+        started = ("names = []",)
         for text, reason in cases.items():
             site.region_config.write_text(f"{text}\n")
-            with self.assertRaises(ShellFailed) as caught:
-                run_shell(["check-config", str(site.region_config)])
-            error = caught.exception.error
-            self.assertEqual((caught.exception.exit_code, error["code"]), (1, "config"), text)
-            self.assertEqual(error["object"], str(site.region_config))
-            self.assertIn(reason, error["message"])
-            self.assertNotIn("\n", error["message"])
+            error = self.assertRaises(ConfigError, check_config, site.region_config)
+            self.assertEqual((error.code, error.object), ("config", str(site.region_config)))
+            self.assertIn(reason, error.message)
+            self.assertNotIn("\n", error.message)
             if text in started:
-                line = self.last_words(site.region)
-                self.assertEqual(line, f"regiond: {site.region_config}: {error['message']}")
+                self.assertEqual(self.last_words(site.region), f"regiond: {error.line()}")
+                with self.assertRaises(ShellFailed) as caught:
+                    run_shell(["check-config", str(site.region_config)])
+                self.assertEqual(caught.exception.exit_code, 1)
+                self.assertEqual(caught.exception.error, error.to_json())
         await self.assert_unharmed()
 
 
-class DatabaseTests(RegionCase):
+class DatabaseTests(StartCase):
     """What the database may be."""
 
     async def test_a_database_that_cannot_be_written_is_named(self) -> None:

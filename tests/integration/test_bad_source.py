@@ -16,11 +16,8 @@ from tests.doubles.stream_documents import (
     text,
 )
 from tests.doubles.stream_source import Fault
-from tests.integration.bad_input import BadInputCase, Faulty, SharedSite, one_file
+from tests.integration.bad_input import BadInputCase, Faulty, one_file
 from tests.integration.sources import LOOPBACK, free_ports
-
-SHARED = SharedSite()
-setUpModule, tearDownModule = SHARED.start, SHARED.stop
 
 DAY_S = 86400
 BYTES = b"kernel of a faulty source"
@@ -160,8 +157,6 @@ CASES = {
 
 class WholeSourceTests(BadInputCase):
     """Sources that cannot be used at all."""
-
-    shared = SHARED
 
     async def test_each_fault_of_a_source_is_named_and_stops_no_other(self) -> None:
         """`check` and an import name each faulty source by code; the good ones are imported."""
