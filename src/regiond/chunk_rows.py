@@ -67,10 +67,12 @@ class ChunkRows:
         return await self._hashing(partial(running.add_if, row.data, row.digest)) == row.digest
 
     async def write(self, chunks: list[bytes], digests: list[bytes]) -> None:
-        """Append rows, in one transaction."""
+        """Append rows, in one transaction; a loss of power may cost the last 16 MiB of all."""
         rows = list(zip(chunks, digests, strict=True))
         first_seq = self._next_seq
-        await self._database.write(blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows)
+        await self._database.append(
+            blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows
+        )
         self._next_seq = first_seq + len(rows)
 
     async def restart(self) -> None:

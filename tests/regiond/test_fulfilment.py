@@ -329,9 +329,10 @@ class FullDatabaseTests(ImportCase):
     def limit_pages(self, pages: int) -> None:
         """Let the database grow to so many pages of 64 KiB; never less than it has."""
         assert self.database._opened is not None
-        pooled = self.database._opened.writer.raw_connection()
-        pooled.driver_connection.execute(f"PRAGMA max_page_count={max(pages, 1)}")
-        pooled.close()
+        for engine in (self.database._opened.writer, self.database._opened.appender):
+            pooled = engine.raw_connection()
+            pooled.driver_connection.execute(f"PRAGMA max_page_count={max(pages, 1)}")
+            pooled.close()
 
 
 class AllOfTests(SynchronousTestCase):

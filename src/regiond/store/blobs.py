@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, case, delete, select, update
 
 from common.digests import CHUNK_BYTES, is_digest_list_of, sha256_hex
 from common.errors import Conflict, IntegrityError, NotFound, Stale
+from regiond.store import sqlite
 from regiond.store.tables import blob, chunk
 
 CHUNKS_PER_BLOB = 1 << 20
@@ -98,9 +99,11 @@ def read_chunk(conn: Connection, blob_id: int, seq: int) -> bytes:
     Raises:
         NotFound: it is not stored.
     """
-    data = conn.execute(
-        select(chunk.c.data).where(chunk.c.id == first_chunk(blob_id) + seq)
-    ).scalar_one_or_none()
+    key = first_chunk(blob_id) + seq
+    if conn.dialect.name == "sqlite":
+        data = sqlite.read_chunk(conn, key)
+    else:
+        data = conn.execute(select(chunk.c.data).where(chunk.c.id == key)).scalar_one_or_none()
     if data is None:
         raise _no_chunk(blob_id, seq)
     return bytes(data)

@@ -12,8 +12,9 @@ connection. One thread writes, four read; no transaction outlives its work funct
 """
 
 import sqlite3
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -44,8 +45,12 @@ class _Opened:
 
     writer: Engine
     reader: Engine
+    appender: Engine
     lock: Lock | None
-    written_bytes: int = 0
+    unsynced_bytes: int = 0
+    unmoved_bytes: int = 0
+    log_bytes: int = 0
+    moving: threading.Lock = attrs.field(factory=threading.Lock)
 
 
 class Database:
@@ -68,6 +73,8 @@ class Database:
         self._place = str(self._file or self._url.render_as_string(hide_password=True))
         self._writing: Threads = NamedThreads(reactor, "db-write", 1) if reactor else Inline()
         self._reading: Threads = NamedThreads(reactor, "db-read", READERS) if reactor else Inline()
+        self._moving: Threads = NamedThreads(reactor, "db-move", 1) if reactor else Inline()
+        self._is_moving = False
         self._subscribers: list[Callable[[tuple[Change, ...]], None]] = []
         self._opened: _Opened | None = None
         self.problems: tuple[str, ...] = ()
@@ -78,19 +85,19 @@ class Database:
         Raises:
             ConfigError: it cannot be used, in one line that names it.
         """
-        self._writing.start()
-        self._reading.start()
+        for threads in (self._writing, self._reading, self._moving):
+            threads.start()
         try:
             await self._writing.run(self._open)
         except BaseException:
-            await self._writing.stop()
-            await self._reading.stop()
+            for threads in (self._writing, self._reading, self._moving):
+                await threads.stop()
             raise
 
     def open_now(self) -> None:
         """As ``open``, in the caller's thread: for a daemon that is not running yet."""
-        self._writing.start()
-        self._reading.start()
+        for threads in (self._writing, self._reading, self._moving):
+            threads.start()
         self._open()
 
     async def close(self) -> None:
@@ -99,6 +106,7 @@ class Database:
         if opened is None:
             return
         await self._reading.stop()
+        await self._moving.stop()
         await self._writing.run(lambda: _let_go(opened))
         await self._writing.stop()
 
@@ -125,22 +133,47 @@ class Database:
                 whatever ``work`` raises.
         """
         opened = self._in_use()
+        return await self._write(opened, opened.writer, work, *args, **kwargs)
 
+    async def append(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As ``write``, but a loss of power may take it back, and all that was appended since.
+
+        For what is fetched again cheaply. It is durable with the next durable commit: a
+        ``write``, or an append after ``sqlite.SYNC_EVERY_BYTES`` of chunks.
+        """
+        opened = self._in_use()
+        is_enough = opened.unsynced_bytes >= sqlite.SYNC_EVERY_BYTES
+        engine = opened.writer if is_enough else opened.appender
+        return await self._write(opened, engine, work, *args, **kwargs)
+
+    async def _write(
+        self,
+        opened: _Opened,
+        engine: Engine,
+        work: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         def transact() -> tuple[T, tuple[Change, ...]]:
             changes: list[Change] = []
+            stored_bytes = 0
 
             def noted(conn: Connection) -> T:
+                nonlocal stored_bytes
                 take_recorded(conn)  # those of an attempt that was rolled back
                 result = work(conn, *args, **kwargs)
                 changes[:] = take_recorded(conn)
-                opened.written_bytes += take_stored_bytes(conn)
+                stored_bytes = take_stored_bytes(conn)
                 return result
 
-            result = self._transact(opened.writer, noted)
-            self._checkpoint_if_due(opened)
+            result = self._transact(engine, noted)
+            self._count(opened, engine, stored_bytes)
             return result, tuple(changes)
 
         result, changes = await self._writing.run(transact)
+        self._move_if_due(opened)
         if changes:
             for subscriber in tuple(self._subscribers):
                 subscriber(changes)
@@ -160,9 +193,9 @@ class Database:
         opened = self._in_use()
         if self._file is None:
             return  # PostgreSQL's autovacuum does this
-        while await self._writing.run(lambda: self._raw(opened, sqlite.vacuum_step)):
+        while await self._writing.run(lambda: self._raw(opened.writer, sqlite.vacuum_step)):
             pass
-        await self._writing.run(lambda: self._raw(opened, sqlite.checkpoint))
+        await self._writing.run(lambda: self._raw(opened.writer, sqlite.checkpoint))
 
     def _in_use(self) -> _Opened:
         if self._opened is None:
@@ -177,7 +210,9 @@ class Database:
         opened = None
         try:
             make = sqlite.make_engines if self._file else postgresql.make_engines
-            opened = _Opened(*make(self._url), lock)
+            writer, reader = make(self._url)
+            appender = sqlite.make_appender(self._url) if self._file else writer
+            opened = _Opened(writer, reader, appender, lock)
             if unclean:
                 self._check(opened)
             self._upgrade(opened)
@@ -196,15 +231,19 @@ class Database:
     def _upgrade(self, opened: _Opened) -> None:
         if self._file is not None:
             # A step may copy a table and drop the old one, which must not cascade.
-            self._raw(opened, lambda connection: sqlite.keep_foreign_keys(connection, on=False))
+            self._raw(
+                opened.writer, lambda connection: sqlite.keep_foreign_keys(connection, on=False)
+            )
         self._transact(opened.writer, migrations.upgrade, self._place)
         if self._file is not None:
-            self._raw(opened, lambda connection: sqlite.keep_foreign_keys(connection, on=True))
+            self._raw(
+                opened.writer, lambda connection: sqlite.keep_foreign_keys(connection, on=True)
+            )
 
     def _check(self, opened: _Opened) -> None:
         """After an unclean end: look, say what is wrong, and go on with what verifies."""
         try:
-            findings = self._raw(opened, sqlite.quick_check)
+            findings = self._raw(opened.writer, sqlite.quick_check)
         except StorageError as error:
             findings = [error.message]
         self.problems = tuple(findings)
@@ -238,16 +277,42 @@ class Database:
         if expected is not None:
             raise expected from error
 
-    def _checkpoint_if_due(self, opened: _Opened) -> None:
-        opened.written_bytes += sqlite.SMALL_COMMIT_BYTES
-        if self._file is not None and opened.written_bytes >= sqlite.CHECKPOINT_BYTES:
-            opened.written_bytes = 0
-            self._raw(opened, sqlite.checkpoint)
+    def _count(self, opened: _Opened, engine: Engine, stored_bytes: int) -> None:
+        """After a commit, on the writer's thread: what it means for syncs and the log."""
+        opened.unsynced_bytes = (
+            0 if engine is opened.writer else opened.unsynced_bytes + stored_bytes
+        )
+        opened.unmoved_bytes += stored_bytes + sqlite.SMALL_COMMIT_BYTES
+        opened.log_bytes += stored_bytes + sqlite.SMALL_COMMIT_BYTES
+        if self._file is not None and opened.log_bytes >= sqlite.RESTART_BYTES:
+            # Beside a PASSIVE one it would find the log busy, and the log would only grow.
+            with opened.moving, suppress(RackferryError):
+                if self._raw(opened.writer, sqlite.checkpoint):
+                    opened.log_bytes = opened.unmoved_bytes = 0
 
-    def _raw(self, opened: _Opened, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _move_if_due(self, opened: _Opened) -> None:
+        """Start moving the log into the file, beside the writer, if it has grown enough."""
+        is_due = opened.unmoved_bytes >= sqlite.CHECKPOINT_BYTES
+        if self._file is None or self._is_moving or not is_due:
+            return
+        opened.unmoved_bytes = 0
+        self._is_moving = True
+
+        def move() -> None:
+            with opened.moving:
+                self._raw(opened.appender, sqlite.checkpoint_beside)
+
+        moving = self._moving.run(move)
+        moving.addErrback(lambda failure: self.log.failure("the log was not moved", failure))
+        moving.addBoth(self._moved)
+
+    def _moved(self, _: object) -> None:
+        self._is_moving = False
+
+    def _raw(self, engine: Engine, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the current thread: run ``work`` outside of any transaction."""
         try:
-            with closing(opened.writer.raw_connection()) as pooled:
+            with closing(engine.raw_connection()) as pooled:
                 connection: Any = pooled.driver_connection
                 return work(connection)
         except (DBAPIError, sqlite3.Error) as error:
@@ -280,7 +345,7 @@ def _is_sqlite(url: URL) -> bool:
 
 
 def _let_go(opened: _Opened) -> None:
-    opened.reader.dispose()
-    opened.writer.dispose()
+    for engine in (opened.reader, opened.appender, opened.writer):
+        engine.dispose()
     if opened.lock is not None:
         opened.lock.release()

@@ -1,0 +1,105 @@
+"""What may be taken back by a loss of power, and what may not (ADR 5)."""
+
+import ast
+import sqlite3
+from pathlib import Path
+
+from common.digests import CHUNK_BYTES, RunningDigest
+from regiond.store import blobs, sqlite
+from regiond.store.sqlite import SYNC_EVERY_BYTES
+from tests.doubles.stores import OnSQLite, Store, finished
+
+SOURCE = Path(__file__).resolve().parents[3] / "src"
+
+
+class AppendingTests(Store, OnSQLite):
+    def setUp(self) -> None:
+        super().setUp()
+        self.durable: list[bool] = []
+        opened = self.database._opened
+        assert opened is not None
+        transact = self.database._transact
+
+        def noted(engine: object, *args: object, **kwargs: object) -> object:
+            self.durable.append(engine is opened.writer)
+            return transact(engine, *args, **kwargs)  # type: ignore[arg-type]  # as it came
+
+        self.patch(self.database, "_transact", noted)
+
+    def append(self, blob_id: int, seq: int, running: RunningDigest) -> None:
+        data = bytes([seq % 251]) * CHUNK_BYTES
+        rows = [(data, running.add(data))]
+        finished(self.database.append(blobs.append_chunks, blob_id, 1, seq, rows))
+
+    def test_a_durable_commit_comes_after_16_mib(self) -> None:
+        """However long an import goes on, at most 16 MiB of chunks are not on the disk."""
+        chunks = 3 * SYNC_EVERY_BYTES // CHUNK_BYTES
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
+        running = RunningDigest()
+        self.durable.clear()
+        for seq in range(chunks):
+            self.append(blob.id, seq, running)
+        longest = max(
+            len(run) for run in "".join("x" if d else "." for d in self.durable).split("x")
+        )
+        self.assertEqual(longest * CHUNK_BYTES, SYNC_EVERY_BYTES)
+
+    def test_every_write_is_durable(self) -> None:
+        """What is written, not appended, is on the disk when the answer comes, with all before it."""
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 4 * CHUNK_BYTES, 1))
+        self.append(blob.id, 0, RunningDigest())
+        self.durable.clear()
+        finished(self.database.write(blobs.drop_chunks, blob.id, 1, 1))
+        self.assertEqual(self.durable, [True])
+        self.assertEqual(self.database._opened.unsynced_bytes, 0)  # type: ignore[union-attr]
+
+    def test_the_connections_are_set_so(self) -> None:
+        """The writer syncs every commit (FULL), the appender those of checkpoints (NORMAL)."""
+        opened = self.database._opened
+        assert opened is not None
+        for engine, level in ((opened.writer, 2), (opened.reader, 2), (opened.appender, 1)):
+            with engine.begin() as conn:
+                found = conn.exec_driver_sql("PRAGMA synchronous").scalar_one()
+            self.assertEqual(found, level)
+
+    def test_only_chunks_are_appended(self) -> None:
+        """Nothing that is a promise to anybody goes through ``append``."""
+        calls = [
+            node
+            for path in SOURCE.rglob("*.py")
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        ]
+        appended = [
+            ast.unparse(call.args[0])
+            for call in calls
+            if call.func.attr == "append" and "database" in ast.unparse(call.func.value)  # type: ignore[attr-defined]  # an Attribute
+        ]
+        self.assertEqual(appended, ["blobs.append_chunks"])
+
+    def test_chunks_come_back_as_they_were(self) -> None:
+        """Incremental I/O reads what was stored, and knows what was not."""
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, CHUNK_BYTES + 5, 1))
+        data = [b"\x00\xff" * (CHUNK_BYTES // 2), b"short"]
+        running = RunningDigest()
+        rows = [(each, running.add(each)) for each in data]
+        finished(self.database.append(blobs.append_chunks, blob.id, 1, 0, rows))
+        for seq, each in enumerate(data):
+            self.assertEqual(self.read(blobs.read_chunk, blob.id, seq), each)
+        opened = self.database._opened
+        assert opened is not None
+        with opened.reader.begin() as conn:
+            self.assertIsNone(sqlite.read_chunk(conn, blobs.first_chunk(blob.id) + 2))
+
+    def test_the_log_begins_anew(self) -> None:
+        """A checkpoint says whether the log began anew; a reader in the way is no failure."""
+        connection = sqlite3.connect(self.database._file or "", isolation_level=None)
+        self.addCleanup(connection.close)
+        self.assertTrue(sqlite.checkpoint(connection))
+        reader = sqlite3.connect(self.database._file or "", isolation_level=None)
+        self.addCleanup(reader.close)
+        finished(self.database.write(blobs.claim_blob, "a" * 64, 5, 1))
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM blob").fetchall()
+        finished(self.database.write(blobs.claim_blob, "b" * 64, 5, 1))
+        self.assertFalse(sqlite.checkpoint(connection))
