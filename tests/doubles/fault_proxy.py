@@ -80,7 +80,7 @@ class FaultProxy:
 
     @property
     def open_connections(self) -> int:
-        """Sockets that are open, both sides counted."""
+        """Sockets that are open: two for each connection."""
         return len(self.open)
 
     async def start(self, port: int = 0) -> int:
@@ -128,8 +128,8 @@ class FaultProxy:
     def report(self) -> dict[str, int]:
         """The counters; bytes that wait on their way down now, and the streams they are of."""
         held = [side.waiting_bytes() for side in self.open if side.direction == "down"]
-        connections = {"connections": self.connections, "open_connections": len(self.open)}
-        return {**self.counts, **connections, "held": sum(held), "streams": sum(map(bool, held))}
+        sockets = {"connections": self.connections, "open_connections": self.open_connections}
+        return {**self.counts, **sockets, "held": sum(held), "streams": sum(map(bool, held))}
 
 
 @implementer(IPushProducer)
@@ -164,8 +164,8 @@ class _Side(Protocol):
 
     def waiting_bytes(self) -> int:
         """What arrived and was not forwarded: here, and in the kernel's buffer of our socket."""
-        arrived = fcntl.ioctl(self.transport.getHandle(), termios.FIONREAD, b"\0" * 4)
-        return len(self._queue) + int.from_bytes(arrived, sys.byteorder)
+        unread = fcntl.ioctl(self.transport.getHandle(), termios.FIONREAD, bytes(4))
+        return len(self._queue) + int.from_bytes(unread, sys.byteorder)
 
     def dataReceived(self, data: bytes) -> None:
         self._queue += data
@@ -207,6 +207,7 @@ class _Side(Protocol):
     def _drained(self) -> None:
         if self._lost:
             assert self.peer is not None
+            self.peer.transport.unregisterProducer()  # or it is asked for more, not closed
             self.peer.transport.loseConnection()
         else:
             self.transport.resumeProducing()
