@@ -127,13 +127,14 @@ def judge(running: RunningDigest, batch: Sequence[Pieces], promised: bytes | Non
 
     Args:
         running: the digest of all chunks before; continued over the good ones only.
-        batch: the pieces of each chunk.
+        batch: the pieces of each chunk; they are emptied.
         promised: the blob's digest list, if it is known.
     """
     chunks: list[bytes] = []
     digests: list[bytes] = []
     for pieces in batch:
         chunk = b"".join(pieces)
+        pieces.clear()  # or the batch would be in memory twice
         wanted = None if promised is None else digest_at(promised, running.chunks)
         found = running.add_if(chunk, wanted)
         if wanted is not None and found != wanted:
