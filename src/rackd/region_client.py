@@ -6,6 +6,7 @@ up to 30 s, with full jitter, so that a fleet does not return as one wave. "Conn
 means that ``Hello`` was answered: a TLS 1.3 handshake alone proves nothing about us.
 """
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -50,6 +52,7 @@ from common.tls import RackTLS
 
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0
+POOL_CLOSE_TIMEOUT_S = 2.0
 LONGEST_WAIT_S = 30.0
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_REGIONS = 64
@@ -125,7 +128,16 @@ class RegionClient(Service):
         if running is not None:
             running.cancel()
             await running
-        await self._pool.closeCachedConnections()
+        await self._close_pool()
+
+    async def _close_pool(self) -> None:
+        """End the idle image connections; a region that is silent does not hold us up."""
+        # The pool waits for each peer to agree to the end of TLS.
+        closed: Deferred[None] = Deferred()
+        self._pool.closeCachedConnections().addBoth(lambda _: closed.callback(None))
+        closed.addTimeout(POOL_CLOSE_TIMEOUT_S, self._reactor)
+        with contextlib.suppress(DeferredTimeout):
+            await closed
 
     def stopService(self) -> "Deferred[None]":
         """End the connection; fires when nothing is left (called by Twisted)."""

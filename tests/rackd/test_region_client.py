@@ -4,6 +4,9 @@ import json
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import readBody
 
 from common.commands import PIECE_BYTES
@@ -12,7 +15,7 @@ from common.errors import IntegrityError, NotFound, RackferryError, TransferErro
 from common.identity import Identity
 from common.regions import RegionEndpoint
 from common.tls import ServerTLS
-from rackd.region_client import REGIONS_FILE, RegionClient
+from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
 from regiond.racks.images import DigestList, ImagesSite
 from regiond.racks.sessions import Sessions
 from tests.doubles.directories import fresh_directory
@@ -246,3 +249,19 @@ class ClientTests(LoopbackTestCase):
         client = self.client_of(region.address)
         await client.stopService()
         self.assertEqual(self.heard, [])
+
+
+class SilentPoolTests(SynchronousTestCase):
+    """A region that fell silent."""
+
+    def test_stopping_does_not_wait_for_ever(self) -> None:
+        """Idle image connections that nobody closes hold a stop up for two seconds only."""
+        clock = Clock()
+        client = RegionClient(clock, rack(), [], fresh_directory(self), random=lambda: 0.0)
+        closing: Deferred[None] = Deferred()
+        client._pool.closeCachedConnections = lambda: closing
+        stopping = client.stopService()
+        self.assertNoResult(stopping)
+        clock.advance(POOL_CLOSE_TIMEOUT_S)
+        self.successResultOf(stopping)
+        closing.callback(None)
