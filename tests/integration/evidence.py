@@ -30,9 +30,10 @@ def sha256_of(path: Path) -> str:
 
 @attrs.frozen
 class RegionHolds:
-    """``complete`` blobs (SHA-256), bytes of ``partial`` ones, ``published`` images."""
+    """``complete`` blobs (SHA-256), bytes of all and of partial ones, ``published`` images."""
 
     complete: frozenset[str]
+    held_bytes: int
     partial_bytes: int
     published: frozenset[str]
 
@@ -62,6 +63,7 @@ def region_holds(database: Path) -> RegionHolds:
         ).fetchall()
         complete = set()
         partial_bytes = 0
+        all_bytes = sum(held_bytes for *_, held_bytes in blobs)
         for blob_id, name, state, size_bytes, held_bytes in blobs:
             assert _hashed(rows, blob_id, name) == held_bytes, f"{state} {name} lacks rows"
             if state == "complete":
@@ -78,7 +80,7 @@ def region_holds(database: Path) -> RegionHolds:
         ):
             assert name in complete, f"{key} is published without {name}"
             published.add(key)
-    return RegionHolds(frozenset(complete), partial_bytes, frozenset(published))
+    return RegionHolds(frozenset(complete), all_bytes, partial_bytes, frozenset(published))
 
 
 def _hashed(rows: sqlite3.Connection, blob_id: int, name: str) -> int:
@@ -94,6 +96,12 @@ def _hashed(rows: sqlite3.Connection, blob_id: int, name: str) -> int:
         assert running.digest() == digest, f"chunk {seq} of {name} is wrong"
         size_bytes += len(content)
     return size_bytes
+
+
+def rack_held_bytes(images_dir: Path) -> int:
+    """What a killed rack has on its disk, finished or begun; each blob once."""
+    found = [path for name in ("cache", "partial") for path in (images_dir / name).glob("*")]
+    return sum(path.stat().st_size for path in found)
 
 
 class RackWatch:

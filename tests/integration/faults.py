@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import attrs
 
-from tests.integration.evidence import RackWatch, mib, region_holds
+from tests.integration.evidence import RackWatch, mib
 from tests.integration.ground import ASK_AGAIN_S, POLL_S, Ground
 from tests.integration.hops import Hop
 from tests.integration.killing import MISS_AFTER_S, Kill, Run
@@ -190,9 +190,10 @@ def killed_both(ground: Ground, draw: random.Random, name: str) -> tuple[Run, ..
         time.sleep(POLL_S)
     for line in draw.sample(lines, 2):
         line.daemon.kill()
-    for run, counts, was in zip(runs, seen, base, strict=True):
-        run.kills.append(Kill(counts["down"] - was, counts["held"], counts["streams"]))
-    region_holds(ground.database)
+    held = (ground.region_held_bytes(), ground.rack_held_bytes())
+    for run, counts, was, held_bytes in zip(runs, seen, base, held, strict=True):
+        carried_bytes = counts["down"] - was
+        run.kills.append(Kill(carried_bytes, counts["held"], counts["streams"], held_bytes))
     watch.look()
     for place in draw.sample(range(2), 2):
         runs[place].ready_s.append(lines[place].daemon.start())

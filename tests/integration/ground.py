@@ -15,13 +15,20 @@ from typing import Any
 
 import attrs
 
-from tests.integration.evidence import RackWatch, RegionHolds, compare_rack, region_holds, sha256_of
+from tests.integration.evidence import (
+    RackWatch,
+    RegionHolds,
+    compare_rack,
+    rack_held_bytes,
+    region_holds,
+    sha256_of,
+)
 from tests.integration.hops import Hop
 from tests.integration.processes import Daemon
 from tests.integration.site import Site
 from tests.integration.sources import MIB, random_file
 
-POLL_S = 0.003
+POLL_S = 0.008
 ASK_AGAIN_S = 0.3
 END_LIMIT_S = 90.0
 
@@ -127,6 +134,14 @@ class Ground:
         self.site.rack.stop()
         shutil.rmtree(self.site.images_dir, ignore_errors=True)
         return RackWatch(self.site.images_dir)
+
+    def region_held_bytes(self) -> int:
+        """What the killed region has in its database, after a look at all of it."""
+        return region_holds(self.database).held_bytes
+
+    def rack_held_bytes(self) -> int:
+        """What the killed rack has on its disk."""
+        return rack_held_bytes(self.site.images_dir)
 
     # -- the end of a run ------------------------------------------------------------
 
