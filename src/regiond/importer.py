@@ -134,6 +134,7 @@ class Importer:
         finally:
             renewing.stop()
             await self._database.write(leases.release, LEASE, epoch)
+            self._database.settle()
         self._settled = None if run.failed else state
         generation, _ = await self._database.read(generations.current_generation)
         return ImportResult(

@@ -14,7 +14,8 @@ connection. One thread writes, four read; no transaction outlives its work funct
 import sqlite3
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -30,6 +31,7 @@ from regiond.store import migrations, postgresql, sqlite
 from regiond.store.blobs import take_stored_bytes
 from regiond.store.changes import Change, take_recorded
 from regiond.store.failures import Trouble, expected_error, trouble_of
+from regiond.store.log import RESTART_BYTES, Log
 from regiond.store.threads import Inline, NamedThreads, Threads
 
 P = ParamSpec("P")
@@ -47,10 +49,8 @@ class _Opened:
     reader: Engine
     appender: Engine
     lock: Lock | None
-    unsynced_bytes: int = 0
-    unmoved_bytes: int = 0
-    log_bytes: int = 0
-    moving: threading.Lock = attrs.field(factory=threading.Lock)
+    # Two checkpoints at once would find the log busy, and it would only grow.
+    checkpointing: threading.Lock = attrs.field(factory=threading.Lock)
 
 
 class Database:
@@ -73,8 +73,10 @@ class Database:
         self._place = str(self._file or self._url.render_as_string(hide_password=True))
         self._writing: Threads = NamedThreads(reactor, "db-write", 1) if reactor else Inline()
         self._reading: Threads = NamedThreads(reactor, "db-read", READERS) if reactor else Inline()
+        self._syncing: Threads = NamedThreads(reactor, "db-sync", 1) if reactor else Inline()
         self._moving: Threads = NamedThreads(reactor, "db-move", 1) if reactor else Inline()
-        self._is_moving = False
+        self._log = Log(self._sync_log, self._move_log, syncing=self._syncing, moving=self._moving)
+        self._threads = (self._writing, self._reading, self._syncing, self._moving)
         self._subscribers: list[Callable[[tuple[Change, ...]], None]] = []
         self._opened: _Opened | None = None
         self.problems: tuple[str, ...] = ()
@@ -85,18 +87,18 @@ class Database:
         Raises:
             ConfigError: it cannot be used, in one line that names it.
         """
-        for threads in (self._writing, self._reading, self._moving):
+        for threads in self._threads:
             threads.start()
         try:
             await self._writing.run(self._open)
         except BaseException:
-            for threads in (self._writing, self._reading, self._moving):
+            for threads in self._threads:
                 await threads.stop()
             raise
 
     def open_now(self) -> None:
         """As ``open``, in the caller's thread: for a daemon that is not running yet."""
-        for threads in (self._writing, self._reading, self._moving):
+        for threads in self._threads:
             threads.start()
         self._open()
 
@@ -106,6 +108,7 @@ class Database:
         if opened is None:
             return
         await self._reading.stop()
+        await self._syncing.stop()
         await self._moving.stop()
         await self._writing.run(lambda: _let_go(opened))
         await self._writing.stop()
@@ -140,13 +143,12 @@ class Database:
     ) -> T:
         """As ``write``, but a loss of power may take it back, and all that was appended since.
 
-        For what is fetched again cheaply. It is durable with the next durable commit: a
-        ``write``, or an append after ``sqlite.SYNC_EVERY_BYTES`` of chunks.
+        For what is fetched again cheaply. At most ``log.MOST_UNSYNCED_BYTES`` are ever at
+        stake; any ``write`` makes all of it durable.
         """
         opened = self._in_use()
-        is_enough = opened.unsynced_bytes >= sqlite.SYNC_EVERY_BYTES
-        engine = opened.writer if is_enough else opened.appender
-        return await self._write(opened, engine, work, *args, **kwargs)
+        await self._log.room()
+        return await self._write(opened, opened.appender, work, *args, **kwargs)
 
     async def _write(
         self,
@@ -156,7 +158,7 @@ class Database:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        def transact() -> tuple[T, tuple[Change, ...]]:
+        def transact() -> tuple[T, tuple[Change, ...], int]:
             changes: list[Change] = []
             stored_bytes = 0
 
@@ -169,11 +171,14 @@ class Database:
                 return result
 
             result = self._transact(engine, noted)
-            self._count(opened, engine, stored_bytes)
-            return result, tuple(changes)
+            return result, tuple(changes), stored_bytes
 
-        result, changes = await self._writing.run(transact)
-        self._move_if_due(opened)
+        self._log.check()
+        result, changes, stored_bytes = await self._writing.run(transact)
+        if self._file is not None:
+            self._log.committed(stored_bytes, is_durable=engine is opened.writer)
+            if self._log.length_bytes >= RESTART_BYTES:
+                await self._begin_log_anew(opened)
         if changes:
             for subscriber in tuple(self._subscribers):
                 subscriber(changes)
@@ -188,6 +193,20 @@ class Database:
         self._subscribers.append(callback)
         return lambda: self._subscribers.remove(callback)
 
+    def settle(self) -> None:
+        """Nobody waits now: move the log into the file, beside whatever comes next."""
+        if self._file is not None:
+            self._log.start_move()
+
+    def _sync_log(self) -> None:
+        if self._file is not None:
+            sqlite.sync_log(self._file)
+
+    def _move_log(self) -> None:
+        opened = self._opened
+        if opened is not None:
+            self._checkpoint(opened, opened.appender, sqlite.checkpoint_beside)
+
     async def give_back(self) -> None:
         """Return free space to the file system, in small steps between other writes."""
         opened = self._in_use()
@@ -195,7 +214,7 @@ class Database:
             return  # PostgreSQL's autovacuum does this
         while await self._writing.run(lambda: self._raw(opened.writer, sqlite.vacuum_step)):
             pass
-        await self._writing.run(lambda: self._raw(opened.writer, sqlite.checkpoint))
+        await self._begin_log_anew(opened)
 
     def _in_use(self) -> _Opened:
         if self._opened is None:
@@ -277,37 +296,17 @@ class Database:
         if expected is not None:
             raise expected from error
 
-    def _count(self, opened: _Opened, engine: Engine, stored_bytes: int) -> None:
-        """After a commit, on the writer's thread: what it means for syncs and the log."""
-        opened.unsynced_bytes = (
-            0 if engine is opened.writer else opened.unsynced_bytes + stored_bytes
-        )
-        opened.unmoved_bytes += stored_bytes + sqlite.SMALL_COMMIT_BYTES
-        opened.log_bytes += stored_bytes + sqlite.SMALL_COMMIT_BYTES
-        if self._file is not None and opened.log_bytes >= sqlite.RESTART_BYTES:
-            # Beside a PASSIVE one it would find the log busy, and the log would only grow.
-            with opened.moving, suppress(RackferryError):
-                if self._raw(opened.writer, sqlite.checkpoint):
-                    opened.log_bytes = opened.unmoved_bytes = 0
+    def _checkpoint(
+        self, opened: _Opened, engine: Engine, work: Callable[[sqlite3.Connection], T]
+    ) -> T:
+        with opened.checkpointing:
+            return self._raw(engine, work)
 
-    def _move_if_due(self, opened: _Opened) -> None:
-        """Start moving the log into the file, beside the writer, if it has grown enough."""
-        is_due = opened.unmoved_bytes >= sqlite.CHECKPOINT_BYTES
-        if self._file is None or self._is_moving or not is_due:
-            return
-        opened.unmoved_bytes = 0
-        self._is_moving = True
-
-        def move() -> None:
-            with opened.moving:
-                self._raw(opened.appender, sqlite.checkpoint_beside)
-
-        moving = self._moving.run(move)
-        moving.addErrback(lambda failure: self.log.failure("the log was not moved", failure))
-        moving.addBoth(self._moved)
-
-    def _moved(self, _: object) -> None:
-        self._is_moving = False
+    async def _begin_log_anew(self, opened: _Opened) -> None:
+        """The log is too long: let the writer wait until it is moved whole."""
+        work = partial(self._checkpoint, opened, opened.writer, sqlite.checkpoint)
+        if await self._writing.run(work):
+            self._log.began_anew()
 
     def _raw(self, engine: Engine, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the current thread: run ``work`` outside of any transaction."""

@@ -7,34 +7,32 @@ Facts behind the settings (https://sqlite.org/pragma.html, measured with the pro
 * ``synchronous=FULL`` keeps acknowledged commits through a power loss; with NORMAL most
   simulated power losses lost some. At commits of 4 MiB it costs about a tenth.
 * ``secure_delete`` is on in some builds and makes deleting 18 times slower.
-* A checkpoint is due every 64 MiB, by us, on a thread of its own beside the writer
-  (PASSIVE). Readers and writers that overlap all the time would keep the log from ever
-  beginning anew, so every 256 MiB the writer waits for one that does it (RESTART).
-* Chunks of partials are appended without a sync of each commit (``make_appender``): a loss
-  of power takes back at most what came since the last durable commit, which is made at the
-  latest after 16 MiB. Every other commit is durable when it returns. ADR 5.
+* The log is moved into the file by us: readers that overlap all the time would keep
+  SQLite's own (PASSIVE) checkpoints from ever starting the log anew. It is moved beside the
+  writer, on a thread of its own, after 512 MiB, or when an import is over; after 1.5 GiB
+  the writer waits for a checkpoint that begins the log anew (RESTART).
+* Chunks of partials are committed without waiting for a sync (``make_appender``). The log is
+  synced beside the writer after every 8 MiB, and the writer waits when 16 MiB are not
+  synced. Every other commit is durable when it returns, with all before it. ADR 5.
 * ``incremental_vacuum`` frees one page per step of its statement, and the driver's
   ``execute`` steps once; ``executescript`` steps to the end.
 """
 
+import os
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
-from common.durable import Lock, lock_file, make_directory
+from common.durable import Lock, lock_file, make_directory, open_for_reading, sync_file
 from common.errors import ConfigError, RackferryError
 
 PAGE_BYTES = 65536
-CHECKPOINT_BYTES = 64 << 20
-RESTART_BYTES = 256 << 20
-SYNC_EVERY_BYTES = 16 << 20
+KEPT_LOG_BYTES = 64 << 20
 CHECKPOINT_WAIT_MS = 100
 BUSY_WAIT_MS = 5000
 VACUUM_PAGES = 128
-# What a commit without chunks adds to the log, more or less: a few pages.
-SMALL_COMMIT_BYTES = 4 * PAGE_BYTES
 
 # Only the writer says these: they take the write lock, and a reader must never need it.
 _MAKING = (
@@ -49,7 +47,7 @@ _SETTINGS = (
     "PRAGMA foreign_keys=ON",
     "PRAGMA trusted_schema=OFF",
     "PRAGMA wal_autocheckpoint=0",
-    f"PRAGMA journal_size_limit={CHECKPOINT_BYTES}",
+    f"PRAGMA journal_size_limit={KEPT_LOG_BYTES}",
     "PRAGMA mmap_size=0",
 )
 
@@ -153,6 +151,25 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 def checkpoint_beside(connection: sqlite3.Connection) -> None:
     """Move what can be moved of the log into the file, while others read and write."""
     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+
+
+def sync_log(file: Path) -> None:
+    """Sync the log of a database file; its commits so far are durable then.
+
+    SQLite locks the file and its index, never the log, so that closing our own descriptor
+    of the log takes no lock away.
+
+    Raises:
+        StorageError: what was written since the last sync may be lost, whatever comes later.
+    """
+    log = file.with_name(file.name + "-wal")
+    if not log.exists():
+        return
+    descriptor = open_for_reading(log)
+    try:
+        sync_file(descriptor, log)
+    finally:
+        os.close(descriptor)
 
 
 def read_chunk(conn: Connection, key: int) -> bytes | None:

@@ -2,12 +2,22 @@
 
 import ast
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
 
 from common.digests import CHUNK_BYTES, RunningDigest
+from common.errors import StorageError
 from regiond.store import blobs, sqlite
-from regiond.store.sqlite import SYNC_EVERY_BYTES
+from regiond.store import database as database_module
+from regiond.store import log as log_module
+from regiond.store.log import MOST_UNSYNCED_BYTES, SYNC_EVERY_BYTES
+from regiond.store.threads import Inline
 from tests.doubles.stores import OnSQLite, Store, finished
+
+T = TypeVar("T")
 
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 
@@ -31,18 +41,79 @@ class AppendingTests(Store, OnSQLite):
         rows = [(data, running.add(data))]
         finished(self.database.append(blobs.append_chunks, blob_id, 1, seq, rows))
 
-    def test_a_durable_commit_comes_after_16_mib(self) -> None:
-        """However long an import goes on, at most 16 MiB of chunks are not on the disk."""
-        chunks = 3 * SYNC_EVERY_BYTES // CHUNK_BYTES
+    def test_the_writer_waits_when_16_mib_are_at_stake(self) -> None:
+        """However slow the disk is, at most 16 MiB and one commit are not on it."""
+        syncs: list[Deferred[None]] = []
+
+        class Slow(Inline):
+            def run(self, work: Callable[[], T]) -> Deferred[T]:
+                syncs.append(Deferred())
+                return syncs[-1].addCallback(lambda _: work())
+
+        log = self.database._log
+        log._syncing = Slow()
+        chunks = 64
         blob = finished(self.database.write(blobs.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
         running = RunningDigest()
-        self.durable.clear()
+        most = 0
         for seq in range(chunks):
+            data = bytes([seq]) * CHUNK_BYTES
+            rows = [(data, running.add(data))]
+            appending = Deferred.fromCoroutine(
+                self.database.append(blobs.append_chunks, blob.id, 1, seq, rows)
+            )
+            most = max(most, log.unsynced_bytes)
+            while not appending.called:
+                syncs.pop(0).callback(None)
+            self.successResultOf(appending)
+        self.assertEqual(most, MOST_UNSYNCED_BYTES + CHUNK_BYTES)
+
+    def test_nothing_goes_on_after_a_failed_sync(self) -> None:
+        """What a failed sync lost nobody knows: no later write is acknowledged."""
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+
+        def refuse() -> None:
+            raise StorageError("the disk refused", code="storage-sync")
+
+        self.patch(self.database._log, "_sync", refuse)
+        running = RunningDigest()
+        for seq in range(SYNC_EVERY_BYTES // CHUNK_BYTES):
             self.append(blob.id, seq, running)
-        longest = max(
-            len(run) for run in "".join("x" if d else "." for d in self.durable).split("x")
-        )
-        self.assertEqual(longest * CHUNK_BYTES, SYNC_EVERY_BYTES)
+        self.assertEqual(len(self.flushLoggedErrors(StorageError)), 1)
+        for work in (self.database.append, self.database.write):
+            with self.assertRaises(StorageError):
+                finished(work(blobs.claim_blob, "b" * 64, 5, 1))
+
+    def test_the_log_is_synced_beside_the_writer(self) -> None:
+        """Each 8 MiB of chunks start a sync of the log's own file."""
+        synced: list[Path] = []
+        self.patch(sqlite, "sync_file", lambda _, path: synced.append(path))
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+        running = RunningDigest()
+        for seq in range(2 * SYNC_EVERY_BYTES // CHUNK_BYTES):
+            self.append(blob.id, seq, running)
+        self.assertEqual([path.name[-4:] for path in synced], ["-wal", "-wal"])
+
+    def test_a_long_log_is_moved_and_begins_anew(self) -> None:
+        """The log never grows for ever: it is moved beside, and the writer waits if need be."""
+        self.patch(log_module, "MOVE_BYTES", 4 * CHUNK_BYTES)
+        self.patch(database_module, "RESTART_BYTES", 8 * CHUNK_BYTES)
+        moved: list[str] = []
+        for name in ("checkpoint", "checkpoint_beside"):
+            real = getattr(sqlite, name)
+
+            def noted(connection: sqlite3.Connection, name: str = name, real: Any = real) -> Any:
+                moved.append(name)
+                return real(connection)
+
+            self.patch(sqlite, name, noted)
+        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+        running = RunningDigest()
+        for seq in range(16):
+            self.append(blob.id, seq, running)
+        self.assertIn("checkpoint_beside", moved)
+        self.assertEqual(moved.count("checkpoint"), 2)
+        self.assertLess(self.database._log.length_bytes, 8 * CHUNK_BYTES)
 
     def test_every_write_is_durable(self) -> None:
         """What is written, not appended, is on the disk when the answer comes, with all before it."""
@@ -51,7 +122,7 @@ class AppendingTests(Store, OnSQLite):
         self.durable.clear()
         finished(self.database.write(blobs.drop_chunks, blob.id, 1, 1))
         self.assertEqual(self.durable, [True])
-        self.assertEqual(self.database._opened.unsynced_bytes, 0)  # type: ignore[union-attr]
+        self.assertEqual(self.database._log.unsynced_bytes, 0)
 
     def test_the_connections_are_set_so(self) -> None:
         """The writer syncs every commit (FULL), the appender those of checkpoints (NORMAL)."""

@@ -17,6 +17,7 @@ import common
 from common.digests import CHUNK_BYTES
 from common.errors import ConfigError, IntegrityError, NoSpace, StorageError
 from regiond.store import blobs, settings
+from regiond.store import database as database_module
 from regiond.store.database import Database
 from tests.doubles import postgres
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, Store, content, finished
@@ -98,7 +99,8 @@ class DatabaseOnSQLite(DatabaseSuite, OnSQLite):
         self.assertEqual(self.read(blobs.held_bytes, BIG.sha256), BIG.size_bytes)
 
     def test_the_log_does_not_grow_with_what_is_imported(self) -> None:
-        """Checkpoints come every 64 MiB, whatever is written."""
+        """It begins anew when it has reached its limit, whatever is written."""
+        self.patch(database_module, "RESTART_BYTES", 64 * CHUNK_BYTES)
         self.take_lease()
         for seed in range(10, 34):
             self.store(content(8 * CHUNK_BYTES, seed))
