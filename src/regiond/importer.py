@@ -70,6 +70,7 @@ class Importer:
         self._clock = clock
         self._now = now
         self._settled: frozenset[object] | None = None
+        self._losses = 0
         self.progress = Progress()
 
     async def revision(self) -> int:
@@ -77,8 +78,11 @@ class Importer:
         return await self._database.read(sources.selection_revision)
 
     def unsettle(self) -> None:
-        """Something was taken away: the next import has to look at everything."""
-        self._settled = None
+        """Something was taken away: the next import has to look at everything.
+
+        Counted, since it may happen during an import, whose end must not forget it.
+        """
+        self._losses += 1
 
     async def look(self) -> list[Look]:
         """Read every enabled source now."""
@@ -114,9 +118,9 @@ class Importer:
         """
         began_s = self._clock.seconds()
         self.progress = Progress()
-        revision = await self.revision()
+        revision, losses = await self.revision(), self._losses
         looks = await self.look()
-        state = _state(revision, looks)
+        state = _state(revision, losses, looks)
         if (
             all(look.is_unchanged for look in looks)
             and state == self._settled
@@ -314,12 +318,10 @@ def _products_skipped(name: str, malformed: Sequence[Skipped]) -> Event:
     )
 
 
-def _state(revision: int, looks: Iterable[Look]) -> frozenset[object]:
+def _state(revision: int, losses: int, looks: Iterable[Look]) -> frozenset[object]:
     """What an import depends on; two imports with equal states have the same plan."""
-    documents = {
-        (look.source.id, each.sha256)
-        for look in looks
-        if look.reading is not None
-        for each in look.reading.documents
-    }
-    return frozenset({revision, *documents})
+    read = [(look.source.id, look.reading) for look in looks if look.reading is not None]
+    documents = {(source_id, each.sha256) for source_id, said in read for each in said.documents}
+    # Nothing but time makes a source old: without its events nobody would be told.
+    events = {(source_id, each.code) for source_id, said in read for each in said.events}
+    return frozenset({(revision, losses), *documents, *events})

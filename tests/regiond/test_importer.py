@@ -4,6 +4,7 @@ import attrs
 
 from common.errors import Conflict, Stale
 from common.images import Selection
+from regiond.sources.freshness import MAX_AGE_S
 from regiond.store import imports, leases, sources
 from tests.doubles.importing import (
     DOCUMENTS,
@@ -50,6 +51,17 @@ class NothingChangedTests(ImportCase):
         await self.select(NOBLE)
         await self.succeed()
         self.assertEqual(set(await self.versions()), {"jammy", "noble"})
+
+    async def test_a_source_that_grows_old_is_an_event_all_the_same(self) -> None:
+        """Nothing changes for more than 30 days: said once, and then it costs nothing again."""
+        await self.jammy()
+        await self.succeed()
+        self.time += MAX_AGE_S + 3600
+        await self.run_import()
+        self.assertIn(("source-old", "boot-source 1"), await self.open_events())
+        self.time += 60
+        self.assertEqual((await self.run_import()).outcome, "unchanged")
+        self.assertIn(("source-old", "boot-source 1"), await self.open_events())
 
     async def test_a_restarted_region_fetches_nothing_again(self) -> None:
         """A new process finds everything held and publishes nothing new."""

@@ -95,6 +95,24 @@ class WhileItRunsTests(ImportCase):
         self.assertEqual((await self.service.request("again")).failed, {})
         self.assertEqual(set(await self.versions()), {"jammy", "noble"})
 
+    async def test_an_image_deleted_beside_an_import_comes_back_with_the_next(self) -> None:
+        """What an admin deletes while another image is fetched is not taken for settled."""
+        await self.select(NOBLE)
+        waiting = self.service.request("a test")
+        await self.stalled()
+
+        async def is_there() -> bool:
+            return "noble" in await self.versions()
+
+        await self.until(is_there)
+        await self.region.delete_image((await self.published())["noble"].id)
+        self.heal()
+        self.source.drop_connections()
+        self.assertEqual((await waiting).outcome, "complete")
+        self.assertEqual(await self.versions(), {"jammy": FIRST})
+        self.assertEqual((await self.service.request("the next")).outcome, "complete")
+        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
+
     async def test_a_cancelled_import_leaves_no_lease(self) -> None:
         """After a stop another region may go on at once."""
         running = self.start_import()
