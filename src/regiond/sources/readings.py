@@ -114,18 +114,19 @@ def read_stored(
     Raises:
         SourceError: only if the documents are not those of an earlier reading.
     """
-    entries: list[IndexEntry] = []
+    # As when they were read: of several entries with one path the first counts.
+    entries: dict[str, IndexEntry] = {}
     pending = [location.index_path] if location.index_path in stored else []
     while pending:
-        path = pending.pop()
+        path = pending.pop(0)
         for entry in parse_index(stored[path].payload, path).entries:
             if entry.path not in stored:
                 continue
             if entry.format == INDEX_FORMAT:
                 pending.append(entry.path)
             else:
-                entries.append(entry)
+                entries.setdefault(entry.path, entry)
     return tuple(
-        parse_products(stored[entry.path].payload, entry.content_id, entry.path)
-        for entry in entries
+        parse_products(stored[path].payload, entry.content_id, path)
+        for path, entry in entries.items()
     )

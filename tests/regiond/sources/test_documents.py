@@ -120,6 +120,16 @@ class ReadTests(SourceCase):
         self.assertEqual(read_stored(location, stored), reading.product_files)
         self.assertEqual(read_stored(location, {}), ())
 
+    async def test_one_document_under_two_names(self) -> None:
+        """Of two entries with one path the first counts, when it is read and ever after."""
+        twice = index({STABLE: STABLE_PATH, f"{STABLE}.again": STABLE_PATH})
+        self.source.files[INDEX_PATH] = signed(text(twice), "ed25519")
+        reading = await self.read()
+        stored = {document.path: document.to_stored() for document in reading.documents}
+        location = SourceLocation.parse(self.base)
+        self.assertEqual(len(reading.product_files), 1)
+        self.assertEqual(read_stored(location, stored), reading.product_files)
+
     async def test_no_validators(self) -> None:
         """A server that ignores conditions costs the bytes, but no GnuPG and no change."""
         self.source.has_validators = False
