@@ -15,18 +15,18 @@ from urllib.parse import quote, unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from common import durable
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, StorageError, WrongUsage
 from common.names import is_item_path
 from common.serving import answering, serve
+from common.sites import QuietSite
 from rackd.library import Library
 from rackd.partials import Threads
 from rackd.records import HeldFile
 
-IDLE_TIMEOUT_S = 60.0
 _ROOT = "/images/"
 _NO_CACHE = "no-cache"
 
@@ -195,19 +195,8 @@ def _answer_text(request: Request, content_type: str, text: str) -> None:
     request.finish()
 
 
-class MachinesSite(Site):
+class MachinesSite(QuietSite):
     """The listener. It keeps no access log: a thousand booting machines would fill it."""
 
-    noisy = False
-
     def __init__(self, machines: Machines, clock: IReactorTime) -> None:
-        super().__init__(machines, timeout=IDLE_TIMEOUT_S, reactor=clock)
-
-    def startFactory(self) -> None:
-        """Called by Twisted; a log would need a clock that ticks each second."""
-
-    def stopFactory(self) -> None:
-        """Called by Twisted; see above."""
-
-    def log(self, request: object) -> None:
-        """Called by Twisted; see above."""
+        super().__init__(machines, clock)

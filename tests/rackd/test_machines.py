@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, RackferryError, StorageError, WrongUsage
-from rackd.machines import CachedFile, Machines, listing, requested_path
+from rackd.machines import CachedFile, Machines, MachinesSite, listing, requested_path
 from rackd.planning import CleanUp
 from rackd.records import HeldFile, Record
 from tests.doubles.disks import LibraryCase, at_once
@@ -148,6 +149,16 @@ class ServingTests(LibraryCase):
             self.assertEqual(status, expected, path)
             self.assertIn("message", json.loads(body)["error"])
         self.assertEqual(self.ask(f"/images/{PATH}", b"POST")[0], 405)
+
+    def test_bodies(self) -> None:
+        """What a stranger sends as a body is thrown away: it fills no disk."""
+        site = MachinesSite(Machines(self.library, Clock(), at_once), Clock())
+        channel = site.buildProtocol(None)
+        channel.makeConnection(StringTransport())
+        channel.dataReceived(b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n")
+        channel.dataReceived(b"x" * 1_000_000)
+        self.assertEqual(channel.requests[0].content.tell(), 0)
+        channel.connectionLost(None)
 
     def test_before_the_first_snapshot(self) -> None:
         """A rack without images answers, and is healthy."""

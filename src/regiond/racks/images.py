@@ -9,16 +9,14 @@ import re
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.web import http
 from twisted.web.resource import Resource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, WrongUsage
 from common.serving import ByteSource, answering, serve
+from common.sites import QuietSite
 from regiond.racks.fleet import Fleet, rack_of
-
-IDLE_TIMEOUT_S = 60.0
 
 _PATH = re.compile(rb"/blobs/([0-9a-f]{64})(/digests)?")
 
@@ -82,41 +80,8 @@ class Images(Resource):
         return source
 
 
-class _Channel(http.HTTPChannel):
-    """HTTP/1.1 only. A whole request has to arrive within the time of an idle connection."""
-
-    def resetTimeout(self) -> None:
-        """A byte now and then does not keep a connection open."""
-
-
-class _Request(Request):
-    """A request whose body nobody keeps."""
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Part of a body (called by Twisted)."""
-
-
-class ImagesSite(Site):
-    """The images listener, to be wrapped in mutual TLS.
-
-    It keeps no access log (racks report their syncs), and so needs no clock that ticks
-    each second when nothing happens.
-    """
-
-    noisy = False
+class ImagesSite(QuietSite):
+    """The images listener, to be wrapped in mutual TLS. Racks report their syncs: no log."""
 
     def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
-        super().__init__(
-            Images(fleet, clock), requestFactory=_Request, timeout=IDLE_TIMEOUT_S, reactor=clock
-        )
-        # Twisted's own default, a channel that may speak HTTP/2, is set in the same way.
-        vars(self)["protocol"] = _Channel
-
-    def startFactory(self) -> None:
-        """Called by Twisted; see above."""
-
-    def stopFactory(self) -> None:
-        """Called by Twisted; see above."""
-
-    def log(self, request: http.Request) -> None:
-        """Called by Twisted; see above."""
+        super().__init__(Images(fleet, clock), clock)

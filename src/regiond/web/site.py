@@ -4,9 +4,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Site
 
+from common.sites import QuietSite
 from regiond.web.health import Check, Health
-
-IDLE_TIMEOUT_S = 60.0
 
 
 def web_site(alive: Check, ready: Check, clock: IReactorTime) -> Site:
@@ -20,6 +19,4 @@ def web_site(alive: Check, ready: Check, clock: IReactorTime) -> Site:
     root = Resource()
     root.putChild(b"healthz", Health(alive, clock))
     root.putChild(b"readyz", Health(ready, clock))
-    site = Site(root, timeout=IDLE_TIMEOUT_S, reactor=clock)
-    site.noisy = False
-    return site
+    return QuietSite(root, clock)

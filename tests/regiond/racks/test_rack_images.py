@@ -7,15 +7,12 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool, readBody
 from twisted.web.http_headers import Headers
 
 from common.digests import digest_list, sha256_hex
 from common.tls import RackTLS, ServerTLS, UnverifiedTLS
-from regiond.racks.images import IDLE_TIMEOUT_S, DigestList, ImagesSite
+from regiond.racks.images import DigestList, ImagesSite
 from tests.doubles.trust import SERVER, FakeFleet, LoopbackTestCase, now, rack
 
 _BLOB = bytes(range(256)) * 5000
@@ -134,44 +131,3 @@ class ImagesTests(LoopbackTestCase):
         await wrapClientTLS(UnverifiedTLS(), endpoint).connect(Factory.forProtocol(Rude))
         await over
         self.assertEqual(heard, [])
-
-
-class SlowTests(SynchronousTestCase):
-    """Clients that take their time."""
-
-    def connect(self) -> tuple[Clock, Any, StringTransport]:
-        clock = Clock()
-        site = ImagesSite(FakeFleet(), clock)
-        site.doStart()
-        self.addCleanup(site.doStop)
-        channel, transport = site.buildProtocol(None), StringTransport()
-        transport.abortConnection = transport.loseConnection
-        channel.makeConnection(transport)
-        return clock, channel, transport
-
-    def test_slow_header(self) -> None:
-        """A header that trickles in does not keep the connection open."""
-        clock, channel, transport = self.connect()
-        for _ in range(int(IDLE_TIMEOUT_S)):
-            channel.dataReceived(b"G")
-            clock.advance(1.01)
-        self.assertTrue(transport.disconnecting)
-
-    def test_idle_costs_nothing(self) -> None:
-        """A listener without connections has no timer running."""
-        clock = Clock()
-        site = ImagesSite(FakeFleet(), clock)
-        site.doStart()
-        self.assertEqual(clock.getDelayedCalls(), [])
-        site.doStop()
-
-    def test_body_is_not_kept(self) -> None:
-        """What a client sends as a body is thrown away."""
-        channel = self.connect()[1]
-        path = f"/blobs/{_NAME}"
-        channel.dataReceived(
-            f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".encode()
-        )
-        channel.dataReceived(b"x" * 1_000_000)
-        self.assertEqual(channel.requests[0].content.tell(), 0)
-        channel.connectionLost(None)

@@ -3,8 +3,9 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from common.sites import IDLE_TIMEOUT_S, QuietSite
 from regiond.web.health import Health
-from regiond.web.site import IDLE_TIMEOUT_S, web_site
+from regiond.web.site import web_site
 
 
 async def well() -> None:
@@ -23,3 +24,4 @@ class WebSiteTests(SynchronousTestCase):
     def test_idle_connections_are_closed(self) -> None:
         """Whoever connects and says nothing is dropped."""
         self.assertEqual(self.site.timeOut, IDLE_TIMEOUT_S)
+        self.assertIsInstance(self.site, QuietSite)
