@@ -26,7 +26,7 @@ from rackd import snapshot
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.partials import PartialSink, Threads
 from rackd.planning import CleanUp, HeldSnapshot, Holdings
-from rackd.records import Record, snapshot_made_at
+from rackd.records import HeldFile, Record, snapshot_made_at
 from rackd.snapshot import Snapshot
 
 _PART = ".part"
@@ -117,7 +117,8 @@ class Library:
             cache=cache,
             partials={name.removesuffix(_PART): size for name, size in partials.items()},
             snapshots=tuple(snapshots),
-            current=snapshot.current_name(self.images_dir),
+            # Not what the link says: whoever removes that must not make us delete the tree.
+            current=self.current.name if self.current else "",
             free_bytes=free_bytes(self.images_dir),
         )
         return Survey(holdings, tuple(put_aside))
@@ -161,6 +162,27 @@ class Library:
     def distrust(self, blobs: Iterable[str]) -> tuple[PutAside, ...]:
         """Put aside finished blobs that are not what their names say."""
         return tuple(self._put_aside(self.cache / sha256) for sha256 in blobs)
+
+    def doubt(self, file: HeldFile) -> bool:
+        """Look at a blob of the tree that could not be read.
+
+        If it is gone or has another size, the view counts as not held any more, so that
+        the next sync gets the blob again and builds the tree anew.
+
+        Returns:
+            Whether this is news.
+        """
+        current = self.current
+        if current is None or not current.is_complete:
+            return False
+        try:
+            status = (self.cache / file.sha256).lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_size == file.size_bytes:
+                return False
+        except FileNotFoundError:
+            pass
+        self.current = attrs.evolve(current, is_complete=False)
+        return True
 
     def _sizes(
         self,

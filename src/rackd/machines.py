@@ -9,7 +9,7 @@ a clean-up disturbs a read that has begun.
 import html
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -63,7 +63,7 @@ class CachedFile:
                 f"has {found_bytes} bytes instead of {self.size_bytes}",
                 object=str(self._path),
                 code="blob-damaged",
-                remedy="the next sync fetches it again: rackferry boot-resources import",
+                remedy="nothing; it is fetched again as soon as a region answers",
             )
 
     async def read_chunk(self, seq: int) -> bytes:
@@ -140,15 +140,23 @@ class Machines(Resource):
         library: the disk, with the snapshot that machines see now.
         clock: for readers that do not read.
         on_disk: runs opens and reads, apart from the threads that sync.
+        on_damage: is told when the tree is found damaged.
     """
 
     isLeaf = True
 
-    def __init__(self, library: Library, clock: IReactorTime, on_disk: Threads) -> None:
+    def __init__(
+        self,
+        library: Library,
+        clock: IReactorTime,
+        on_disk: Threads,
+        on_damage: Callable[[StorageError], None] = lambda _: None,
+    ) -> None:
         super().__init__()
         self._library = library
         self._clock = clock
         self._on_disk = on_disk
+        self._on_damage = on_damage
 
     def render_GET(self, request: Request) -> int:
         """Called by Twisted."""
@@ -179,10 +187,18 @@ class Machines(Resource):
     async def _send(self, request: Request, file: HeldFile) -> None:
         source = CachedFile(self._library.cache / file.sha256, file, self._on_disk)
         try:
-            await self._on_disk(source.open)
+            await self._open(source, file)
             await serve(request, source, clock=self._clock, cache_control=_NO_CACHE)
         finally:
             await self._on_disk(source.close)
+
+    async def _open(self, source: CachedFile, file: HeldFile) -> None:
+        try:
+            await self._on_disk(source.open)
+        except StorageError as error:
+            if await self._on_disk(lambda: self._library.doubt(file)):
+                self._on_damage(error)
+            raise
 
 
 def _answer_text(request: Request, content_type: str, text: str) -> None:

@@ -24,7 +24,7 @@ import common
 from common import durable
 from common.asking import AdminSocket
 from common.config import RackdConfig, load
-from common.errors import ConfigError, RackferryError
+from common.errors import ConfigError, RackferryError, StorageError
 from common.events import Event, Severity
 from common.listening import listen
 from common.release import release
@@ -158,7 +158,7 @@ class Rack(MultiService):
         for pool in self._pools.values():
             pool.start()
         serving = self._threads("serve")
-        machines = Machines(self.library, self._reactor, serving)
+        machines = Machines(self.library, self._reactor, serving, self._damaged)
         admin = Admin(
             self._config.name,
             self.library,
@@ -181,6 +181,11 @@ class Rack(MultiService):
         opening.addCallbacks(self._ports.append, failures.append)
         for failure in failures:
             failure.raiseException()
+
+    def _damaged(self, error: StorageError) -> None:
+        """A machine asked for a file that is not what it was: say so, and get it again."""
+        self.events.raise_problem(error)
+        self.follower.trigger()
 
     def _threads(self, name: str) -> Threads:
         return _OnPool(self._reactor, self._pools[name])

@@ -43,6 +43,28 @@ class SyncTests(FollowerCase):
         self.stopped()
         self.assertEqual(self.reopened().held_view, digest)
 
+    def test_damaged_while_it_ran(self) -> None:
+        """A blob that was found cut is fetched again by the next look, and the tree is whole."""
+        digest = self.hold(3, self.image(JAMMY, "kernel", "initrd"))
+        file = self.library.current.record.files[f"{JAMMY}/file-kernel"]
+        (self.library.cache / file.sha256).unlink()
+        (self.library.cache / file.sha256).write_bytes(b"kern")
+        self.assertTrue(self.library.doubt(file))
+        self.assertFalse(self.library.doubt(file))
+        self.follower.trigger()
+        self.fetches.finish_all()
+        self.assertEqual(self.fetches.begun, ["file-kernel", "file-initrd", "file-kernel"])
+        self.assertEqual(self.library.held_view, digest)
+        tree = self.images_dir / "current" / JAMMY
+        self.assertEqual((tree / "file-kernel").read_bytes(), b"kernel")
+
+    def test_current_removed_while_it_ran(self) -> None:
+        """Whoever removes the link cannot make the rack delete the tree that it serves."""
+        self.hold(3, self.image(JAMMY, "kernel"))
+        (self.images_dir / "current").unlink()
+        self.clock.pump([300] * 50)
+        self.assertEqual(len(list(self.images_dir.glob("snapshot-*"))), 1)
+
     def test_only_what_is_missing(self) -> None:
         """A new view fetches only what it does not share with the old one."""
         self.hold(1, self.image(JAMMY, "kernel", "squashfs"))

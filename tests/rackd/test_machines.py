@@ -1,6 +1,8 @@
 """Tests of the images port: paths, listings, ranges, and reads that outlive a flip."""
 
 import json
+import os
+from pathlib import Path
 
 import treq
 from hypothesis import given
@@ -174,6 +176,27 @@ class ServingTests(LibraryCase):
         blob.write_bytes(BLOB[:-1])
         status, body, _ = self.ask(f"/images/{PATH}")
         self.assertEqual((status, json.loads(body)["error"]["code"]), (500, "blob-damaged"))
+
+    def test_damage_is_told_once_and_not_held(self) -> None:
+        """A blob that is gone or cut counts as not held, so that the next sync gets it again."""
+
+        def cut(blob: Path) -> None:
+            blob.chmod(0o644)
+            os.truncate(blob, 7)
+
+        told: list[StorageError] = []
+        machines = Machines(self.library, Clock(), at_once, told.append)
+        self.agent = RequestTraversalAgent(machines)
+        for generation, damage in enumerate((Path.unlink, cut), 1):
+            self.show(BLOB, generation)
+            blob = next(self.library.cache.iterdir())
+            self.assertEqual(self.ask(f"/images/{PATH}")[0], 200)
+            self.assertEqual(self.library.held_view, "ab" * 32)
+            damage(blob)
+            for _ in range(2):
+                self.assertEqual(self.ask(f"/images/{PATH}")[0], 500)
+            self.assertEqual(self.library.held_view, "")
+            self.assertEqual(len(told), generation)
 
 
 class CachedFileTests(LibraryCase):
