@@ -200,6 +200,8 @@ class Follower(Service):
         held = self._library.held_view
         generation, digest = await self._region.current_view(held)
         self.generation, self.wanted = generation, digest
+        if self._told is not None and self._told[1] != held:
+            self._told = None  # the question itself has told the region otherwise
         fetched_bytes = 0
         if digest in {held, ""}:
             await self._syncing.tidy()

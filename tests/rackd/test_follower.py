@@ -49,6 +49,7 @@ class SyncTests(FollowerCase):
         file = self.library.current.record.files[f"{JAMMY}/file-kernel"]
         (self.library.cache / file.sha256).unlink()
         (self.library.cache / file.sha256).write_bytes(b"kern")
+        syncs = len(self.region.syncs)
         self.assertTrue(self.library.doubt(file))
         self.assertFalse(self.library.doubt(file))
         self.follower.trigger()
@@ -57,6 +58,7 @@ class SyncTests(FollowerCase):
         self.assertEqual(self.library.held_view, digest)
         tree = self.images_dir / "current" / JAMMY
         self.assertEqual((tree / "file-kernel").read_bytes(), b"kernel")
+        self.assertEqual(self.region.syncs[syncs:], [(3, digest, "")])
 
     def test_current_removed_while_it_ran(self) -> None:
         """Whoever removes the link cannot make the rack delete the tree that it serves."""
