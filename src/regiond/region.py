@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from common.canonical import plain
-from common.errors import Conflict, WrongUsage
+from common.errors import Conflict, RackferryError, WrongUsage
 from common.events import Severity
 from common.images import Selection
 from regiond.importer import Importer
@@ -169,17 +169,24 @@ class Region:
     async def available_images(
         self, source_id: int | None, filters: Mapping[str, str]
     ) -> list[dict[str, Any]]:
-        """One row per image that the sources offer (or one source)."""
+        """One row per image that the sources offer (or one source).
+
+        Raises:
+            RackferryError: the source that was asked for cannot be read, or none of all can.
+        """
         if source_id is None:
             chosen = await self._database.read(sources.list_sources)
         else:
             chosen = (await self._database.read(sources.source, source_id),)
         rows: list[dict[str, Any]] = []
+        errors: list[RackferryError] = []
         for source in chosen:
             found, error = await self._upstream.known_catalogue(source)
-            if error is not None and source_id is not None:
-                raise error
+            if error is not None:
+                errors.append(error)
             rows += await self._offer_rows(source, found)
+        if errors and len(errors) == len(chosen):
+            raise errors[0]
         return [row for row in rows if all(row[name] == value for name, value in filters.items())]
 
     async def _offer_rows(self, source: BootSource, found: Catalogue) -> list[dict[str, Any]]:
@@ -201,8 +208,16 @@ class Region:
         ]
 
     async def plan(self) -> list[dict[str, Any]]:
-        """What an import would do now, one row per image."""
-        plan = await self._importer.plan(await self._importer.look())
+        """What an import would do now, one row per image.
+
+        Raises:
+            RackferryError: no source can be read, nor was one ever.
+        """
+        looks = await self._importer.look()
+        errors = [look.error for look in looks if look.error is not None and not look.stored]
+        if errors and len(errors) == len(looks):
+            raise errors[0]
+        plan = await self._importer.plan(looks)
         to_come = {blob.sha256: blob.fetch_bytes for blob in plan.fetch}
         rows = [
             {

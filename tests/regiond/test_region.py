@@ -212,6 +212,13 @@ class OfferedTests(AnswerCase):
         self.assertEqual(len(await self.ask("available-images read")), 1)
         await self.refused("source-unreachable", "available-images read", 2)
 
+    async def test_an_empty_list_never_hides_that_nothing_could_be_read(self) -> None:
+        """Where the only source is away, that is the answer, not "no images"."""
+        await self.ask("boot-source delete", 1)
+        await self.ask("boot-sources create", url=ELSEWHERE, keyring_data=keyring("rsa"))
+        await self.refused("source-unreachable", "available-images read")
+        await self.refused("source-unreachable", "boot-resources plan")
+
     async def test_the_plan_says_what_an_import_would_do(self) -> None:
         """Fetch, publish, retire, with bytes; and nothing happens by asking."""
         self.publish(self.product("jammy"), self.product("noble"))
