@@ -8,7 +8,9 @@ Who may ask, the file system decides (mode and group of the socket); who did, th
 says, and the log keeps.
 """
 
+import errno
 import json
+import os
 import socket
 import struct
 from collections import OrderedDict
@@ -24,7 +26,14 @@ from twisted.logger import Logger
 from common.canonical import canonical_json, parse
 from common.commands import PIECE_BYTES, AnswerProgress, Ask, ReadAnswer
 from common.conversation import CLIENT, Conversation, Manners, Table
-from common.errors import NoDaemon, NotFound, ProtocolError, RackferryError, TransferError
+from common.errors import (
+    NoDaemon,
+    NotFound,
+    ProtocolError,
+    RackferryError,
+    Refused,
+    TransferError,
+)
 from common.questions import check_question
 from common.vocabulary import Place, Question
 
@@ -149,6 +158,7 @@ async def ask(
 
     Raises:
         NoDaemon: nobody answers there, or the daemon went away before it had answered.
+        Refused: code ``socket-permission``; the socket is not for this user.
         TimedOut: no answer in time.
         RackferryError: what the daemon says.
     """
@@ -162,7 +172,7 @@ async def ask(
     try:
         await endpoint.connect(Factory.forProtocol(lambda: conversation))
     except (ConnectError, OSError) as error:
-        raise _no_daemon(socket_path, str(error)) from error
+        raise _unasked(socket_path, error) from error
     is_patient = {"wait", "follow"} & set(question.flags)
     try:
         answer = await _whole_answer(conversation, question, None if is_patient else timeout_s)
@@ -188,9 +198,22 @@ async def _whole_answer(
     return bytes(answer)
 
 
+def _unasked(socket_path: str, error: ConnectError | OSError) -> RackferryError:
+    number = error.osError if isinstance(error, ConnectError) else error.errno
+    if number in {errno.EACCES, errno.EPERM}:
+        return Refused(
+            "this user may not ask the daemon",
+            object=socket_path,
+            code="socket-permission",
+            remedy="use sudo, or become a member of the socket's group",
+        )
+    return _no_daemon(socket_path, os.strerror(number) if number else str(error))
+
+
 def _no_daemon(socket_path: str, why: str) -> RackferryError:
+    unit = "rackd" if "rackd" in socket_path else "regiond"
     return NoDaemon(
         f"no daemon answers: {why}",
         object=socket_path,
-        remedy="start it (systemctl start regiond), or give its socket with --socket PATH",
+        remedy=f"start it (systemctl start {unit}), or give its socket with --socket PATH",
     )

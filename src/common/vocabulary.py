@@ -102,6 +102,11 @@ LOCAL = frozenset({Place.LOCAL})
 _SOURCE_COLUMNS = ("id", "url", "keyring", "priority", "enabled", "unsigned", "last_success")
 _SELECTION_COLUMNS = ("id", "os", "release", "arches", "subarches", "labels", "state")
 _IMAGE_COLUMNS = ("id", "name", "architecture", "label", "version", "type", "state", "size_bytes")
+_OFFER_COLUMNS = (
+    *("source", "os", "release", "arch", "subarch", "label"),
+    *("version", "size_bytes", "selected"),
+)
+_PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes")
 _RACK_COLUMNS = ("name", "state", "status", "generation", "last_seen", "last_sync")
 
 _SOURCE_PARAMETERS = (
@@ -137,7 +142,7 @@ VERBS: tuple[Verb, ...] = (
         parameters=_SOURCE_PARAMETERS,
         columns=_SOURCE_COLUMNS,
     ),
-    Verb("boot-source", "read", "show a boot source", REGION, ids=("id",)),
+    Verb("boot-source", "read", "show a boot source", REGION, ids=("id",), columns=_SOURCE_COLUMNS),
     Verb("boot-source", "delete", "forget a source and its selections", REGION, ids=("id",)),
     Verb("boot-source", "check", "fetch and verify now, store nothing", REGION, ids=("id",)),
     Verb(
@@ -176,17 +181,7 @@ VERBS: tuple[Verb, ...] = (
             for name in ("os", "release", "arch", "subarch", "label")
         ),
         answer=Answer.ROWS,
-        columns=(
-            "source",
-            "os",
-            "release",
-            "arch",
-            "subarch",
-            "label",
-            "version",
-            "size_bytes",
-            "selected",
-        ),
+        columns=_OFFER_COLUMNS,
     ),
     Verb(
         "boot-resources",
@@ -203,7 +198,7 @@ VERBS: tuple[Verb, ...] = (
         "what an import would do, and how many bytes",
         REGION,
         answer=Answer.ROWS,
-        columns=("action", "name", "version", "size_bytes", "fetch_bytes"),
+        columns=_PLAN_COLUMNS,
     ),
     Verb(
         "boot-resources",
@@ -221,7 +216,15 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         answer=Answer.BOOLEAN,
     ),
-    Verb("boot-resource", "read", "show an image and its files", REGION, ids=("id",)),
+    Verb(
+        "boot-resource",
+        "read",
+        "show an image and its files",
+        REGION,
+        ids=("id",),
+        columns=_IMAGE_COLUMNS,
+        sections={"files": ("name", "ftype", "size_bytes", "sha256", "upstream_path")},
+    ),
     Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",)),
     Verb(
         "rack-controllers",
@@ -248,7 +251,7 @@ VERBS: tuple[Verb, ...] = (
         answer=Answer.ROWS,
         columns=("name", "status"),
     ),
-    Verb("rack-controller", "read", "show a rack", REGION, ids=("name",)),
+    Verb("rack-controller", "read", "show a rack", REGION, ids=("name",), columns=_RACK_COLUMNS),
     Verb("rack-controller", "delete", "refuse a rack from now on", REGION, ids=("name",)),
     Verb(
         "rack-controller",
@@ -274,7 +277,7 @@ VERBS: tuple[Verb, ...] = (
         "",
         "everything on one screen",
         BOTH,
-        columns=("name", "release", "generation"),
+        columns=("name", "release", "generation", "problems"),
         sections={
             "sources": _SOURCE_COLUMNS,
             "racks": _RACK_COLUMNS,

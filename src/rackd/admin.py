@@ -108,7 +108,7 @@ class Admin:
                     "type": "synced",
                     "name": f"{key.os}/{key.release}",
                     "architecture": f"{key.arch}/{key.subarch}",
-                    "subarches": [key.subarch],
+                    "subarches": key.subarch,
                     "label": key.label,
                     "version": image.version,
                     "title": image.title,

@@ -257,7 +257,7 @@ class Region:
             "subarches": list(found.subarches),
             "source": found.source_id,
             "document_sha256": found.document_sha256,
-            "published": found.published_at,
+            "published_at": found.published_at,
             "files": [plain(file) for file in found.files],
         }
 

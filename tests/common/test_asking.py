@@ -1,17 +1,20 @@
 """The admin socket, both ends."""
 
+import errno
 import os
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
+from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from common import asking as asking_module
 from common.asking import MAX_ANSWERS, AdminSocket, Progress, ask
 from common.canonical import canonical_json
 from common.commands import PIECE_BYTES, Ask, ReadAnswer
@@ -23,6 +26,7 @@ from common.errors import (
     NotFound,
     ProtocolError,
     RackferryError,
+    Refused,
     TimedOut,
     WrongUsage,
 )
@@ -147,6 +151,19 @@ class SocketTests(TestCase):
         self.assertIsInstance(error, NoDaemon)
         self.assertEqual(error.object, self.path)
         self.assertIn("systemctl", error.remedy)
+
+    async def test_not_for_this_user(self) -> None:
+        """Who may not use the socket is told that, not that no daemon runs."""
+
+        class Closed:
+            def connect(self, _: object) -> Deferred[None]:
+                return fail(ConnectError(errno.EACCES))
+
+        await self.serve()
+        self.patch(asking_module, "UNIXClientEndpoint", lambda *_, **__: Closed())
+        error = await self.failure_of(_STATUS)
+        self.assertIsInstance(error, Refused)
+        self.assertIn("sudo", error.remedy)
 
     async def test_daemon_goes_away(self) -> None:
         """A daemon that ends in the middle of an answer is no daemon."""
