@@ -35,6 +35,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from common.bulk_tls import BulkConnection
 from common.errors import RackferryError, Refused
 from common.identity import Identity, check_times
 
@@ -82,7 +83,7 @@ class ServerTLS:
 
     def serverConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - Twisted's
         """One connection (called by Twisted)."""
-        return SSL.Connection(self._context, None)
+        return BulkConnection(self._context, None)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -95,7 +96,7 @@ class UnverifiedTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - Twisted's
         """One connection (called by Twisted)."""
-        return SSL.Connection(self._context, None)
+        return BulkConnection(self._context, None)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -109,7 +110,7 @@ class _ClientTLS:
 
     def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> SSL.Connection:  # noqa: ARG002 - Twisted's
         """One connection (called by Twisted)."""
-        connection = SSL.Connection(self._context, None)
+        connection = BulkConnection(self._context, None)
         mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT
         connection.set_verify(mode, self._verify)
         if not is_address(self._host):

@@ -15,7 +15,6 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapServerTLS
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
@@ -26,6 +25,7 @@ from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 import common
 from common.asking import AdminSocket
+from common.bulk_tls import BulkTLSFactory
 from common.config import RegiondConfig, load
 from common.errors import ConfigError, RackferryError
 from common.fetching import Limits
@@ -219,7 +219,7 @@ class RegionDaemon(MultiService):
         description = getattr(self._config.listen, name)
         endpoint = endpoint_for(self._reactor, name, description)
         if tls is not None:
-            endpoint = wrapServerTLS(tls, endpoint)
+            factory = BulkTLSFactory(tls, False, factory, self._reactor)
         outcome: list[Any] = []
         opening = Deferred.fromCoroutine(
             listen(endpoint, factory, name=name, description=description, group=group)
