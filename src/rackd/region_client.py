@@ -39,6 +39,7 @@ from common.digests import sha256_hex
 from common.durable import write_durably
 from common.errors import (
     IntegrityError,
+    InternalError,
     ProtocolError,
     RackferryError,
     TransferError,
@@ -148,11 +149,22 @@ class RegionClient(Service):
         failures = 0
         try:
             while True:
-                failures = 0 if await self._one_round() else failures + 1
+                failures = 0 if await self._round() else failures + 1
                 wait_s = backoff(max(failures, 1), self._random, cap_s=LONGEST_WAIT_S)
                 await deferLater(self._reactor, wait_s)
         except CancelledError:
             return
+
+    async def _round(self) -> bool:
+        """As ``_one_round``; a bug is logged, and does not end the trying."""
+        try:
+            return await self._one_round()
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - a rack without a connection is the worst outcome
+            _log.failure("a bug in the connection")
+            self._note(InternalError("internal error; the log of rackd says more"))
+            return False
 
     async def _one_round(self) -> bool:
         """Try each address once; returns whether one of them had been connected."""
@@ -221,7 +233,10 @@ class RegionClient(Service):
     def _learn(self, regions: Sequence[RegionEndpoint]) -> None:
         if tuple(regions) != self._known and regions:
             self._known = tuple(regions)[:MAX_REGIONS]
-            write_durably(self._regions_path, canonical_json(list(self._known)))
+            try:
+                write_durably(self._regions_path, canonical_json(list(self._known)))
+            except RackferryError as error:  # a full disk is no reason to be without a region
+                _log.warn("the regions were not remembered: {reason}", reason=error.line())
 
     def image_bases(self) -> list[str]:
         """``https://host:port`` of all regions, the one we are connected to first."""

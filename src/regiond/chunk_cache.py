@@ -74,8 +74,8 @@ class ChunkCache:
         waiters = self._waiting.pop(key)
         if not isinstance(result, Failure):
             self._keep(key, result)
-        for waiter in tuple(waiters):
-            waiter.callback(result)  # a Failure goes to the errbacks
+        while waiters:  # one that is told may let another give up
+            waiters.pop(0).callback(result)  # a Failure goes to the errbacks
 
     def _keep(self, key: Key, chunk: bytes) -> None:
         self._kept[key] = chunk

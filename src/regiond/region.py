@@ -62,11 +62,13 @@ class Region:
 
     async def list_sources(self) -> list[dict[str, Any]]:
         """Every boot source."""
-        return [source_row(each) for each in await self._database.read(sources.list_sources)]
+        found = await self._database.read(sources.list_sources)
+        return [source_row(self._upstream.as_read(each)) for each in found]
 
     async def source(self, source_id: int) -> dict[str, Any]:
         """One boot source."""
-        return source_row(await self._database.read(sources.source, source_id))
+        found = await self._database.read(sources.source, source_id)
+        return source_row(self._upstream.as_read(found))
 
     async def create_source(
         self,

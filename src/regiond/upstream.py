@@ -109,6 +109,7 @@ class Upstream:
         self._clock = clock
         self._now = now
         self._catalogues: dict[int, tuple[frozenset[str], Catalogue]] = {}
+        self._read_at: dict[int, float] = {}
 
     async def look(self, source: BootSource, *, afresh: bool = False) -> Look:
         """Read a source now; a failure is part of the answer, named for the source.
@@ -124,7 +125,13 @@ class Upstream:
             reading = await self._read(source, stored)
         except RackferryError as error:
             return Look(source, stored, error=_about(source, error))
+        self._read_at[source.id] = self._now()
         return Look(source, stored, reading)
+
+    def as_read(self, source: BootSource) -> BootSource:
+        """The source with the last time it was read well: where nothing changes, only we know."""
+        known = self._read_at.get(source.id)
+        return source if known is None else attrs.evolve(source, last_success_at=known)
 
     async def _read(self, source: BootSource, stored: Documents) -> SourceReading:
         location = location_of(source)

@@ -11,10 +11,11 @@ from twisted.web.client import readBody
 
 from common.commands import PIECE_BYTES
 from common.digests import sha256_hex
-from common.errors import IntegrityError, NotFound, RackferryError, TransferError
+from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, TransferError
 from common.identity import Identity
 from common.regions import RegionEndpoint
 from common.tls import ServerTLS
+from rackd import region_client
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
 from regiond.racks.images import DigestList, ImagesSite
 from regiond.racks.sessions import Sessions
@@ -109,6 +110,33 @@ class ClientTests(LoopbackTestCase):
             ],
         )
         self.assertIsNone(client.problem)
+
+    async def test_a_bug_does_not_end_the_trying(self) -> None:
+        """Whatever goes wrong in a connection is logged, and the next one is made."""
+        region = await self.region()
+        client = self.client_of(region.address)
+        heard = self.heard
+
+        def stumble() -> None:
+            heard.append("connected")
+            if len(heard) == 1:
+                raise RuntimeError("a bug")
+
+        client.on_connected = stumble
+        await eventually(reactor, lambda: len(heard) == 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertIsNone(client.problem)
+
+    async def test_a_full_disk_costs_no_connection(self) -> None:
+        """Regions that cannot be remembered are known all the same."""
+
+        def full(*_: Any) -> None:
+            raise NoSpace("full")
+
+        self.patch(region_client, "write_durably", full)
+        region = await self.region()
+        client = await self.connected(region)
+        self.assertEqual(client.image_bases(), region.endpoint.image_bases())
 
     async def test_documents(self) -> None:
         """A document arrives whole, however many pieces it has, and only if it is the one named."""

@@ -78,6 +78,14 @@ class ChunkCacheTests(SynchronousTestCase):
         self.loading[1, 0].callback(b"chunk")
         self.assertEqual(self.successResultOf(second), b"chunk")
 
+    def test_one_who_is_told_may_let_another_give_up(self) -> None:
+        """The one that gives up then is passed over, and the rest are told."""
+        first, second, third = (self.get(1, 0) for _ in range(3))
+        first.addCallback(lambda _: second.cancel())
+        self.loading[1, 0].callback(b"chunk")
+        self.failureResultOf(second, CancelledError)
+        self.assertEqual(self.successResultOf(third), b"chunk")
+
     def test_a_load_that_nobody_waits_for_any_more_still_counts(self) -> None:
         """Its chunk is kept, and its failure is nobody's."""
         for outcome in (b"chunk", StorageError("broken")):

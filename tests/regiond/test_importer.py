@@ -52,6 +52,19 @@ class NothingChangedTests(ImportCase):
         await self.succeed()
         self.assertEqual(set(await self.versions()), {"jammy", "noble"})
 
+    async def test_a_source_that_does_not_change_is_read_well_all_the_same(self) -> None:
+        """The time of the last success goes on without a write; a failure does not move it."""
+        await self.jammy()
+        await self.succeed()
+        self.time += 3600
+        await self.run_import()
+        self.assertEqual((await self.region.source(1))["last_success"], self.time)
+        read_at, self.time = self.time, self.time + 3600
+        self.source.faults[DOCUMENTS[0]] = Fault(status=500)
+        await self.run_import()
+        (row,) = await self.region.list_sources()
+        self.assertEqual(row["last_success"], read_at)
+
     async def test_a_source_that_grows_old_is_an_event_all_the_same(self) -> None:
         """Nothing changes for more than 30 days: said once, and then it costs nothing again."""
         await self.jammy()
