@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -29,7 +29,7 @@ from rackd.library import Library
 from rackd.syncing import Documents, Syncing
 
 FIRST_LOOK_S = 15.0
-"""How long a start waits for a region before the lack of one is a problem."""
+"""How long a rack is without a region before that is a problem: a restart takes less."""
 
 INTERVAL_S = 300.0
 PROGRESS_S = 1.0
@@ -105,6 +105,7 @@ class Follower(Service):
         self._waiters: list[Deferred[Outcome]] = []
         self._failures = 0
         self._told: tuple[int, str, str] | None = None
+        self._absence: IDelayedCall | None = None
         self.generation = 0
         self.wanted = ""
         self.is_connected = False
@@ -130,14 +131,29 @@ class Follower(Service):
 
     def connected(self) -> None:
         """A region answers (again)."""
+        self._end_absence()
         self.is_connected = True
         self._told = None
         self._failures = 0
         self.trigger()
 
     def lost(self) -> None:
-        """No region answers any more. Transfers go on as long as they can."""
+        """No region answers any more. Transfers go on as long as they can.
+
+        If that lasts, a look finds out why, so that people are told before the next is due.
+        """
         self.is_connected = False
+        if self._absence is None and self.running:
+            self._absence = self._clock.callLater(FIRST_LOOK_S, self._absent)
+
+    def _absent(self) -> None:
+        self._absence = None
+        self.trigger()
+
+    def _end_absence(self) -> None:
+        absence, self._absence = self._absence, None
+        if absence is not None:
+            absence.cancel()
 
     def trigger(self) -> None:
         """Look now; during a sync: once more after it."""
@@ -165,6 +181,7 @@ class Follower(Service):
     def stopService(self) -> Deferred[None] | None:
         """Stop; fires when every transfer has let go of its files."""
         super().stopService()
+        self._end_absence()
         looping, self._looping = self._looping, None
         if looping is not None:
             looping.cancel()

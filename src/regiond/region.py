@@ -5,6 +5,7 @@ keyed as the shell documents them. What concerns racks is in ``fleet``.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -322,5 +323,12 @@ def _checked_location(fields: SourceFields) -> SourceLocation:
             code="source-keyring",
             remedy="give keyring_filename=PATH or keyring_data@=FILE; "
             "or unsigned=true for a source without signatures",
+        )
+    if fields.keyring_filename is not None and not Path(fields.keyring_filename).is_absolute():
+        raise WrongUsage(
+            f"keyring_filename {fields.keyring_filename} is not an absolute path on the region",
+            object=location.base,
+            code="source-keyring",
+            remedy="give the whole path, or the keyring itself with keyring_data@=FILE",
         )
     return location

@@ -67,6 +67,24 @@ class SyncTests(FollowerCase):
         self.clock.pump([300] * 50)
         self.assertEqual(len(list(self.images_dir.glob("snapshot-*"))), 1)
 
+    def test_a_region_that_stays_away_is_named(self) -> None:
+        """A region's restart is no problem; one that stays away is, long before the next look."""
+        self.hold(3, self.image(JAMMY, "kernel"))
+        self.region.failure = TransferError("away", code="region-unreachable")
+        self.follower.lost()
+        self.clock.advance(FIRST_LOOK_S - 1)
+        self.assertEqual(self.events.problems, [])
+        self.clock.advance(1)
+        self.assertEqual([each.code for each in self.events.problems], ["region-unreachable"])
+        self.region.failure = None
+        self.follower.connected()
+        self.assertEqual(self.events.problems, [])
+        asked = len(self.region.asked)
+        self.follower.lost()
+        self.follower.connected()
+        self.clock.advance(FIRST_LOOK_S + 1)
+        self.assertEqual(len(self.region.asked), asked + 1)
+
     def test_only_what_is_missing(self) -> None:
         """A new view fetches only what it does not share with the old one."""
         self.hold(1, self.image(JAMMY, "kernel", "squashfs"))

@@ -44,6 +44,14 @@ class CreateSourceTests(AnswerCase):
             self.assertTrue(error.remedy)
         self.assertEqual(await self.count(), 1)
 
+    async def test_a_keyring_beside_the_admin_is_none_of_the_region(self) -> None:
+        """A relative path would be looked for where the daemon stands: refused."""
+        error = await self.refused(
+            "source-keyring", "boot-sources create", url=ELSEWHERE, keyring_filename="mine.gpg"
+        )
+        self.assertIn("keyring_data@=FILE", error.remedy)
+        self.assertEqual(await self.count(), 1)
+
     async def test_an_expired_keyring_is_taken_with_a_warning(self) -> None:
         """An admin who knows better may; the answer says what is wrong, and check refuses."""
         for name in ("expired", "revoked"):
