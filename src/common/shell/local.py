@@ -98,7 +98,10 @@ def _join(question: Question, wait_for: WaitFor) -> dict[str, Any]:
         "region": config.regions[0],
         "config": str(path),
         "state_dir": str(config.state_dir),
-        "next": "systemctl enable --now rackd",
+        # A rackd that runs already knows its old certificate only.
+        "next": "systemctl enable --now rackd"
+        if is_new
+        else "systemctl enable rackd && systemctl restart rackd",
     }
 
 

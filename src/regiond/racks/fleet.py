@@ -88,6 +88,7 @@ async def rack_of(fleet: Fleet, transport: object) -> RackIdentity:
             f"the certificate {serial} is not that of an active rack",
             object=name,
             code="rack-unknown",
-            remedy="enrol again: rack-controllers create-token on the region, then join",
+            remedy="enrol again: rack-controllers create-token on the region, then on the rack "
+            "join and systemctl restart rackd",
         )
     return rack

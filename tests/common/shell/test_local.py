@@ -74,7 +74,7 @@ class JoinTests(LocalCase):
         self.assertEqual(config.regions, ("region.example:5250",))
         self.assertEqual(config.enrol, "region.example:5251")
         self.assertEqual(config.images_dir, self.directory / "images")
-        self.assertIn("systemctl", answer["next"])
+        self.assertEqual(answer["next"], "systemctl enable --now rackd")
 
     def test_name_of_the_token(self) -> None:
         """Without a name the rack is called what the token was made for."""
@@ -104,7 +104,8 @@ class JoinTests(LocalCase):
         path = self.directory / "etc" / "rackd.toml"
         before = path.read_text() + "# mine\n"
         path.write_text(before)
-        self._join_line()
+        answer = self._join_line()
+        self.assertIn("restart", answer["next"])  # a running one knows the old certificate only
         self.assertEqual(self.joined[1][3:], ("rack-7", self.directory / "state"))
         self.assertEqual(path.read_text(), before)
 
