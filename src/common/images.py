@@ -17,9 +17,26 @@ from common.names import is_segment
 
 # The file types that can be part of an image (MAAS's names); others are left out.
 FTYPES = frozenset(
-    "archive.tar.xz boot-dtb boot-initrd boot-kernel bootloader root-dd root-dd.bz2 root-dd.gz "
-    "root-dd.raw root-dd.tar root-dd.tar.bz2 root-dd.tar.xz root-dd.xz root-image.gz root-tbz "
-    "root-tgz root-txz squashfs".split()
+    [
+        "archive.tar.xz",
+        "boot-dtb",
+        "boot-initrd",
+        "boot-kernel",
+        "bootloader",
+        "root-dd",
+        "root-dd.bz2",
+        "root-dd.gz",
+        "root-dd.raw",
+        "root-dd.tar",
+        "root-dd.tar.bz2",
+        "root-dd.tar.xz",
+        "root-dd.xz",
+        "root-image.gz",
+        "root-tbz",
+        "root-tgz",
+        "root-txz",
+        "squashfs",
+    ]
 )
 
 
