@@ -53,11 +53,19 @@ class EventLog:
         )
 
     def raise_problem(self, error: RackferryError) -> None:
-        """Something is wrong; said once, until ``clear_problems``."""
+        """Something is wrong; said once, and kept up to date, until it is cleared."""
         key = (error.code, error.object)
-        if key not in self._open:
-            self.note(Event.of(error))
-            self._open[key] = self._events[-1]
+        if key in self._open:
+            said = {"cause": error.message, "remedy": error.remedy}
+            self._open[key] = attrs.evolve(self._open[key], **said)
+            return
+        self.note(Event.of(error))
+        self._open[key] = self._events[-1]
+
+    def supersede(self, before: RackferryError, by: RackferryError) -> None:
+        """A problem is over, since there is another one in its place."""
+        if (before.code, before.object) != (by.code, by.object):
+            self._open.pop((before.code, before.object), None)
 
     def clear_problems(self) -> None:
         """All is well again."""

@@ -296,6 +296,8 @@ class Follower(Service):
             _log.failure("a bug in the sync")
             error = InternalError("internal error; the log of rackd says more")
         self._failures += 1
+        if self.problem is not None:
+            self._events.supersede(self.problem, error)
         self.problem = error
         self._events.raise_problem(error)
         await self._report()

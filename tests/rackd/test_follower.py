@@ -85,6 +85,19 @@ class SyncTests(FollowerCase):
         self.clock.advance(FIRST_LOOK_S + 1)
         self.assertEqual(len(self.region.asked), asked + 1)
 
+    def test_only_what_is_wrong_now_is_a_problem(self) -> None:
+        """Another failure takes the place of the last one, and the same one its words."""
+        for failure in (
+            TransferError("away", code="region-unreachable"),
+            NoSpace("5 bytes", object="disk"),
+            NoSpace("3 bytes", object="disk"),
+        ):
+            self.region.failure = failure
+            self.follower.trigger()
+            (problem,) = self.events.problems
+            self.assertEqual((problem.code, problem.cause), (failure.code, failure.message))
+        self.assertEqual(self.codes(), ["region-unreachable", "no-space"])
+
     def test_only_what_is_missing(self) -> None:
         """A new view fetches only what it does not share with the old one."""
         self.hold(1, self.image(JAMMY, "kernel", "squashfs"))
