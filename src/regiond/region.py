@@ -88,6 +88,14 @@ class Region:
         """
         fields = SourceFields(url, keyring_filename, keyring_data, unsigned, priority)
         location = _checked_location(fields)
+        for other in await self._database.read(sources.list_sources):
+            if location_of(other) == location:
+                raise Conflict(
+                    f"boot source {other.id} is the same place",
+                    object=location.base,
+                    code="source-exists",
+                    remedy=f"use boot source {other.id}, or delete it first",
+                )
         warning = await self._upstream.keyring_warning(fields)
         try:
             made = await self._database.write(sources.create_source, fields, self._now())

@@ -52,6 +52,16 @@ class CreateSourceTests(AnswerCase):
         self.assertIn("keyring_data@=FILE", error.remedy)
         self.assertEqual(await self.count(), 1)
 
+    async def test_one_place_is_one_source_however_it_is_spelt(self) -> None:
+        """Without the slash, or down to its index, it is the source that is there already."""
+        base = self.urls[self.source]
+        for url in (base, base.rstrip("/"), f"{base}streams/v1/index.sjson"):
+            error = await self.refused(
+                "source-exists", "boot-sources create", url=url, keyring_data=keyring("rsa")
+            )
+            self.assertIn("boot source 1", error.message)
+        self.assertEqual(await self.count(), 1)
+
     async def test_an_expired_keyring_is_taken_with_a_warning(self) -> None:
         """An admin who knows better may; the answer says what is wrong, and check refuses."""
         for name in ("expired", "revoked"):
