@@ -5,6 +5,7 @@ row that rotted, or was written by somebody else, costs the rows from there on a
 """
 
 import hashlib
+from collections import deque
 from functools import partial
 
 from common.digests import RunningDigest
@@ -12,6 +13,9 @@ from common.errors import IntegrityError, NotFound
 from common.fetching import Hashing
 from regiond.store import blobs
 from regiond.store.database import Database
+
+MOST_UNSYNCED_BYTES = 16 << 20
+"""What a loss of power may cost one stream."""
 
 
 class ChunkRows:
@@ -44,6 +48,8 @@ class ChunkRows:
         self._sha512 = sha512
         self._blob_id = 0
         self._next_seq = 0
+        # (position of the log, bytes) of the appends that may not be durable yet.
+        self._unsynced: deque[tuple[int, int]] = deque()
 
     async def resume(self) -> RunningDigest:
         """Claim the blob for this import and hash what it holds."""
@@ -67,12 +73,19 @@ class ChunkRows:
         return await self._hashing(partial(running.add_if, row.data, row.digest)) == row.digest
 
     async def write(self, chunks: list[bytes], digests: list[bytes]) -> None:
-        """Append rows, in one transaction; a loss of power may cost the last 16 MiB of all."""
+        """Append rows, in one transaction; a loss of power costs 16 MiB of them at most."""
         rows = list(zip(chunks, digests, strict=True))
         first_seq = self._next_seq
+        log = self._database.log_file
+        size_bytes = sum(map(len, chunks))
+        while self._unsynced and self._unsynced[0][0] <= log.synced_position:
+            self._unsynced.popleft()
+        while sum(size for _, size in self._unsynced) + size_bytes > MOST_UNSYNCED_BYTES:
+            await log.synced(self._unsynced.popleft()[0])
         await self._database.append(
             blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows
         )
+        self._unsynced.append((log.position, size_bytes))
         self._next_seq = first_seq + len(rows)
 
     async def restart(self) -> None:

@@ -20,6 +20,7 @@ from common.digests import CHUNK_BYTES, RunningDigest
 from common.images import ImageKey
 from regiond.store import blobs, generations, images, leases
 from regiond.store.database import Database
+from regiond.store.threads import Inline
 from tests.doubles import postgres
 
 T = TypeVar("T")
@@ -166,3 +167,20 @@ class OnPostgreSQL(SynchronousTestCase):
         self.database = Database(self.url, None)
         finished(self.database.open())
         self.addCleanup(lambda: finished(self.database.close()))
+
+
+class SlowDisk(Inline):
+    """A place for syncs that ends one when the test says so.
+
+    Attributes:
+        waiting: the syncs that were asked for and have not ended, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Deferred[None]] = []
+
+    def run(self, work: Callable[[], T]) -> Deferred[T]:
+        """Wait for the test."""
+        asked: Deferred[None] = Deferred()
+        self.waiting.append(asked)
+        return asked.addCallback(lambda _: work())

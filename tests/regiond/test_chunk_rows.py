@@ -1,13 +1,14 @@
 """The region's sink: what it holds it verifies, and what it lost it fetches again."""
 
 from sqlalchemy import delete, update
+from twisted.internet.defer import Deferred
 
 from common.digests import CHUNK_BYTES, RunningDigest, digest_list
 from common.errors import IntegrityError, Stale
-from regiond.chunk_rows import ChunkRows
+from regiond.chunk_rows import MOST_UNSYNCED_BYTES, ChunkRows
 from regiond.store import blobs
 from regiond.store.tables import chunk
-from tests.doubles.stores import OnSQLite, Store, finished
+from tests.doubles.stores import OnSQLite, SlowDisk, Store, finished
 from tests.doubles.streams import chunks_of, inline, some_bytes
 
 CONTENT = some_bytes(3 * CHUNK_BYTES + 500)
@@ -54,6 +55,26 @@ class ChunkRowsTests(Store, OnSQLite):
         """Chunks survive the sink that wrote them."""
         self.hold(2)
         self.check_can_go_on(from_chunk=2)
+
+    def test_a_stream_waits_when_16_mib_of_its_own_are_at_stake(self) -> None:
+        """On a slow disk no stream gets further ahead of it than a loss of power may cost."""
+        content = [bytes([number]) * CHUNK_BYTES for number in range(40)]
+        digests = RunningDigest().add_all(content)
+        sink = ChunkRows(
+            self.database, inline, digests[-1].hex(), len(content) * CHUNK_BYTES, self.epoch
+        )
+        finished(sink.resume())
+        disk = SlowDisk()
+        self.database.log_file._syncing = disk
+        most = 0
+        for first in range(0, 40, 4):
+            batch = slice(first, first + 4)
+            writing = Deferred.fromCoroutine(sink.write(content[batch], digests[batch]))
+            most = max(most, self.database.log_file.unsynced_bytes)
+            while not writing.called:
+                disk.waiting.pop(0).callback(None)
+            self.successResultOf(writing)
+        self.assertEqual(most, MOST_UNSYNCED_BYTES)
 
     def test_a_rotten_row_costs_itself_and_what_follows(self) -> None:
         """A wrong byte is found when the blob is taken up again."""

@@ -75,7 +75,9 @@ class Database:
         self._reading: Threads = NamedThreads(reactor, "db-read", READERS) if reactor else Inline()
         self._syncing: Threads = NamedThreads(reactor, "db-sync", 1) if reactor else Inline()
         self._moving: Threads = NamedThreads(reactor, "db-move", 1) if reactor else Inline()
-        self._log = Log(self._sync_log, self._move_log, syncing=self._syncing, moving=self._moving)
+        self.log_file = Log(
+            self._sync_log, self._move_log, syncing=self._syncing, moving=self._moving
+        )
         self._threads = (self._writing, self._reading, self._syncing, self._moving)
         self._subscribers: list[Callable[[tuple[Change, ...]], None]] = []
         self._opened: _Opened | None = None
@@ -144,10 +146,10 @@ class Database:
         """As ``write``, but a loss of power may take it back, and all that was appended since.
 
         For what is fetched again cheaply. At most ``log.MOST_UNSYNCED_BYTES`` are ever at
-        stake; any ``write`` makes all of it durable.
+        stake; any ``write`` makes all of it durable, and ``log`` says how far it is.
         """
         opened = self._in_use()
-        await self._log.room()
+        await self.log_file.room()
         return await self._write(opened, opened.appender, work, *args, **kwargs)
 
     async def _write(
@@ -173,11 +175,11 @@ class Database:
             result = self._transact(engine, noted)
             return result, tuple(changes), stored_bytes
 
-        self._log.check()
+        self.log_file.check()
         result, changes, stored_bytes = await self._writing.run(transact)
         if self._file is not None:
-            self._log.committed(stored_bytes, is_durable=engine is opened.writer)
-            if self._log.length_bytes >= RESTART_BYTES:
+            self.log_file.committed(stored_bytes, is_durable=engine is opened.writer)
+            if self.log_file.length_bytes >= RESTART_BYTES:
                 await self._begin_log_anew(opened)
         if changes:
             for subscriber in tuple(self._subscribers):
@@ -196,7 +198,7 @@ class Database:
     def settle(self) -> None:
         """Nobody waits now: move the log into the file, beside whatever comes next."""
         if self._file is not None:
-            self._log.start_move()
+            self.log_file.start_move()
 
     def _sync_log(self) -> None:
         if self._file is not None:
@@ -306,7 +308,7 @@ class Database:
         """The log is too long: let the writer wait until it is moved whole."""
         work = partial(self._checkpoint, opened, opened.writer, sqlite.checkpoint)
         if await self._writing.run(work):
-            self._log.began_anew()
+            self.log_file.began_anew()
 
     def _raw(self, engine: Engine, work: Callable[[sqlite3.Connection], T]) -> T:
         """In the current thread: run ``work`` outside of any transaction."""

@@ -17,7 +17,8 @@ from common.errors import StorageError
 from regiond.store.threads import Threads
 
 SYNC_EVERY_BYTES = 8 << 20
-MOST_UNSYNCED_BYTES = 16 << 20
+# For all streams of an import; each keeps to 16 MiB of its own (``regiond.chunk_rows``).
+MOST_UNSYNCED_BYTES = 64 << 20
 MOVE_BYTES = 512 << 20
 RESTART_BYTES = 1536 << 20
 # What a commit without chunks adds to the log, more or less: a few pages.
@@ -61,13 +62,31 @@ class Log:
         """How much a loss of power would take back now, at most."""
         return self._appended_bytes - self._synced_bytes
 
+    @property
+    def position(self) -> int:
+        """How far the log was written: what is there now is durable once this is synced."""
+        return self._appended_bytes
+
+    @property
+    def synced_position(self) -> int:
+        """How far the log is durable."""
+        return self._synced_bytes
+
     async def room(self) -> None:
         """Wait until so little is at stake that more may be appended.
 
         Raises:
             StorageError: a sync failed, so that nothing in the log can be relied on.
         """
-        while self.unsynced_bytes > MOST_UNSYNCED_BYTES:
+        await self.synced(self._appended_bytes - MOST_UNSYNCED_BYTES)
+
+    async def synced(self, position: int) -> None:
+        """Wait until the log is durable up to ``position``.
+
+        Raises:
+            StorageError: as ``room``.
+        """
+        while self._synced_bytes < position:
             self.check()
             self._start_sync()
             if self._waiting is not None:

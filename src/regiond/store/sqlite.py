@@ -12,8 +12,8 @@ Facts behind the settings (https://sqlite.org/pragma.html, measured with the pro
   writer, on a thread of its own, after 512 MiB, or when an import is over; after 1.5 GiB
   the writer waits for a checkpoint that begins the log anew (RESTART).
 * Chunks of partials are committed without waiting for a sync (``make_appender``). The log is
-  synced beside the writer after every 8 MiB, and the writer waits when 16 MiB are not
-  synced. Every other commit is durable when it returns, with all before it. ADR 5.
+  synced beside the writer after every 8 MiB, and a stream waits when 16 MiB of its own are
+  not synced. Every other commit is durable when it returns, with all before it. ADR 5.
 * ``incremental_vacuum`` frees one page per step of its statement, and the driver's
   ``execute`` steps once; ``executescript`` steps to the end.
 """

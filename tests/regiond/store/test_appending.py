@@ -2,7 +2,6 @@
 
 import ast
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,8 +13,7 @@ from regiond.store import blobs, sqlite
 from regiond.store import database as database_module
 from regiond.store import log as log_module
 from regiond.store.log import MOST_UNSYNCED_BYTES, SYNC_EVERY_BYTES
-from regiond.store.threads import Inline
-from tests.doubles.stores import OnSQLite, Store, finished
+from tests.doubles.stores import OnSQLite, SlowDisk, Store, finished
 
 T = TypeVar("T")
 
@@ -41,18 +39,12 @@ class AppendingTests(Store, OnSQLite):
         rows = [(data, running.add(data))]
         finished(self.database.append(blobs.append_chunks, blob_id, 1, seq, rows))
 
-    def test_the_writer_waits_when_16_mib_are_at_stake(self) -> None:
-        """However slow the disk is, at most 16 MiB and one commit are not on it."""
-        syncs: list[Deferred[None]] = []
-
-        class Slow(Inline):
-            def run(self, work: Callable[[], T]) -> Deferred[T]:
-                syncs.append(Deferred())
-                return syncs[-1].addCallback(lambda _: work())
-
-        log = self.database._log
-        log._syncing = Slow()
-        chunks = 64
+    def test_the_writer_waits_when_too_much_is_at_stake(self) -> None:
+        """However slow the disk is, only so much and one commit are not on it."""
+        disk = SlowDisk()
+        log = self.database.log_file
+        log._syncing = disk
+        chunks = 96
         blob = finished(self.database.write(blobs.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
         running = RunningDigest()
         most = 0
@@ -64,7 +56,7 @@ class AppendingTests(Store, OnSQLite):
             )
             most = max(most, log.unsynced_bytes)
             while not appending.called:
-                syncs.pop(0).callback(None)
+                disk.waiting.pop(0).callback(None)
             self.successResultOf(appending)
         self.assertEqual(most, MOST_UNSYNCED_BYTES + CHUNK_BYTES)
 
@@ -75,7 +67,7 @@ class AppendingTests(Store, OnSQLite):
         def refuse() -> None:
             raise StorageError("the disk refused", code="storage-sync")
 
-        self.patch(self.database._log, "_sync", refuse)
+        self.patch(self.database.log_file, "_sync", refuse)
         running = RunningDigest()
         for seq in range(SYNC_EVERY_BYTES // CHUNK_BYTES):
             self.append(blob.id, seq, running)
@@ -113,7 +105,7 @@ class AppendingTests(Store, OnSQLite):
             self.append(blob.id, seq, running)
         self.assertIn("checkpoint_beside", moved)
         self.assertEqual(moved.count("checkpoint"), 2)
-        self.assertLess(self.database._log.length_bytes, 8 * CHUNK_BYTES)
+        self.assertLess(self.database.log_file.length_bytes, 8 * CHUNK_BYTES)
 
     def test_every_write_is_durable(self) -> None:
         """What is written, not appended, is on the disk when the answer comes, with all before it."""
@@ -122,7 +114,7 @@ class AppendingTests(Store, OnSQLite):
         self.durable.clear()
         finished(self.database.write(blobs.drop_chunks, blob.id, 1, 1))
         self.assertEqual(self.durable, [True])
-        self.assertEqual(self.database._log.unsynced_bytes, 0)
+        self.assertEqual(self.database.log_file.unsynced_bytes, 0)
 
     def test_the_connections_are_set_so(self) -> None:
         """The writer syncs every commit (FULL), the appender those of checkpoints (NORMAL)."""
