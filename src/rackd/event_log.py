@@ -56,8 +56,9 @@ class EventLog:
         """Something is wrong; said once, and kept up to date, until it is cleared."""
         key = (error.code, error.object)
         if key in self._open:
-            said = {"cause": error.message, "remedy": error.remedy}
-            self._open[key] = attrs.evolve(self._open[key], **said)
+            self._open[key] = attrs.evolve(
+                self._open[key], cause=error.message, remedy=error.remedy
+            )
             return
         self.note(Event.of(error))
         self._open[key] = self._events[-1]
