@@ -48,7 +48,7 @@ from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
-from regiond.store import blobs, generations, settings
+from regiond.store import generations, settings
 from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.upstream import Upstream
@@ -128,7 +128,7 @@ class RegionDaemon(MultiService):
         self.region = Region(self.database, upstream, self.importer, reactor.seconds)
         self.fleet = RegionFleet(
             self.database,
-            ChunkCache(self._read_chunk),
+            ChunkCache(self.database.read_chunk),
             self._authority,
             config.name,
             clock=reactor,
@@ -261,9 +261,6 @@ class RegionDaemon(MultiService):
 
     async def _schedule(self) -> Schedule:
         return Schedule.of(await self.database.read(settings.everything))
-
-    async def _read_chunk(self, blob_id: int, seq: int) -> bytes:
-        return await self.database.read(blobs.read_chunk, blob_id, seq)
 
     def _changed(self, changes: tuple[Change, ...]) -> None:
         if any(change.kind == "generation" for change in changes):

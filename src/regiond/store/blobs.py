@@ -101,9 +101,19 @@ def read_chunk(conn: Connection, blob_id: int, seq: int) -> bytes:
     """
     key = first_chunk(blob_id) + seq
     if conn.dialect.name == "sqlite":
-        data = sqlite.read_chunk(conn, key)
+        driver: Any = conn.connection.driver_connection
+        data = sqlite.read_chunk(driver, key)
     else:
         data = conn.execute(select(chunk.c.data).where(chunk.c.id == key)).scalar_one_or_none()
+    return found_chunk(data, blob_id, seq)
+
+
+def found_chunk(data: bytes | None, blob_id: int, seq: int) -> bytes:
+    """What a look-up found.
+
+    Raises:
+        NotFound: nothing.
+    """
     if data is None:
         raise _no_chunk(blob_id, seq)
     return bytes(data)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from twisted.internet.defer import Deferred
 
 from common.digests import CHUNK_BYTES, RunningDigest
-from common.errors import StorageError
+from common.errors import NotFound, StorageError
 from regiond.store import blobs, sqlite
 from regiond.store import database as database_module
 from regiond.store import log as log_module
@@ -149,10 +149,11 @@ class AppendingTests(Store, OnSQLite):
         finished(self.database.append(blobs.append_chunks, blob.id, 1, 0, rows))
         for seq, each in enumerate(data):
             self.assertEqual(self.read(blobs.read_chunk, blob.id, seq), each)
-        opened = self.database._opened
-        assert opened is not None
-        with opened.reader.begin() as conn:
-            self.assertIsNone(sqlite.read_chunk(conn, blobs.first_chunk(blob.id) + 2))
+            self.assertEqual(finished(self.database.read_chunk(blob.id, seq)), each)
+        with self.assertRaises(NotFound):
+            self.read(blobs.read_chunk, blob.id, 2)
+        with self.assertRaises(NotFound):
+            finished(self.database.read_chunk(blob.id, 2))
 
     def test_the_log_begins_anew(self) -> None:
         """A checkpoint says whether the log began anew; a reader in the way is no failure."""
