@@ -58,6 +58,10 @@ class NetCase(TestCase):
     timeout = 30
 
     async def setUp(self) -> None:
+        # Closed last: a connection may come back to its pool as late as when the line ends.
+        self.pools = [HTTPConnectionPool(reactor), HTTPConnectionPool(reactor)]
+        for pool in self.pools:
+            self.addCleanup(pool.closeCachedConnections)
         self.source = MemorySource(CONTENT)
         self.blobs = Blobs(self.source)
         self.port = reactor.listenTCP(0, Site(self.blobs), interface="127.0.0.1")
@@ -65,9 +69,6 @@ class NetCase(TestCase):
         self.proxy = FaultProxy(reactor, "127.0.0.1", self.port.getHost().port, seed=1)
         await self.proxy.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.proxy.stop()))
-        self.pools = [HTTPConnectionPool(reactor), HTTPConnectionPool(reactor)]
-        for pool in self.pools:
-            self.addCleanup(pool.closeCachedConnections)
         self.agent = Agent(reactor, connectTimeout=2.0, pool=self.pools[0])
         self.threads = ThreadPool(1, 1)
         self.threads.start()
