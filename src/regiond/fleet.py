@@ -124,7 +124,7 @@ class RegionFleet:
         """Generation and digest of the rack's view; also, what the rack says it holds."""
         presence = self._presence(rack.name)
         presence.held = held
-        generation, digest = await self._database.read(generations.current_generation)
+        generation, digest = await self._database.read(generations.current_view, rack.name)
         if held == digest:
             presence.looks_ended += 1
         return generation, digest

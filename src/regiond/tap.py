@@ -40,6 +40,7 @@ from common.tls import ServerTLS
 from common.vocabulary import Place
 from regiond.admin import RegionAnswers
 from regiond.chunk_cache import ChunkCache
+from regiond.damage import note_damage
 from regiond.fleet import RegionFleet
 from regiond.fulfilment import PARALLEL_TRANSFERS, Transfers
 from regiond.import_service import ImportService, Schedule
@@ -159,6 +160,7 @@ class RegionDaemon(MultiService):
 
     async def _start(self) -> None:
         """What needs the reactor: the first source, then imports, then READY."""
+        await note_damage(self.database, self._reactor.seconds())
         if self._config.default_boot_source:
             await self.region.make_default_source()
         self.imports.setServiceParent(self)

@@ -232,15 +232,20 @@ def append_chunks(
             code="chunk-order",
         )
     if rows:
-        key = first_chunk(blob_id) + first_seq
-        conn.execute(
-            chunk.insert(),
-            [
-                {"id": key + place, "digest": digest, "data": data}
-                for place, (data, digest) in enumerate(rows)
-            ],
-        )
+        _insert_chunks(conn, first_chunk(blob_id) + first_seq, rows)
         conn.info[_STORED] = conn.info.get(_STORED, 0) + added_bytes
+
+
+def _insert_chunks(conn: Connection, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    if conn.dialect.name == "sqlite":
+        driver: Any = conn.connection.driver_connection
+        for key, (data, digest) in enumerate(rows, first):
+            sqlite.insert_chunk(driver, key, digest, data)
+        return
+    named = [
+        {"id": k, "digest": digest, "data": data} for k, (data, digest) in enumerate(rows, first)
+    ]
+    conn.execute(chunk.insert(), named)
 
 
 def drop_chunks(conn: Connection, blob_id: int, epoch: int, from_seq: int = 0) -> None:

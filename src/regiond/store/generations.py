@@ -81,11 +81,17 @@ def current_generation(conn: Connection) -> tuple[int, str]:
     return (0, "") if row is None else (row.number, row.view_sha256)
 
 
-def view_for(conn: Connection, number: int, rack_id: int) -> str | None:  # noqa: ARG001 - every rack has the same view for now
+def view_for(conn: Connection, number: int, rack: str) -> str | None:  # noqa: ARG001 - every rack has the same view for now
     """The digest of a rack's view of a generation; None if that is no longer kept."""
     return conn.execute(
         select(generation.c.view_sha256).where(generation.c.number == number)
     ).scalar_one_or_none()
+
+
+def current_view(conn: Connection, rack: str) -> tuple[int, str]:
+    """(number, digest of the view) of what a rack is to hold now; (0, "") before the first."""
+    number, _ = current_generation(conn)
+    return number, view_for(conn, number, rack) or ""
 
 
 def read_document(conn: Connection, sha256: str) -> bytes | None:

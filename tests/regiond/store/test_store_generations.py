@@ -132,8 +132,8 @@ class GenerationSuite(Store):
         self.publish([KERNEL])
         first = self.read(generations.current_generation)
         self.publish([NEWER], version="2")
-        self.assertEqual(self.read(generations.view_for, 1, 7), first[1])
-        self.assertIsNone(self.read(generations.view_for, 9, 7))
+        self.assertEqual(self.read(generations.view_for, 1, "rack-1"), first[1])
+        self.assertIsNone(self.read(generations.view_for, 9, "rack-1"))
 
     def test_pruning_keeps_whatever_somebody_may_still_ask_for(self) -> None:
         """Documents of the current view and of the grace time stay; older ones go."""
