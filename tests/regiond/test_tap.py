@@ -129,6 +129,7 @@ class RunningTests(DaemonCase):
         self.patch(daemon.region, "make_default_source", broken)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
+        await daemon._starting
         self.assertEqual((await self.get(daemon, "/readyz"))[0], 503)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
