@@ -32,11 +32,6 @@ class Slice:
         return self.stop - self.first
 
     @property
-    def is_whole(self) -> bool:
-        """Whether these are all the bytes."""
-        return self.length == self.size_bytes
-
-    @property
     def content_range(self) -> str:
         """The Content-Range header of a 206 answer."""
         return f"bytes {self.first}-{self.stop - 1}/{self.size_bytes}"

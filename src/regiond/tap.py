@@ -309,6 +309,8 @@ class RegionDaemon(MultiService):
 def check_neighbour() -> None:
     """``common`` is a common name: refuse one that is not ours.
 
+    Each daemon has this by itself: a foreign ``common`` cannot be asked about itself.
+
     Raises:
         ConfigError: the imported ``common`` does not stand beside this package.
     """

@@ -26,11 +26,6 @@ class Occurrence:
     count: int
     cleared_at: float | None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether its cause still stands."""
-        return self.cleared_at is None
-
 
 def raise_event(conn: Connection, raised: Event, now: float) -> bool:
     """Record an event; returns whether it is new, not a repetition of an open one.
@@ -99,14 +94,6 @@ def list_events(
         query = query.where(event.c.cleared_at.is_(None))
     rows = conn.execute(query.order_by(event.c.last_at.desc(), event.c.id.desc()).limit(limit))
     return tuple(_occurrence(row) for row in rows)
-
-
-def open_objects(conn: Connection, code: str) -> frozenset[str]:
-    """Which objects have an open event of that code."""
-    found = conn.execute(
-        select(event.c.object).where(event.c.code == code, event.c.cleared_at.is_(None))
-    )
-    return frozenset(found.scalars())
 
 
 def expire(conn: Connection, before: float) -> int:

@@ -67,9 +67,3 @@ def last_imports(conn: Connection, limit: int = 1) -> tuple[ImportRun, ...]:
     """The newest imports, newest first."""
     rows = conn.execute(select(import_run).order_by(import_run.c.id.desc()).limit(limit))
     return tuple(ImportRun(**row._asdict()) for row in rows)
-
-
-def was_interrupted(conn: Connection) -> bool:
-    """Whether the newest import never ended: go on with it at once."""
-    newest = last_imports(conn)
-    return bool(newest) and newest[0].outcome in {None, "interrupted"}

@@ -144,7 +144,7 @@ import_run = _table(
     Column("epoch", BigInteger, nullable=False, comment="fencing token it ran under"),
     Column("started_at", Double, nullable=False, comment="when it began"),
     Column("ended_at", Double, comment="null: running, or interrupted"),
-    Column("outcome", Text, comment="done, failed, stopped or interrupted"),
+    Column("outcome", Text, comment="complete, incomplete, failed, stopped or interrupted"),
     Column("reason", Text, nullable=False, comment="why it failed, or empty"),
     Column("published", Integer, nullable=False, comment="images"),
     Column(

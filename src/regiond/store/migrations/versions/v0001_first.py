@@ -174,7 +174,7 @@ def upgrade() -> None:
         _has("epoch", sa.BigInteger(), "fencing token it ran under"),
         _has("started_at", sa.Double(), "when it began"),
         _may_have("ended_at", sa.Double(), "null: running, or interrupted"),
-        _may_have("outcome", sa.Text(), "done, failed, stopped or interrupted"),
+        _may_have("outcome", sa.Text(), "complete, incomplete, failed, stopped or interrupted"),
         _has("reason", sa.Text(), "why it failed, or empty"),
         _has("published", sa.Integer(), "images"),
         _has("fetched_bytes", sa.BigInteger(), "from sources, without what was held"),
