@@ -34,6 +34,15 @@ class BootSource:
     created_at: float
     updated_at: float
     last_success_at: float | None
+    username: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    bearer_token: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False)
+    ca_file: str | None = None
+    rate_limit: str | None = None
+    any_products: bool = False
+    accept_rollback: bool = False
+    lagging_since: float | None = None
 
 
 @attrs.frozen
@@ -46,6 +55,13 @@ class SourceFields:
     unsigned: bool = False
     priority: int = 0
     enabled: bool = True
+    username: str | None = None
+    password: str | None = attrs.field(default=None, repr=False)
+    bearer_token: str | None = attrs.field(default=None, repr=False)
+    proxy: str | None = attrs.field(default=None, repr=False)
+    ca_file: str | None = None
+    rate_limit: str | None = None
+    any_products: bool = False
 
 
 @attrs.frozen
@@ -69,7 +85,9 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
     """
     _check_url(conn, fields.url, 0)
     added = conn.execute(
-        boot_source.insert().values(created_at=now, updated_at=now, **attrs.asdict(fields))
+        boot_source.insert().values(
+            created_at=now, updated_at=now, accept_rollback=False, **attrs.asdict(fields)
+        )
     )
     (id,) = added.inserted_primary_key or (0,)  # noqa: A001
     _changed(conn, id, now)

@@ -91,6 +91,17 @@ boot_source = _table(
     Column("unsigned", Boolean, nullable=False, comment="a .json index is accepted"),
     Column("priority", Integer, nullable=False, comment="higher wins per image"),
     Column("enabled", Boolean, nullable=False, comment="imports read it"),
+    Column("username", Text, comment="for basic authentication, with ..."),
+    Column("password", Text, comment="... this; never shown again"),
+    Column("bearer_token", Text, comment="for bearer authentication; never shown again"),
+    Column("proxy", Text, comment="http://[user:password@]host:port; null: none"),
+    Column("ca_file", Text, comment="path of certificates to trust instead of the system's"),
+    Column("rate_limit", Text, comment="limits with their hours; null: none"),
+    Column(
+        "any_products", Boolean, nullable=False, comment="product names that MAAS does not know"
+    ),
+    Column("accept_rollback", Boolean, nullable=False, comment="older documents pass, once"),
+    Column("lagging_since", Double, comment="older documents are refused since then"),
     Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("updated_at", Double, nullable=False, comment="last change by an admin"),
     Column("last_success_at", Double, comment="last time its documents were read and verified"),
@@ -179,6 +190,13 @@ image = _table(
     Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("published_at", Double, comment="null until then"),
     Column("retired_at", Double, comment="its bytes stay for a grace time after this"),
+    Column(
+        "mirrored",
+        Boolean,
+        nullable=False,
+        default=False,
+        comment="the mirror's documents name its files",
+    ),
     # Of one image there is at most one version being imported and one published.
     Index(
         "uq_image_importing",
@@ -231,6 +249,28 @@ generation = _table(
     comment="the published states of the region",
 )
 
+mirror_document = _table(
+    "mirror_document",
+    Column(
+        "source_id",
+        _Key,
+        ForeignKey("boot_source.id", ondelete="CASCADE"),
+        primary_key=True,
+        comment="its source",
+    ),
+    Column("path", Text, primary_key=True, comment="relative to the source's base"),
+    Column("sha256", _Sha256, nullable=False, comment="as it was sent; keeps the blob"),
+    comment="the documents that mirrors show: those of the last import that ended well",
+)
+
+rack_view = _table(
+    "rack_view",
+    Column("number", _Key, primary_key=True, autoincrement=False, comment="of the generation"),
+    Column("rack", Text, primary_key=True, comment="the rack's name"),
+    Column("view_sha256", _Sha256, nullable=False, comment="what this rack is to hold"),
+    comment="views of racks that do not hold everything",
+)
+
 document = _table(
     "document",
     Column("sha256", _Sha256, primary_key=True, comment="the content's name"),
@@ -249,6 +289,7 @@ rack = _table(
     Column("held_generation", BigInteger, nullable=False, comment="0: none"),
     Column("last_sync_at", Double, comment="last time that a sync ended well"),
     Column("problem", JSON, comment="error object of the last sync; null: none"),
+    Column("selections", JSON, comment="all it may hold; null: everything"),
     comment="rack controllers",
 )
 
@@ -300,6 +341,7 @@ event = _table(
     Column("last_at", Double, nullable=False, comment="when it was last raised"),
     Column("times", Integer, nullable=False, comment="how often it was raised"),
     Column("cleared_at", Double, comment="null: open"),
+    Column("told_at", Double, comment="when the hooks were told of it"),
     Index(
         "uq_event_open",
         "code",

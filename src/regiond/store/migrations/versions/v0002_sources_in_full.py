@@ -1,0 +1,68 @@
+"""Sources in full, mirrors, racks that hold less than everything.
+
+The words are explained in ``regiond.store.tables``.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SHA256 = sa.String(length=64)
+
+
+def _has(name: str, kind: Any, comment: str, **more: Any) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=False, comment=comment, **more)
+
+
+def _may_have(name: str, kind: Any, comment: str) -> sa.Column[Any]:
+    return sa.Column(name, kind, nullable=True, comment=comment)
+
+
+def _no(name: str, comment: str) -> sa.Column[Any]:
+    return _has(name, sa.Boolean(), comment, server_default=sa.false())
+
+
+def upgrade() -> None:
+    """From the first schema."""
+    for column in (
+        _may_have("username", sa.Text(), "for basic authentication, with ..."),
+        _may_have("password", sa.Text(), "... this; never shown again"),
+        _may_have("bearer_token", sa.Text(), "for bearer authentication; never shown again"),
+        _may_have("proxy", sa.Text(), "http://[user:password@]host:port; null: none"),
+        _may_have("ca_file", sa.Text(), "path of certificates to trust instead of the system's"),
+        _may_have("rate_limit", sa.Text(), "limits with their hours; null: none"),
+        _no("any_products", "product names that MAAS does not know"),
+        _no("accept_rollback", "older documents pass, once"),
+        _may_have("lagging_since", sa.Double(), "older documents are refused since then"),
+    ):
+        op.add_column("boot_source", column)
+    op.add_column("image", _no("mirrored", "the mirror's documents name its files"))
+    op.add_column("rack", _may_have("selections", sa.JSON(), "all it may hold; null: everything"))
+    op.add_column("event", _may_have("told_at", sa.Double(), "when the hooks were told of it"))
+    op.create_table(
+        "mirror_document",
+        _has("source_id", KEY, "its source"),
+        _has("path", sa.Text(), "relative to the source's base"),
+        _has("sha256", SHA256, "as it was sent; keeps the blob"),
+        sa.ForeignKeyConstraint(
+            ["source_id"],
+            ["boot_source.id"],
+            name="fk_mirror_document_source_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("source_id", "path", name="pk_mirror_document"),
+        comment="the documents that mirrors show: those of the last import that ended well",
+    )
+    op.create_table(
+        "rack_view",
+        _has("number", KEY, "of the generation"),
+        _has("rack", sa.Text(), "the rack's name"),
+        _has("view_sha256", SHA256, "what this rack is to hold"),
+        sa.PrimaryKeyConstraint("number", "rack", name="pk_rack_view"),
+        comment="views of racks that do not hold everything",
+    )
