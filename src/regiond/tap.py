@@ -38,7 +38,12 @@ from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.tls import ServerTLS
 from common.vocabulary import Place
-from regiond.admin import RegionAnswers
+from regiond.admin.answers import RegionAnswers
+from regiond.admin.daemon import DaemonAnswers
+from regiond.admin.images import ImageAnswers
+from regiond.admin.racks import RackAnswers
+from regiond.admin.sources import SourceAnswers
+from regiond.boot_sources import BootSources
 from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
 from regiond.fleet import RegionFleet
@@ -49,6 +54,7 @@ from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
+from regiond.selections import Selections
 from regiond.store import generations, settings
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -126,7 +132,9 @@ class RegionDaemon(MultiService):
             now=reactor.seconds,
         )
         self.imports = ImportService(self.importer, self._schedule, reactor)
-        self.region = Region(self.database, upstream, self.importer, reactor.seconds)
+        self.boot_sources = BootSources(self.database, upstream, reactor.seconds)
+        self.selections = Selections(self.database, upstream, reactor.seconds)
+        self.region = Region(self.database, self.importer, reactor.seconds)
         self.fleet = RegionFleet(
             self.database,
             ChunkCache(self.database.read_chunk),
@@ -162,7 +170,7 @@ class RegionDaemon(MultiService):
         """What needs the reactor: the first source, then imports, then READY."""
         await note_damage(self.database, self._reactor.seconds())
         if self._config.default_boot_source:
-            await self.region.make_default_source()
+            await self.boot_sources.make_default()
         self.imports.setServiceParent(self)
         self._systemd.setServiceParent(self)
         self._is_ready = True
@@ -196,13 +204,17 @@ class RegionDaemon(MultiService):
         for pool in self._pools.values():
             pool.start()
         answers = RegionAnswers(
-            self.region,
-            self.fleet,
-            self.imports,
-            self.importer,
-            self.sessions,
-            identity=self._identity,
-            clock=self._reactor,
+            SourceAnswers(self.boot_sources, self.selections),
+            ImageAnswers(self.region, self.imports, self.importer, self._reactor),
+            RackAnswers(self.fleet, self.sessions, self._identity),
+            DaemonAnswers(
+                self.region,
+                self.boot_sources,
+                self.fleet,
+                self.imports,
+                self.importer,
+                identity=self._identity,
+            ),
         )
         images = ImagesSite(self.fleet, self._reactor)
         self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)

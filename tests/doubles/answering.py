@@ -11,7 +11,11 @@ from common.errors import RackferryError
 from common.identity import new_authority
 from common.questions import check_question
 from common.vocabulary import Place, Question
-from regiond.admin import RegionAnswers
+from regiond.admin.answers import RegionAnswers
+from regiond.admin.daemon import DaemonAnswers
+from regiond.admin.images import ImageAnswers
+from regiond.admin.racks import RackAnswers
+from regiond.admin.sources import SourceAnswers
 from regiond.chunk_cache import ChunkCache
 from regiond.fleet import RegionFleet
 from regiond.import_service import ImportService, Schedule
@@ -62,13 +66,17 @@ class AnswerCase(ImportCase):
         )
         self.sessions = Sessions(self.fleet, endpoints, "region-1", "0.1.0", reactor)
         self.answers = RegionAnswers(
-            self.region,
-            self.fleet,
-            self.imports,
-            self.importer,
-            self.sessions,
-            identity=lambda: dict(IDENTITY),
-            clock=reactor,
+            SourceAnswers(self.boot_sources, self.selections),
+            ImageAnswers(self.region, self.imports, self.importer, reactor),
+            RackAnswers(self.fleet, self.sessions, _identity),
+            DaemonAnswers(
+                self.region,
+                self.boot_sources,
+                self.fleet,
+                self.imports,
+                self.importer,
+                identity=_identity,
+            ),
         )
 
     async def ask(
@@ -103,3 +111,7 @@ class AnswerCase(ImportCase):
             return error
         self.fail(f"answered with {answer!r}")
         return None
+
+
+def _identity() -> dict[str, Any]:
+    return dict(IDENTITY)

@@ -22,10 +22,12 @@ from common.events import Event
 from common.fetching import Hashing, Limits
 from common.images import Selection
 from common.redirects import source_agent
+from regiond.boot_sources import BootSources
 from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.region import Region
+from regiond.selections import Selections
 from regiond.sources import verified
 from regiond.store import events, generations, images, sources
 from regiond.store.blobs import Blob, find_blob
@@ -123,7 +125,10 @@ class ImportCase(TestCase):
             self.database, self.agent, inline, clock=reactor, now=lambda: self.time
         )
         self.importer = self.new_importer(name)
-        self.region = Region(self.database, self.upstream, self.importer, lambda: self.time)
+        now = lambda: self.time  # noqa: E731
+        self.boot_sources = BootSources(self.database, self.upstream, now)
+        self.selections = Selections(self.database, self.upstream, now)
+        self.region = Region(self.database, self.importer, now)
 
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""

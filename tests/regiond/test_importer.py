@@ -58,11 +58,11 @@ class NothingChangedTests(ImportCase):
         await self.succeed()
         self.time += 3600
         await self.run_import()
-        self.assertEqual((await self.region.source(1))["last_success"], self.time)
+        self.assertEqual((await self.boot_sources.one(1))["last_success"], self.time)
         read_at, self.time = self.time, self.time + 3600
         self.source.faults[DOCUMENTS[0]] = Fault(status=500)
         await self.run_import()
-        (row,) = await self.region.list_sources()
+        (row,) = await self.boot_sources.list_all()
         self.assertEqual(row["last_success"], read_at)
 
     async def test_a_source_that_grows_old_is_an_event_all_the_same(self) -> None:
@@ -274,11 +274,11 @@ class UncheckedSelectionTests(ImportCase):
         """Accepted unseen, it counts as checked once the catalogue has it."""
         await self.database.write(sources.create_selection, 1, JAMMY, unchecked=True, now=self.time)
         await self.run_import()
-        (row,) = await self.region.list_selections(1)
+        (row,) = await self.selections.list_all(1)
         self.assertEqual(row["state"], "unchecked")
         self.publish(self.product("jammy"))
         await self.succeed()
-        (row,) = await self.region.list_selections(1)
+        (row,) = await self.selections.list_all(1)
         self.assertEqual(row["state"], "checked")
         self.assertEqual((await self.run_import()).outcome, "unchanged")
 

@@ -72,7 +72,7 @@ class WhileItRunsTests(ImportCase):
         await self.select(NOBLE, source_id=2)
         waiting = self.service.request("a test")
         await self.stalled()
-        await self.region.delete_source(1)
+        await self.boot_sources.delete(1)
         self.heal()
         self.source.drop_connections()
         result = await waiting

@@ -3,7 +3,7 @@
 import base64
 
 from common.errors import SourceError
-from regiond.region import DEFAULT_SELECTION, DEFAULT_SOURCE
+from regiond.boot_sources import DEFAULT_SELECTION, DEFAULT_SOURCE
 from regiond.store import settings
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint, public_keys
@@ -296,17 +296,17 @@ class DefaultSourceTests(AnswerCase):
     async def test_an_empty_database_gets_the_default_once(self) -> None:
         """MAAS's source and selection; deleting it is remembered."""
         await self.ask("boot-source delete", 1)
-        await self.region.make_default_source()
+        await self.boot_sources.make_default()
         (row,) = await self.ask("boot-sources read")
         self.assertEqual(row["url"], DEFAULT_SOURCE.url)
         (selection,) = await self.ask("boot-source-selections read", row["id"])
         self.assertEqual(selection["release"], DEFAULT_SELECTION.release)
         await self.ask("boot-source delete", row["id"])
-        await self.region.make_default_source()
+        await self.boot_sources.make_default()
         self.assertEqual(await self.ask("boot-sources read"), [])
 
     async def test_a_database_with_a_source_gets_none(self) -> None:
         """An admin was here before; and then it stays that way."""
-        await self.region.make_default_source()
+        await self.boot_sources.make_default()
         self.assertEqual(len(await self.ask("boot-sources read")), 1)
         self.assertTrue(await self.database.read(settings.everything))

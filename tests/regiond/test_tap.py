@@ -25,7 +25,7 @@ from common.identity_files import SERVER_FILE, load_or_create_authority
 from common.systemd import Supervisor
 from common.vocabulary import Question
 from regiond import tap
-from regiond.region import DEFAULT_SOURCE
+from regiond.boot_sources import DEFAULT_SOURCE
 from regiond.store import settings
 from regiond.store.database import Database
 from tests.doubles.stores import finished
@@ -136,12 +136,12 @@ class RunningTests(DaemonCase):
     async def test_the_default_source_is_made_once_and_its_deletion_remembered(self) -> None:
         """Over restarts, too."""
         daemon = await self.start(default=True)
-        (row,) = await daemon.region.list_sources()
+        (row,) = await daemon.boot_sources.list_all()
         self.assertEqual(row["url"], DEFAULT_SOURCE.url)
-        await daemon.region.delete_source(row["id"])
+        await daemon.boot_sources.delete(row["id"])
         await self.stop(daemon)
         daemon = await self.start(default=True)
-        self.assertEqual(await daemon.region.list_sources(), [])
+        self.assertEqual(await daemon.boot_sources.list_all(), [])
 
     async def test_the_certificate_is_renewed_while_it_runs(self) -> None:
         """An ageing certificate is replaced, and new connections get the new one."""

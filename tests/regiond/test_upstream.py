@@ -74,7 +74,7 @@ class LookTests(ImportCase):
         """It was deleted while it was read."""
         self.publish(self.product("jammy"))
         look = await self.look()
-        await self.region.delete_source(1)
+        await self.boot_sources.delete(1)
         await self.fails(self.upstream.keep(look), NotFound, "source-unknown")
 
     async def test_the_last_good_documents_offer_while_the_source_is_down(self) -> None:
@@ -117,7 +117,7 @@ class LookTests(ImportCase):
     async def test_credentials_go_to_the_source_with_every_request(self) -> None:
         """As basic authorization, documents and files alike."""
         secret = self.urls[self.source].replace("http://", "http://user:p%40ss@")
-        await self.region.delete_source(1)
+        await self.boot_sources.delete(1)
         self.urls[self.source] = secret
         source_id = await self.add_source(self.source)
         self.publish(self.product("jammy"))

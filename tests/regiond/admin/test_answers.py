@@ -9,11 +9,15 @@ from common.identity import new_key
 from common.joining import signing_request
 from common.tokens import parse_token
 from common.vocabulary import VERBS, Answer, Place, Verb
-from regiond.admin import RegionAnswers
+from regiond.admin.daemon import DaemonAnswers
+from regiond.admin.images import ImageAnswers
+from regiond.admin.racks import RackAnswers
+from regiond.admin.sources import SourceAnswers
 from tests.doubles.answering import IDENTITY, AnswerCase
 from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
+PARTS = (SourceAnswers, ImageAnswers, RackAnswers, DaemonAnswers)
 HERE = [verb for verb in VERBS if Place.REGION in verb.places]
 ONE = {"id": "1", "source": "1", "name": "rack-1"}
 NEEDED = {
@@ -57,8 +61,8 @@ class VocabularyTests(AnswerCase):
     def test_every_word_has_an_answer(self) -> None:
         """Whatever the shell lets people type at a region, there is a method for it."""
         for verb in HERE:
-            method = getattr(RegionAnswers, verb.name, None)
-            self.assertTrue(inspect.iscoroutinefunction(method), verb.name)
+            methods = [getattr(part, verb.name) for part in PARTS if hasattr(part, verb.name)]
+            self.assertEqual([*map(inspect.iscoroutinefunction, methods)], [True], verb.name)
 
     async def test_every_answer_has_its_columns_and_documented_keys(self) -> None:
         """Asked of a region with one of everything, no table lacks a column."""

@@ -1,0 +1,91 @@
+"""What a word of the admin shell is: the types of the table in ``common.words`` (pure)."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import attrs
+
+
+class Kind(StrEnum):
+    """The type of a parameter's value. LIST: repeated keys or commas. BYTES: key@=file."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+    LIST = "list"
+    BYTES = "bytes"
+
+
+class Answer(StrEnum):
+    """What comes back. ROWS: an array of objects. OBJECT: one. BOOLEAN: true or false."""
+
+    ROWS = "rows"
+    OBJECT = "object"
+    BOOLEAN = "boolean"
+
+
+class Place(StrEnum):
+    """Who answers: the region, a rack, or the shell itself without any daemon."""
+
+    REGION = "region"
+    RACK = "rack"
+    LOCAL = "local"
+
+
+@attrs.frozen
+class Parameter:
+    """A ``key=value``."""
+
+    name: str
+    help: str
+    kind: Kind = Kind.TEXT
+    required: bool = False
+
+
+@attrs.frozen
+class Verb:
+    """One thing that can be asked.
+
+    ``columns`` are the keys that a table for people shows, in order; JSON shows all.
+    ``sections`` does the same for tables within an object.
+    ``open_keys``: any further ``KEY=...`` is accepted (``publish-source FTYPE@=FILE``).
+    """
+
+    noun: str
+    verb: str
+    help: str
+    places: frozenset[Place]
+    ids: tuple[str, ...] = ()
+    optional_ids: tuple[str, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    flags: tuple[str, ...] = ()
+    answer: Answer = Answer.OBJECT
+    columns: tuple[str, ...] = ()
+    sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    open_keys: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the function that answers: ``boot_sources_create``."""
+        return "_".join(filter(None, (self.noun, self.verb))).replace("-", "_")
+
+
+# What a parameter's value is in a question: BYTES are base64 text, LIST is a list of texts.
+Value = str | int | bool | list[str]
+
+
+@attrs.frozen
+class Question:
+    """One thing asked of a daemon, as it crosses the admin socket (JSON of these fields)."""
+
+    noun: str
+    verb: str = ""
+    ids: tuple[str, ...] = ()
+    parameters: Mapping[str, Value] = attrs.field(factory=dict)
+    flags: tuple[str, ...] = ()
+
+
+REGION = frozenset({Place.REGION})
+RACK = frozenset({Place.RACK})
+BOTH = REGION | RACK
+LOCAL = frozenset({Place.LOCAL})

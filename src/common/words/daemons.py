@@ -1,0 +1,32 @@
+"""A daemon itself: how it is and what happened (pure)."""
+
+from common.verbs import BOTH, Answer, Parameter, Verb
+from common.words.images import IMAGE_COLUMNS
+from common.words.racks import RACK_COLUMNS
+from common.words.sources import SOURCE_COLUMNS
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "events",
+        "read",
+        "what happened, and what to do",
+        BOTH,
+        parameters=(Parameter("level", "info, warning or error: this and worse"),),
+        flags=("all",),
+        answer=Answer.ROWS,
+        columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
+    ),
+    Verb(
+        "status",
+        "",
+        "everything on one screen",
+        BOTH,
+        columns=("name", "release", "generation", "problems"),
+        sections={
+            "sources": SOURCE_COLUMNS,
+            "racks": RACK_COLUMNS,
+            "problems": ("severity", "code", "object", "cause", "remedy"),
+            "images": IMAGE_COLUMNS,
+        },
+    ),
+)

@@ -1,0 +1,52 @@
+"""Images (pure)."""
+
+from common.verbs import BOTH, REGION, Answer, Parameter, Verb
+
+IMAGE_COLUMNS = ("id", "name", "architecture", "label", "version", "type", "state", "size_bytes")
+_PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes")
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "boot-resources",
+        "read",
+        "list the images",
+        BOTH,
+        parameters=(Parameter("type", "synced, uploaded or all"),),
+        answer=Answer.ROWS,
+        columns=IMAGE_COLUMNS,
+    ),
+    Verb(
+        "boot-resources",
+        "plan",
+        "what an import would do, and how many bytes",
+        REGION,
+        answer=Answer.ROWS,
+        columns=_PLAN_COLUMNS,
+    ),
+    Verb(
+        "boot-resources",
+        "import",
+        "import now (on a rack: sync now)",
+        BOTH,
+        flags=("wait",),
+        columns=("outcome", "published", "fetched_bytes"),
+    ),
+    Verb("boot-resources", "stop-import", "stop the running import", REGION),
+    Verb(
+        "boot-resources",
+        "is-importing",
+        "whether an import runs",
+        REGION,
+        answer=Answer.BOOLEAN,
+    ),
+    Verb(
+        "boot-resource",
+        "read",
+        "show an image and its files",
+        REGION,
+        ids=("id",),
+        columns=IMAGE_COLUMNS,
+        sections={"files": ("name", "ftype", "size_bytes", "sha256", "upstream_path")},
+    ),
+    Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",)),
+)

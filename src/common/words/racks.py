@@ -1,0 +1,44 @@
+"""Racks, as a region knows them (pure)."""
+
+from common.verbs import REGION, Answer, Parameter, Verb
+
+RACK_COLUMNS = ("name", "state", "status", "generation", "last_seen", "last_sync")
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "rack-controllers",
+        "read",
+        "list the racks",
+        REGION,
+        answer=Answer.ROWS,
+        columns=RACK_COLUMNS,
+    ),
+    Verb(
+        "rack-controllers",
+        "create-token",
+        "let a rack enrol, once",
+        REGION,
+        parameters=(Parameter("name", "the rack's name", required=True),),
+        columns=("name", "token", "expires_at"),
+    ),
+    Verb(
+        "rack-controllers",
+        "import-boot-images",
+        "tell all racks to sync now",
+        REGION,
+        flags=("wait",),
+        answer=Answer.ROWS,
+        columns=("name", "status"),
+    ),
+    Verb("rack-controller", "read", "show a rack", REGION, ids=("name",), columns=RACK_COLUMNS),
+    Verb("rack-controller", "delete", "refuse a rack from now on", REGION, ids=("name",)),
+    Verb(
+        "rack-controller",
+        "list-boot-images",
+        "what a rack holds",
+        REGION,
+        ids=("name",),
+        answer=Answer.ROWS,
+        columns=("name", "architecture", "label", "version", "state"),
+    ),
+)

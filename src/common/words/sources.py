@@ -1,0 +1,84 @@
+"""Boot sources, what is wanted of them, and what they offer (pure)."""
+
+from common.verbs import REGION, Answer, Kind, Parameter, Verb
+
+SOURCE_COLUMNS = ("id", "url", "keyring", "priority", "enabled", "unsigned", "last_success")
+_SELECTION_COLUMNS = ("id", "os", "release", "arches", "subarches", "labels", "state")
+_OFFER_COLUMNS = (
+    *("source", "os", "release", "arch", "subarch", "label"),
+    *("version", "size_bytes", "selected"),
+)
+_SOURCE_PARAMETERS = (
+    Parameter("url", "base URL, or the URL of its streams/v1/index.sjson", required=True),
+    Parameter("keyring_filename", "path of the keyring on the region"),
+    Parameter("keyring_data", "the keyring itself (keyring_data@=FILE)", Kind.BYTES),
+    Parameter("priority", "higher wins per image", Kind.INTEGER),
+    Parameter("unsigned", "true: accept a .json index without signature", Kind.BOOLEAN),
+)
+_SELECTION_PARAMETERS = (
+    Parameter("os", "operating system, for example ubuntu", required=True),
+    Parameter("release", "release, for example jammy", required=True),
+    Parameter("arches", "architectures, for example amd64,arm64", Kind.LIST),
+    Parameter("subarches", "kernels, for example ga-22.04,hwe-22.04", Kind.LIST),
+    Parameter("labels", "labels, for example stable", Kind.LIST),
+)
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "boot-sources",
+        "read",
+        "list the boot sources",
+        REGION,
+        answer=Answer.ROWS,
+        columns=SOURCE_COLUMNS,
+    ),
+    Verb(
+        "boot-sources",
+        "create",
+        "add a boot source; never fetches",
+        REGION,
+        parameters=_SOURCE_PARAMETERS,
+        columns=SOURCE_COLUMNS,
+    ),
+    Verb("boot-source", "read", "show a boot source", REGION, ids=("id",), columns=SOURCE_COLUMNS),
+    Verb("boot-source", "delete", "forget a source and its selections", REGION, ids=("id",)),
+    Verb("boot-source", "check", "fetch and verify now, store nothing", REGION, ids=("id",)),
+    Verb(
+        "boot-source-selections",
+        "read",
+        "list what is wanted of a source",
+        REGION,
+        ids=("source",),
+        answer=Answer.ROWS,
+        columns=_SELECTION_COLUMNS,
+    ),
+    Verb(
+        "boot-source-selections",
+        "create",
+        "want something of a source",
+        REGION,
+        ids=("source",),
+        parameters=_SELECTION_PARAMETERS,
+        columns=_SELECTION_COLUMNS,
+    ),
+    Verb(
+        "boot-source-selection",
+        "delete",
+        "want it no longer",
+        REGION,
+        ids=("source", "id"),
+    ),
+    Verb(
+        "available-images",
+        "read",
+        "list what the sources offer",
+        REGION,
+        optional_ids=("source",),
+        parameters=tuple(
+            Parameter(name, f"only this {name}")
+            for name in ("os", "release", "arch", "subarch", "label")
+        ),
+        answer=Answer.ROWS,
+        columns=_OFFER_COLUMNS,
+    ),
+)

@@ -1,0 +1,66 @@
+"""Answers about the region as a whole: what happened, and how things are."""
+
+from collections.abc import Callable
+from typing import Any
+
+from common.canonical import plain
+from common.errors import WrongUsage
+from common.events import Severity
+from common.vocabulary import Question
+from regiond.admin.asked import Tell
+from regiond.admin.images import import_row
+from regiond.boot_sources import BootSources
+from regiond.fleet import RegionFleet
+from regiond.import_service import ImportService
+from regiond.importer import Importer
+from regiond.region import Region
+
+
+class DaemonAnswers:
+    """What is answered about the region as a whole."""
+
+    def __init__(
+        self,
+        region: Region,
+        boot_sources: BootSources,
+        fleet: RegionFleet,
+        imports: ImportService,
+        importer: Importer,
+        *,
+        identity: Callable[[], dict[str, Any]],
+    ) -> None:
+        self._region = region
+        self._boot_sources = boot_sources
+        self._fleet = fleet
+        self._imports = imports
+        self._importer = importer
+        self._identity = identity
+
+    async def events_read(self, question: Question, _: Tell) -> Any:
+        return await self._region.list_events(
+            _severity(str(question.parameters.get("level", "info"))),
+            cleared="all" in question.flags,
+        )
+
+    async def status(self, _: Question, __: Tell) -> Any:
+        last = self._imports.last
+        return {
+            **self._identity(),
+            **await self._region.overview(),
+            "sources": await self._boot_sources.list_all(),
+            "racks": await self._fleet.list_racks(),
+            "import": {
+                "running": self._imports.is_importing,
+                "progress": plain(self._importer.progress) if self._imports.is_importing else None,
+                "last": import_row(last) if last else None,
+            },
+        }
+
+
+def _severity(level: str) -> Severity:
+    try:
+        return Severity(level)
+    except ValueError:
+        raise WrongUsage(
+            "level is info, warning or error", object=level, code="wrong-value"
+        ) from None

@@ -1,0 +1,64 @@
+"""Answers about racks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from common.vocabulary import Question
+from regiond.admin.asked import Tell
+from regiond.fleet import RegionFleet
+from regiond.racks.sessions import Sessions
+
+
+class RackAnswers:
+    """What is answered about racks."""
+
+    def __init__(
+        self, fleet: RegionFleet, sessions: Sessions, identity: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._fleet = fleet
+        self._sessions = sessions
+        self._identity = identity
+
+    async def rack_controllers_read(self, _: Question, __: Tell) -> Any:
+        return await self._fleet.list_racks()
+
+    async def rack_controllers_create_token(self, question: Question, _: Tell) -> Any:
+        name = str(question.parameters["name"])
+        token, expires_at = await self._fleet.create_token(name)
+        identity = self._identity()
+        return {
+            "name": name,
+            "token": token,
+            "expires_at": expires_at,
+            "hosts": identity["hosts"],
+            "enrol_port": identity["enrol_port"],
+            "rpc_port": identity["rpc_port"],
+        }
+
+    async def rack_controllers_import_boot_images(self, question: Question, _: Tell) -> Any:
+        before = self._fleet.looks_ended()
+        told = await self._sessions.sync_now()
+        waits = "wait" in question.flags
+        if waits:
+            await self._fleet.looked_since({name: before.get(name, 0) for name in told})
+        return [
+            {"name": rack["name"], "status": _told_status(rack, told, waits=waits)}
+            for rack in await self._fleet.list_racks()
+        ]
+
+    async def rack_controller_read(self, question: Question, _: Tell) -> Any:
+        return await self._fleet.describe_rack(question.ids[0])
+
+    async def rack_controller_delete(self, question: Question, _: Tell) -> Any:
+        for serial in await self._fleet.delete_rack(question.ids[0]):
+            self._sessions.drop(serial)
+        return {"name": question.ids[0], "deleted": True}
+
+    async def rack_controller_list_boot_images(self, question: Question, _: Tell) -> Any:
+        return await self._fleet.images_of(question.ids[0])
+
+
+def _told_status(rack: dict[str, Any], told: list[str], *, waits: bool) -> str:
+    if rack["name"] not in told:
+        return "not connected"
+    return str(rack["status"]) if waits else "told"
