@@ -110,7 +110,7 @@ class RunningTests(DaemonCase):
             await gate
 
         daemon = self.make(default=True)
-        self.patch(daemon.region, "make_default_source", slowly)
+        self.patch(daemon.boot_sources, "make_default", slowly)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         self.assertEqual((await self.get(daemon, "/healthz"))[0], 200)
@@ -126,7 +126,7 @@ class RunningTests(DaemonCase):
             raise RuntimeError("no")
 
         daemon = self.make(default=True)
-        self.patch(daemon.region, "make_default_source", broken)
+        self.patch(daemon.boot_sources, "make_default", broken)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         await daemon._starting
