@@ -9,7 +9,7 @@ resource that was asked for. The two promises:
 """
 
 import json
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,6 +33,12 @@ IMMUTABLE = "public, max-age=31536000, immutable"
 
 SEND_TIMEOUT_S = 600.0
 """How long a reader may take for one chunk: 1 MiB in 10 minutes is 1.7 KiB/s."""
+
+_CERTAINLY_FLUSHED_BYTES = 1 << 16
+"""A transport pauses for a larger piece, and goes on when it has handed over all of it."""
+
+SendRest = Callable[[Slice], Awaitable[None]]
+"""Sends a slice on a request's connection; what was written before is with the kernel."""
 
 _log = Logger()
 
@@ -148,7 +154,12 @@ def abort(request: Request) -> None:
 
 
 async def serve(
-    request: Request, source: ByteSource, *, clock: IReactorTime, cache_control: str = IMMUTABLE
+    request: Request,
+    source: ByteSource,
+    *,
+    clock: IReactorTime,
+    cache_control: str = IMMUTABLE,
+    send_rest: SendRest | None = None,
 ) -> None:
     """Answer a GET or HEAD with the source's bytes; returns when all were handed over.
 
@@ -157,6 +168,7 @@ async def serve(
         source: the bytes.
         clock: for readers that do not read.
         cache_control: for names that do not change their meaning; else "no-cache".
+        send_rest: a faster way for all but the first piece, if the connection has one.
 
     Raises:
         RackferryError: a read failed. ``answer_error`` (``answering`` calls it) answers
@@ -192,7 +204,7 @@ async def serve(
     if choice.status == 206:
         headers.setRawHeaders("content-range", [choice.slice.content_range])
     if request.method == b"GET" and choice.slice.length:
-        await _send(request, source, choice.slice, clock)
+        await _send(request, source, choice.slice, clock, send_rest)
     request.finish()
 
 
@@ -202,7 +214,13 @@ def _header(request: Request, name: bytes) -> str | None:
     return None if value is None else value.decode("latin-1")
 
 
-async def _send(request: Request, source: ByteSource, wanted: Slice, clock: IReactorTime) -> None:
+async def _send(
+    request: Request,
+    source: ByteSource,
+    wanted: Slice,
+    clock: IReactorTime,
+    send_rest: SendRest | None,
+) -> None:
     """Send a slice; one chunk is read ahead while the one before is on its way."""
     seq, last = wanted.first // CHUNK_BYTES, chunk_count(wanted.stop) - 1
     gate = _Gate(clock)
@@ -212,10 +230,16 @@ async def _send(request: Request, source: ByteSource, wanted: Slice, clock: IRea
     ahead: Deferred[bytes] | None = None
     try:
         while True:
+            start = seq * CHUNK_BYTES
+            piece = chunk[max(0, wanted.first - start) : wanted.stop - start]
+            if send_rest is not None and seq < last and len(piece) > _CERTAINLY_FLUSHED_BYTES:
+                request.write(piece)
+                await gate.open()
+                await send_rest(Slice(start + CHUNK_BYTES, wanted.stop, wanted.size_bytes))
+                return
             if seq < last:
                 ahead = Deferred.fromCoroutine(source.read_chunk(seq + 1))
-            start = seq * CHUNK_BYTES
-            request.write(chunk[max(0, wanted.first - start) : wanted.stop - start])
+            request.write(piece)
             await gate.open()
             if ahead is None:
                 return

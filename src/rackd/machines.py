@@ -10,6 +10,7 @@ import html
 import os
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
@@ -26,6 +27,7 @@ from common.sites import QuietSite
 from rackd.library import Library
 from rackd.partials import Threads
 from rackd.records import HeldFile
+from rackd.sendfile import SocketOutlet
 
 _ROOT = "/images/"
 _NO_CACHE = "no-cache"
@@ -69,6 +71,10 @@ class CachedFile:
     async def read_chunk(self, seq: int) -> bytes:
         """Chunk ``seq``; fewer bytes than are due is an error, never a short answer."""
         return await self._on_disk(lambda: self._read(seq))
+
+    def fileno(self) -> int:
+        """Of the open file."""
+        return self._fd
 
     def _read(self, seq: int) -> bytes:
         offset = seq * CHUNK_BYTES
@@ -186,10 +192,19 @@ class Machines(Resource):
 
     async def _send(self, request: Request, file: HeldFile) -> None:
         source = CachedFile(self._library.cache / file.sha256, file, self._on_disk)
+        outlet = SocketOutlet.of(request, self._clock, self._on_disk)
         try:
             await self._open(source, file)
-            await serve(request, source, clock=self._clock, cache_control=_NO_CACHE)
+            await serve(
+                request,
+                source,
+                clock=self._clock,
+                cache_control=_NO_CACHE,
+                send_rest=partial(outlet.send, source.fileno()) if outlet else None,
+            )
         finally:
+            if outlet is not None:
+                await outlet.close()
             await self._on_disk(source.close)
 
     async def _open(self, source: CachedFile, file: HeldFile) -> None:
