@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
 
+import attrs
+
 from common.errors import WrongUsage
 from common.vocabulary import BY_NAME, VERBS, Kind, Parameter, Place, Question, Verb
 
@@ -38,7 +40,9 @@ def check_question(question: Question, place: Place) -> Verb:
     for name, value in question.parameters.items():
         if name in known:
             _check_value(known[name], value)
-        elif not verb.open_keys:
+        elif verb.open_keys is not None:
+            _check_value(attrs.evolve(verb.open_keys, name=name), value)
+        else:
             raise _unknown("parameter", name, known)
     missing = [each.name for each in verb.parameters if each.required]
     missing = [name for name in missing if question.parameters.get(name, "") == ""]

@@ -48,7 +48,8 @@ class Verb:
 
     ``columns`` are the keys that a table for people shows, in order; JSON shows all.
     ``sections`` does the same for tables within an object.
-    ``open_keys``: any further ``KEY=...`` is accepted (``publish-source FTYPE@=FILE``).
+    ``open_keys``: any further ``KEY=...`` is accepted, as this one under another name
+    (``publish-source FTYPE@=FILE``).
     """
 
     noun: str
@@ -62,7 +63,7 @@ class Verb:
     answer: Answer = Answer.OBJECT
     columns: tuple[str, ...] = ()
     sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
-    open_keys: bool = False
+    open_keys: Parameter | None = None
 
     @property
     def name(self) -> str:

@@ -42,6 +42,7 @@ from regiond.admin.answers import RegionAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
+from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.boot_sources import BootSources
 from regiond.chunk_cache import ChunkCache
@@ -54,8 +55,9 @@ from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
+from regiond.region_settings import RegionSettings
 from regiond.selections import Selections
-from regiond.store import generations, settings
+from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.upstream import Upstream
@@ -131,6 +133,7 @@ class RegionDaemon(MultiService):
             clock=reactor,
             now=reactor.seconds,
         )
+        self.settings = RegionSettings(self.database, reactor.seconds)
         self.imports = ImportService(self.importer, self._schedule, reactor)
         self.boot_sources = BootSources(self.database, upstream, reactor.seconds)
         self.selections = Selections(self.database, upstream, reactor.seconds)
@@ -169,6 +172,7 @@ class RegionDaemon(MultiService):
     async def _start(self) -> None:
         """What needs the reactor: the first source, then imports, then READY."""
         await note_damage(self.database, self._reactor.seconds())
+        await self.settings.reload()
         if self._config.default_boot_source:
             await self.boot_sources.make_default()
         self.imports.setServiceParent(self)
@@ -207,6 +211,7 @@ class RegionDaemon(MultiService):
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.imports, self.importer, self._reactor),
             RackAnswers(self.fleet, self.sessions, self._identity),
+            SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,
                 self.boot_sources,
@@ -274,12 +279,15 @@ class RegionDaemon(MultiService):
         self._enrol_tls.use(identity)
 
     async def _schedule(self) -> Schedule:
-        return Schedule.of(await self.database.read(settings.everything))
+        return Schedule.of(self.settings.values)
 
     def _changed(self, changes: tuple[Change, ...]) -> None:
         if any(change.kind == "generation" for change in changes):
             telling = Deferred.fromCoroutine(self._announce())
             telling.addErrback(lambda failure: _log.failure("racks were not told", failure))
+        if any(change.kind == "setting" for change in changes):
+            heeding = Deferred.fromCoroutine(self.settings.reload())
+            heeding.addErrback(lambda failure: _log.failure("settings were not read", failure))
 
     async def _announce(self) -> None:
         generation, digest = await self.database.read(generations.current_generation)

@@ -15,6 +15,7 @@ from regiond.admin.answers import RegionAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
+from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.chunk_cache import ChunkCache
 from regiond.fleet import RegionFleet
@@ -69,6 +70,7 @@ class AnswerCase(ImportCase):
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.imports, self.importer, reactor),
             RackAnswers(self.fleet, self.sessions, _identity),
+            SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,
                 self.boot_sources,

@@ -27,6 +27,7 @@ from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.region import Region
+from regiond.region_settings import RegionSettings
 from regiond.selections import Selections
 from regiond.sources import verified
 from regiond.store import events, generations, images, sources
@@ -124,8 +125,9 @@ class ImportCase(TestCase):
         self.upstream = Upstream(
             self.database, self.agent, inline, clock=reactor, now=lambda: self.time
         )
-        self.importer = self.new_importer(name)
         now = lambda: self.time  # noqa: E731
+        self.settings = RegionSettings(self.database, now)
+        self.importer = self.new_importer(name)
         self.boot_sources = BootSources(self.database, self.upstream, now)
         self.selections = Selections(self.database, self.upstream, now)
         self.region = Region(self.database, self.importer, now)

@@ -21,7 +21,7 @@ class ShellDocumentTests(SynchronousTestCase):
             ids = [*map(str.upper, verb.ids), *(f"[{each.upper()}]" for each in verb.optional_ids)]
             words = " ".join(filter(None, (verb.noun, verb.verb, *ids)))
             more = {parameter.name for parameter in verb.parameters} | set(verb.flags)
-            expected[words] = more | ({"FTYPE"} if verb.open_keys else set())
+            expected[words] = more | ({verb.open_keys.name} if verb.open_keys else set())
         self.assertEqual(
             {words: set(re.findall(r"[\w-]+", more)) for words, (more, _) in rows.items()}, expected
         )

@@ -53,10 +53,8 @@ def _verb_help(verb: Verb) -> str:
             f"  {p.name}{'@' if p.kind is Kind.BYTES else ''}={_FORMS[p.kind]}",
             f"{p.help} (required)" if p.required else p.help,
         )
-        for p in verb.parameters
+        for p in (*verb.parameters, *filter(None, (verb.open_keys,)))
     )
-    if verb.open_keys:
-        lines += _columns([("  KEY@=FILE", "a file, by what it is (boot-kernel@=...)")])
     lines += [f"    flag: {flag}" for flag in verb.flags]
     lines.append(f"  answered by: {_who(verb)}; JSON: {_json_form(verb)}")
     return "\n".join(lines)

@@ -180,8 +180,8 @@ def _parameter(verb: Verb, key: str) -> Parameter:
     for parameter in verb.parameters:
         if parameter.name == key:
             return parameter
-    if verb.open_keys:
-        return Parameter(key, "")
+    if verb.open_keys is not None:
+        return attrs.evolve(verb.open_keys, name=key)
     raise unknown("key", key, [parameter.name for parameter in verb.parameters])
 
 

@@ -1,11 +1,31 @@
 """A daemon itself: how it is and what happened (pure)."""
 
-from common.verbs import BOTH, Answer, Parameter, Verb
+from common.verbs import BOTH, REGION, Answer, Parameter, Verb
 from common.words.images import IMAGE_COLUMNS
 from common.words.racks import RACK_COLUMNS
 from common.words.sources import SOURCE_COLUMNS
 
+_SETTING_COLUMNS = ("name", "value", "default", "help")
+
 VERBS: tuple[Verb, ...] = (
+    Verb(
+        "config",
+        "list",
+        "what can be changed at run time",
+        REGION,
+        answer=Answer.ROWS,
+        columns=_SETTING_COLUMNS,
+    ),
+    Verb("config", "get", "one setting", REGION, ids=("name",), columns=_SETTING_COLUMNS),
+    Verb(
+        "config",
+        "set",
+        "change settings, for all regions and at once",
+        REGION,
+        open_keys=Parameter("NAME", "a value for that setting; nothing for its default"),
+        answer=Answer.ROWS,
+        columns=_SETTING_COLUMNS,
+    ),
     Verb(
         "events",
         "read",

@@ -34,7 +34,7 @@ VERBS: tuple[Verb, ...] = (
             Parameter("version", "version, for example 20261121", required=True),
             Parameter("gnupg_home", "GnuPG home that holds the key"),
         ),
-        open_keys=True,
+        open_keys=Parameter("FTYPE", "a file, by what it is (boot-kernel@=...)", Kind.BYTES),
     ),
     Verb(
         "check-config",

@@ -1,5 +1,6 @@
 """Settings that all regions share, and facts about this database: names with JSON values."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, delete, select, update
@@ -26,6 +27,15 @@ def forget(conn: Connection, name: str, now: float) -> None:
     """Let a setting have its default again."""
     conn.execute(delete(setting).where(setting.c.name == name))
     changes.record(conn, "setting", name, now)
+
+
+def change(conn: Connection, values: Mapping[str, Any], now: float) -> None:
+    """Set several at once; None lets one have its default again."""
+    for name, value in values.items():
+        if value is None:
+            forget(conn, name, now)
+        else:
+            put(conn, name, value, now)
 
 
 def everything(conn: Connection) -> dict[str, Any]:

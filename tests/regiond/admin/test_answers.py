@@ -12,18 +12,21 @@ from common.vocabulary import VERBS, Answer, Place, Verb
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
+from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from tests.doubles.answering import IDENTITY, AnswerCase
 from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
-PARTS = (SourceAnswers, ImageAnswers, RackAnswers, DaemonAnswers)
+PARTS = (SourceAnswers, ImageAnswers, RackAnswers, SettingAnswers, DaemonAnswers)
 HERE = [verb for verb in VERBS if Place.REGION in verb.places]
 ONE = {"id": "1", "source": "1", "name": "rack-1"}
+IDS = {"config get": ["events_days"]}
 NEEDED = {
     "boot-sources create": {"url": "http://127.0.0.1:9/", "unsigned": True},
     "boot-source-selections create": {"os": "ubuntu", "release": "noble"},
     "rack-controllers create-token": {"name": "rack-2"},
+    "config set": {"events_days": "31"},
 }
 # They take something away that others want to look at.
 LAST = ("boot-source-selection delete", "boot-resource delete", "rack-controller delete",
@@ -42,6 +45,9 @@ KEYS_OF = {
     "boot-resources plan": "action name architecture label version size_bytes fetch_bytes",
     "boot-resources import": "outcome published fetched_bytes",
     "boot-resource read": "id type name architecture label version state files source",
+    "config list": "name value default help",
+    "config get": "name value default help",
+    "config set": "name value default help",
     "rack-controllers read": "name state status generation last_seen last_sync problem",
     "rack-controllers create-token": "name token expires_at",
     "rack-controllers import-boot-images": "name status",
@@ -71,7 +77,8 @@ class VocabularyTests(AnswerCase):
             HERE, key=lambda verb: (words_of(verb) in LAST, words_of(verb) == LAST[-1])
         ):
             words = words_of(verb)
-            answer = await self.ask(words, *(ONE[i] for i in verb.ids), **NEEDED.get(words, {}))
+            ids = IDS.get(words) or [ONE[i] for i in verb.ids]
+            answer = await self.ask(words, *ids, **NEEDED.get(words, {}))
             if verb.answer is Answer.BOOLEAN:
                 self.assertIsInstance(answer, bool)
                 continue
