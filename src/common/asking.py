@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import attrs
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -85,12 +86,10 @@ class Answering:
     async def ask(self, question: bytes) -> Mapping[str, Any]:
         """Answer a question; the first piece of the answer, and a ticket for the rest."""
         asked = parse(Question, question, "question")
+        asked = attrs.evolve(asked, asker=_asker(self.conversation.transport))
         check_question(asked, self._place)
         _log.info(
-            "asked by {who}: {noun} {verb}",
-            who=_credentials(self.conversation.transport),
-            noun=asked.noun,
-            verb=asked.verb,
+            "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
         )
         answer = canonical_json(await self._answer(asked, self._tell))
         if len(answer) > MAX_ANSWER_BYTES:
@@ -128,7 +127,7 @@ class Answering:
             self.conversation.notify(AnswerProgress, progress=text)
 
 
-def _credentials(transport: Any) -> str:
+def _asker(transport: Any) -> str:
     """Who is at the other end of a Unix socket, as the kernel says; "" if it cannot."""
     handle = getattr(transport, "socket", None)
     if handle is None or handle.family != socket.AF_UNIX:

@@ -77,13 +77,17 @@ Value = str | int | bool | list[str]
 
 @attrs.frozen
 class Question:
-    """One thing asked of a daemon, as it crosses the admin socket (JSON of these fields)."""
+    """One thing asked of a daemon, as it crosses the admin socket (JSON of these fields).
+
+    ``asker`` is who asked, as the kernel knows: the daemon sets it, whatever a shell says.
+    """
 
     noun: str
     verb: str = ""
     ids: tuple[str, ...] = ()
     parameters: Mapping[str, Value] = attrs.field(factory=dict)
     flags: tuple[str, ...] = ()
+    asker: str = ""
 
 
 REGION = frozenset({Place.REGION})

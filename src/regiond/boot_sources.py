@@ -87,6 +87,17 @@ class BootSources:
             raise
         return source_row(made) | ({"warning": warning} if warning else {})
 
+    async def permit_rollback(self, source_id: int, *, permitted: bool, by: str) -> None:
+        """Let the next import that reads the source well take in older documents, or not.
+
+        Args:
+            source_id: which source.
+            permitted: whether it may.
+            by: who says so, for the record.
+        """
+        who = by or "an admin whom the socket did not name"
+        await self._database.write(sources.permit_rollback, source_id, who if permitted else None)
+
     async def delete(self, source_id: int) -> dict[str, Any]:
         """Forget a source and its selections; its images go with the next import."""
         await self._database.write(sources.delete_source, source_id, self._now())

@@ -30,7 +30,8 @@ class ImportResult:
 
     ``outcome`` is "unchanged", "complete" or "incomplete"; in ``ImportService.last`` also
     "failed" (all of it, by the one reason) or "stopped". ``failed`` maps what failed (an
-    image, a source) to the reason. ``work_s`` is the time of the work.
+    image, a source) to the reason. ``lagging`` names the sources that show older documents
+    than they did: the newer ones stay in use. ``work_s`` is the time of the work.
     """
 
     outcome: str
@@ -40,6 +41,7 @@ class ImportResult:
     failed: Mapping[str, RackferryError] = attrs.Factory(dict)
     fetched_bytes: int = 0
     work_s: float = 0.0
+    lagging: tuple[str, ...] = ()
 
 
 @attrs.frozen

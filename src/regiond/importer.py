@@ -120,6 +120,9 @@ class Importer:
         self.progress = Progress()
         revision, losses = await self.revision(), self._losses
         looks = await self.look()
+        for look in looks:
+            await self._upstream.note_lag(look)
+        lagging = tuple(object_name(look.source.id) for look in looks if look.is_lagging)
         state = _state(revision, losses, looks)
         if (
             all(look.is_unchanged for look in looks)
@@ -127,7 +130,8 @@ class Importer:
             and not await is_due(self._database, self._now())
         ):
             generation, _ = await self._database.read(generations.current_generation)
-            return ImportResult("unchanged", generation, work_s=self._clock.seconds() - began_s)
+            work_s = self._clock.seconds() - began_s
+            return ImportResult("unchanged", generation, work_s=work_s, lagging=lagging)
         self.log.info("import begins: {reason}", reason=reason)
         epoch = await self._acquire()
         renewing = LoopingCall(self._renew, epoch)
@@ -149,6 +153,7 @@ class Importer:
             run.failed,
             run.progress.fetched_bytes,
             self._clock.seconds() - began_s,
+            lagging,
         )
 
     async def _acquire(self) -> int:

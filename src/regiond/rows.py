@@ -26,6 +26,8 @@ def source_row(source: BootSource) -> dict[str, Any]:
         "created": source.created_at,
         "updated": source.updated_at,
         "last_success": source.last_success_at,
+        "lagging_since": source.lagging_since,
+        "accept_rollback": source.accept_rollback is not None,
     }
 
 

@@ -14,8 +14,10 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
 from common.errors import ConfigError, RackferryError
+from common.events import Event
 from regiond.sources.catalogue import Catalogue, catalogue
 from regiond.sources.documents import read_source
+from regiond.sources.freshness import accepted_event, lag_event
 from regiond.sources.locations import SourceLocation
 from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Retriever
@@ -39,8 +41,14 @@ class Look:
 
     @property
     def is_unchanged(self) -> bool:
-        """Whether it was read, and every document is the stored one."""
-        return self.reading is not None and self.reading.unchanged
+        """Whether it was read, every document is the stored one, and nothing is to be noted."""
+        settled = self.source.accept_rollback is None
+        return self.reading is not None and self.reading.unchanged and settled
+
+    @property
+    def is_lagging(self) -> bool:
+        """Whether the source shows older documents than it did."""
+        return self.reading is not None and bool(self.reading.lagging)
 
 
 def object_name(source_id: int) -> str:
@@ -125,8 +133,23 @@ class Upstream:
             reading = await self._read(source, stored)
         except RackferryError as error:
             return Look(source, stored, error=_about(source, error))
-        self._read_at[source.id] = self._now()
-        return Look(source, stored, reading)
+        if not reading.lagging:
+            self._read_at[source.id] = self._now()
+        return Look(source, stored, self._with_lag(source, reading))
+
+    def _with_lag(self, source: BootSource, reading: SourceReading) -> SourceReading:
+        """The reading, with the event of a source that has lagged behind for hours."""
+        now, name = self._now(), object_name(source.id)
+        since = now if source.lagging_since is None else source.lagging_since
+        late = lag_event(reading.lagging, since, now, name)
+        return attrs.evolve(reading, events=(*reading.events, late)) if late else reading
+
+    async def note_lag(self, look: Look) -> None:
+        """Remember since when a source shows older documents, or that it does no more."""
+        if look.reading is None or look.is_lagging == (look.source.lagging_since is not None):
+            return
+        since = self._now() if look.is_lagging else None
+        await self._database.write(sources.note_lag, look.source.id, since)
 
     def as_read(self, source: BootSource) -> BootSource:
         """The source with the last time it was read well: where nothing changes, only we know."""
@@ -137,9 +160,14 @@ class Upstream:
         location = location_of(source)
         keyring = await self._in_thread(partial(keyring_of, source, object_name(source.id)))
         retriever = Retriever(self.agent, self._clock, lambda: authorised(location))
-        return await read_source(
-            location, stored, SourceAccess(retriever, keyring, self._in_thread, self._now())
+        access = SourceAccess(
+            retriever,
+            keyring,
+            self._in_thread,
+            self._now(),
+            accepts_rollback=source.accept_rollback is not None,
         )
+        return await read_source(location, stored, access)
 
     async def catalogue(self, look: Look) -> Catalogue:
         """What the source offers: by what it said now, else by its last good documents."""
@@ -187,7 +215,10 @@ class Upstream:
 
     async def keep(self, look: Look) -> None:
         """Keep what a source said as its last good documents."""
-        if look.reading is None or look.reading.unchanged:
+        if look.reading is None:
+            return
+        await self._use_permission(look.source, look.reading)
+        if look.reading.unchanged:
             return
         now, source_id = self._now(), look.source.id
         changed = [each.to_stored() for each in look.reading.documents if not each.unchanged]
@@ -195,6 +226,21 @@ class Upstream:
         paths = [each.path for each in look.reading.documents]
         await self._database.write(sources.forget_documents, source_id, paths)
         await self._database.write(sources.note_success, source_id, now)
+
+    async def _use_permission(self, source: BootSource, reading: SourceReading) -> None:
+        """A permission to go back ends with the first good read, whether it was needed or not.
+
+        Before the documents are kept: if we die between, it has to be given again.
+        """
+        if source.accept_rollback is not None:
+            accepted = _accepted(source, reading)
+            await self._database.write(sources.use_permission, source.id, accepted, self._now())
+
+
+def _accepted(source: BootSource, reading: SourceReading) -> Event | None:
+    if not reading.accepted:
+        return None
+    return accepted_event(reading.accepted, source.accept_rollback or "", object_name(source.id))
 
 
 def _about(source: BootSource, error: RackferryError) -> RackferryError:

@@ -4,6 +4,7 @@ import errno
 import os
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
@@ -35,6 +36,7 @@ from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
 from tests.doubles.directories import fresh_directory
 from tests.doubles.trust import eventually
 
+_MYSELF = f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}"
 _STATUS = Question("status")
 _IMPORT = Question("boot-resources", "import", flags=("wait",))
 
@@ -99,7 +101,13 @@ class SocketTests(TestCase):
         )
         self.daemon.answer = {"id": 1, "name": "é", "list": [1, None, True]}
         self.assertEqual(await ask(reactor, self.path, question), self.daemon.answer)
-        self.assertEqual(self.daemon.asked, [question])
+        self.assertEqual(self.daemon.asked, [attrs.evolve(question, asker=_MYSELF)])
+
+    async def test_nobody_speaks_for_another(self) -> None:
+        """Who asks is what the kernel says, not what the shell claims."""
+        await self.serve()
+        await ask(reactor, self.path, Question("status", asker="uid 0 gid 0 pid 1"))
+        self.assertEqual(self.daemon.asked, [Question("status", asker=_MYSELF)])
 
     async def test_large_answer(self) -> None:
         """An answer of any size arrives, in pieces."""
@@ -210,7 +218,7 @@ class SocketTests(TestCase):
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
         await ask(reactor, self.path, Question("boot-sources", "create", (), {"url": "secret"}))
         (event,) = [each for each in events if each.get("noun") == "boot-sources"]
-        self.assertEqual(event["who"], f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}")
+        self.assertEqual(event["who"], _MYSELF)
         self.assertNotIn("secret", repr(event))
 
     async def test_commands_of_racks(self) -> None:

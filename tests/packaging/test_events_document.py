@@ -31,6 +31,7 @@ HANDED_ON = {
     "error.code",
     "words.code",
     "raised.code",
+    "new.code",
     "event.code",
     "row.code",
     "self.problem.code",

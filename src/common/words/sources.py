@@ -41,6 +41,17 @@ VERBS: tuple[Verb, ...] = (
         columns=SOURCE_COLUMNS,
     ),
     Verb("boot-source", "read", "show a boot source", REGION, ids=("id",), columns=SOURCE_COLUMNS),
+    Verb(
+        "boot-source",
+        "update",
+        "change a boot source; never fetches",
+        REGION,
+        ids=("id",),
+        parameters=(
+            Parameter("accept_rollback", "let its documents be older, once", Kind.BOOLEAN),
+        ),
+        columns=SOURCE_COLUMNS,
+    ),
     Verb("boot-source", "delete", "forget a source and its selections", REGION, ids=("id",)),
     Verb("boot-source", "check", "fetch and verify now, store nothing", REGION, ids=("id",)),
     Verb(

@@ -29,6 +29,15 @@ class SourceAnswers:
     async def boot_source_read(self, question: Question, _: Tell) -> Any:
         return await self._boot_sources.one(number(question, 0))
 
+    async def boot_source_update(self, question: Question, _: Tell) -> Any:
+        source_id = number(question, 0)
+        permitted = question.parameters.get("accept_rollback")
+        if permitted is not None:
+            await self._boot_sources.permit_rollback(
+                source_id, permitted=bool(permitted), by=question.asker
+            )
+        return await self._boot_sources.one(source_id)
+
     async def boot_source_delete(self, question: Question, _: Tell) -> Any:
         return await self._boot_sources.delete(number(question, 0))
 

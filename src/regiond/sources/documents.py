@@ -8,8 +8,9 @@ a read can catch a publisher half-way. The rules:
 * The index must not promise a newer product file than the one that came. If a product
   file changed, the index is asked for once more at the end. Either way a set that moved is
   read again, up to three times.
-* ``updated`` going back is refused (the last good document is kept), and so is a date more
-  than 24 hours ahead, which would poison that rule.
+* ``updated`` going back is no fault, since mirrors lag: the last good document is used, and
+  the reading says so. If it is the index that went back, all that is stored is used. A date
+  more than 24 hours ahead is a fault, as it would poison that rule.
 * A fault of the index is the source's fault and is raised. A fault of one product file is
   a *problem*: its last good state is used and the others go on.
 """
@@ -21,7 +22,7 @@ import attrs
 
 from common.digests import sha256_hex
 from common.errors import SignatureError, SourceError
-from regiond.sources.freshness import judge_freshness, old_age
+from regiond.sources.freshness import judge_future, old_age, went_back
 from regiond.sources.locations import SourceLocation
 from regiond.sources.readings import FetchedDocument, SourceReading, StoredDocument
 from regiond.sources.simplestreams import (
@@ -44,6 +45,10 @@ _Typed = tuple[FetchedDocument, ProductFile]
 
 class _MovedError(Exception):
     """The source changed while it was read."""
+
+
+class _OlderError(Exception):
+    """A document is older than it was, in words."""
 
 
 async def read_source(
@@ -103,11 +108,16 @@ class _Attempt:
         self._known = known
         self._access = access
         self._problems: list[SourceError] = []
+        self._lagging: list[str] = []
+        self._accepted: list[str] = []
         self._lost: set[str] = set()
         self.documents: dict[str, FetchedDocument] = {}
 
     async def run(self) -> SourceReading:
-        index, entries = await self._read_indexes()
+        try:
+            index, entries = await self._read_indexes()
+        except _OlderError as older:
+            return self._as_stored(str(older))
         found = await fetch_verified(entries, self._location, self._known, self._access)
         unchanged = self._is_all_stored(found)
         if unchanged:
@@ -118,6 +128,23 @@ class _Attempt:
                 raise self._problems[0]
         self._demand_promises(entries)
         await self._demand_stillness(entries)
+        if self._lagging and not self._problems and self._holds_what_is_stored():
+            unchanged, product_files = True, ()
+        return self._reading(index, product_files, unchanged=unchanged)
+
+    def _as_stored(self, older: str) -> SourceReading:
+        """The index went back: whatever else came with it, what is stored stays in use."""
+        self.documents = {
+            path: FetchedDocument.from_stored(each) for path, each in self._stored.items()
+        }
+        self._lagging = [older]
+        path = self._location.index_path
+        index = parse_index(self.documents[path].payload, self._location.url_of(path))
+        return self._reading(index, (), unchanged=True)
+
+    def _reading(
+        self, index: Index, product_files: tuple[ProductFile, ...], *, unchanged: bool
+    ) -> SourceReading:
         documents = tuple(self.documents.values())
         dates = (index.updated, *(document.updated for document in documents))
         age = old_age(dates, self._access.now, self._location.base)
@@ -128,6 +155,8 @@ class _Attempt:
             unchanged=unchanged,
             problems=tuple(self._problems),
             events=(age,) if age else (),
+            lagging=tuple(self._lagging),
+            accepted=tuple(self._accepted),
         )
 
     async def _read_indexes(self) -> tuple[Index, dict[str, IndexEntry]]:
@@ -161,15 +190,24 @@ class _Attempt:
         return index
 
     def _accept(self, document: FetchedDocument) -> None:
-        """Take a document in, if its date can be believed; raises ``SourceError``."""
-        last = self._stored.get(document.path)
-        judge_freshness(
-            document.updated,
-            last.updated if last else None,
-            self._access.now,
-            self._location.url_of(document.path),
-        )
+        """Take a document in, if its date can be believed.
+
+        Raises:
+            SourceError: code ``source-future``.
+            _OlderError: it went back, and may not.
+        """
+        url, last = self._location.url_of(document.path), self._stored.get(document.path)
+        older = went_back(document.updated, last.updated if last else None)
+        if older and not self._access.accepts_rollback:
+            raise _OlderError(f"{url} {older}")
+        judge_future(document.updated, self._access.now, url)
+        if older:
+            self._accepted.append(f"{url} {older}")
         self.documents[document.path] = document
+
+    def _holds_what_is_stored(self) -> bool:
+        unchanged = all(document.unchanged for document in self.documents.values())
+        return unchanged and self.documents.keys() == self._stored.keys()
 
     def _is_all_stored(self, found: Mapping[str, FetchedDocument | SourceError]) -> bool:
         """Whether nothing changed, down to the list of documents; then they are taken in."""
@@ -178,13 +216,14 @@ class _Attempt:
             for path, document in found.items()
             if isinstance(document, FetchedDocument) and document.unchanged
         }
-        everything = {**self.documents, **products}
-        if everything.keys() != self._stored.keys() or len(products) < len(found):
+        if len(products) < len(found):
             return False
-        if not all(document.unchanged for document in self.documents.values()):
-            return False
-        self.documents |= products
-        return True
+        indexes = self.documents
+        self.documents = {**indexes, **products}
+        if self._holds_what_is_stored():
+            return True
+        self.documents = indexes
+        return False
 
     async def _read_products(
         self,
@@ -198,11 +237,14 @@ class _Attempt:
                 document, product_file = _unless_fault(outcome)
                 self._accept(document)
                 product_files.append(product_file)
+                continue
             except SourceError as problem:
                 self._problems.append(problem)
-                self._lost.add(path)
-                if path in self._stored:
-                    lost[path] = FetchedDocument.from_stored(self._stored[path])
+            except _OlderError as older:
+                self._lagging.append(str(older))
+            self._lost.add(path)
+            if path in self._stored:
+                lost[path] = FetchedDocument.from_stored(self._stored[path])
         for path, outcome in (await self._typed(entries, lost)).items():
             if not isinstance(outcome, SourceError):
                 self.documents[path], product_file = outcome

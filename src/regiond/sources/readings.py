@@ -95,7 +95,9 @@ class SourceReading:
 
     ``unchanged``: every document is the stored one; then ``product_files`` is empty, and
     ``read_stored`` gives them if they are needed. ``problems`` are faults of single product
-    files, for which the last good state (if there is one) is used.
+    files, for which the last good state (if there is one) is used. ``lagging``: documents
+    that came older than the stored ones, which are used instead; ``accepted``: those that
+    went back and were taken in, because that was allowed; both in words.
     """
 
     documents: tuple[FetchedDocument, ...]
@@ -104,6 +106,8 @@ class SourceReading:
     unchanged: bool
     problems: tuple[SourceError, ...] = ()
     events: tuple[Event, ...] = ()
+    lagging: tuple[str, ...] = ()
+    accepted: tuple[str, ...] = ()
 
 
 def read_stored(

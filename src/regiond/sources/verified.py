@@ -36,12 +36,14 @@ class SourceAccess:
         keyring: public keys; None only for a source that was declared unsigned.
         in_thread: runs GnuPG and the parsing of large documents.
         now: seconds since the epoch.
+        accepts_rollback: whether documents may be older than the stored ones, this once.
     """
 
     retriever: Retriever
     keyring: bytes | None = attrs.field(repr=False)
     in_thread: InThread
     now: float
+    accepts_rollback: bool = False
 
 
 async def fetch_verified(

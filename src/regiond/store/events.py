@@ -49,23 +49,42 @@ def raise_event(conn: Connection, raised: Event, now: float) -> bool:
     )
     if repeated.rowcount:
         return False
-    conn.execute(
-        event.insert().values(code=raised.code, object=raised.object, first_at=now, times=1, **said)
-    )
-    changes.record(conn, "event", raised.code, now)
+    _insert(conn, raised, now)
     return True
+
+
+def record_fact(conn: Connection, happened: Event, now: float) -> None:
+    """Record what happened and is over: it has a row of its own, and is never open."""
+    _insert(conn, happened, now, cleared_at=now)
+
+
+def _insert(conn: Connection, new: Event, now: float, cleared_at: float | None = None) -> None:
+    added = conn.execute(
+        event.insert().values(
+            code=new.code,
+            severity=new.severity.value,
+            object=new.object,
+            cause=new.cause,
+            remedy=new.remedy,
+            first_at=now,
+            last_at=now,
+            times=1,
+            cleared_at=cleared_at,
+        )
+    )
+    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
+    changes.record(conn, "event", str(id), now)
 
 
 def clear_event(conn: Connection, code: str, object: str, now: float) -> bool:
     """Its cause is gone; returns whether it was open."""
-    cleared = conn.execute(
-        update(event)
-        .where(event.c.code == code, event.c.object == object, event.c.cleared_at.is_(None))
-        .values(cleared_at=now)
-    )
-    if cleared.rowcount:
-        changes.record(conn, "event", code, now)
-    return bool(cleared.rowcount)
+    place = (event.c.code == code) & (event.c.object == object) & event.c.cleared_at.is_(None)
+    id = conn.execute(select(event.c.id).where(place)).scalar_one_or_none()  # noqa: A001
+    if id is None:
+        return False
+    conn.execute(update(event).where(event.c.id == id).values(cleared_at=now))
+    changes.record(conn, "event", str(id), now)
+    return True
 
 
 def settle(

@@ -11,9 +11,10 @@ import attrs
 from sqlalchemy import Connection, Row, delete, select, update
 
 from common.errors import Conflict, NotFound
+from common.events import Event
 from common.images import Selection
 from regiond.sources.readings import StoredDocument
-from regiond.store import changes, settings
+from regiond.store import changes, events, settings
 from regiond.store.tables import boot_source, selection, source_document
 
 _REVISION = "selection-revision"
@@ -41,7 +42,7 @@ class BootSource:
     ca_file: str | None = None
     rate_limit: str | None = None
     any_products: bool = False
-    accept_rollback: bool = False
+    accept_rollback: str | None = None
     lagging_since: float | None = None
 
 
@@ -85,9 +86,7 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
     """
     _check_url(conn, fields.url, 0)
     added = conn.execute(
-        boot_source.insert().values(
-            created_at=now, updated_at=now, accept_rollback=False, **attrs.asdict(fields)
-        )
+        boot_source.insert().values(created_at=now, updated_at=now, **attrs.asdict(fields))
     )
     (id,) = added.inserted_primary_key or (0,)  # noqa: A001
     _changed(conn, id, now)
@@ -111,6 +110,8 @@ def update_source(conn: Connection, id: int, fields: SourceFields, now: float) -
     trust = ("url", "keyring_filename", "keyring_data", "unsigned")
     if any(getattr(before, name) != getattr(fields, name) for name in trust):
         conn.execute(delete(source_document).where(source_document.c.source_id == id))
+        # How fresh it has to be was known from those documents alone: a fresh start.
+        _set(conn, id, accept_rollback=None, lagging_since=None)
     _changed(conn, id, now)
     return source(conn, id)
 
@@ -147,6 +148,32 @@ def list_sources(conn: Connection) -> tuple[BootSource, ...]:
 def note_success(conn: Connection, id: int, now: float) -> None:
     """Its documents were read and verified."""
     conn.execute(update(boot_source).where(boot_source.c.id == id).values(last_success_at=now))
+
+
+def note_lag(conn: Connection, id: int, since: float | None) -> None:
+    """It shows older documents than it did, since then; None: it does not any more."""
+    _set(conn, id, lagging_since=since)
+
+
+def permit_rollback(conn: Connection, id: int, by: str | None) -> None:
+    """Let its documents be older than those before, once; None takes that back.
+
+    Raises:
+        NotFound: no such source.
+    """
+    source(conn, id)
+    _set(conn, id, accept_rollback=by)
+
+
+def use_permission(conn: Connection, id: int, accepted: Event | None, now: float) -> None:
+    """The permission is used up, and what it was used for is kept for those who ask later."""
+    _set(conn, id, accept_rollback=None)
+    if accepted is not None:
+        events.record_fact(conn, accepted, now)
+
+
+def _set(conn: Connection, id: int, **values: Any) -> None:
+    conn.execute(update(boot_source).where(boot_source.c.id == id).values(**values))
 
 
 def make_default_source(

@@ -100,7 +100,7 @@ boot_source = _table(
     Column(
         "any_products", Boolean, nullable=False, comment="product names that MAAS does not know"
     ),
-    Column("accept_rollback", Boolean, nullable=False, comment="older documents pass, once"),
+    Column("accept_rollback", Text, comment="who lets older documents pass, once; null: nobody"),
     Column("lagging_since", Double, comment="older documents are refused since then"),
     Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("updated_at", Double, nullable=False, comment="last change by an admin"),

@@ -35,7 +35,8 @@ KEYS_OF = {
     "boot-sources read": "id url keyring_filename priority enabled unsigned created updated"
     " last_success",
     "boot-sources create": "id url keyring_filename priority",
-    "boot-source read": "id url keyring_filename priority",
+    "boot-source read": "id url keyring_filename priority lagging_since accept_rollback",
+    "boot-source update": "id url keyring_filename priority",
     "boot-source check": "id url signed_by documents images skipped problems",
     "boot-source-selections read": "id source os release arches subarches labels state",
     "boot-source-selections create": "id source os release arches subarches labels state",

@@ -273,13 +273,6 @@ class IndexFaultTests(SourceCase):
         self.assertIsInstance(error, SignatureError)
         self.assertEqual(error.code, "signature-keyring-unusable")
 
-    async def test_rollback(self) -> None:
-        """An index that goes back is refused."""
-        stored = await self.stored()
-        self.source.publish(product(), updated=UPDATED - 60)
-        error = await self.refusal(stored)
-        self.assertEqual((error.code, error.object), ("source-rollback", self.base + INDEX_PATH))
-
     async def test_cycle(self) -> None:
         """An index that names itself is refused."""
         document = index()
@@ -326,20 +319,42 @@ class ProductFaultTests(SourceCase):
     async def test_last_good(self) -> None:
         """The last good state of a faulty product file is used, and stays stored."""
         stored = await self.stored()
-        for fault in (Fault(status=500), None):
-            if fault:
-                self.source.faults[self.other] = fault
-            else:
-                self.source.faults.clear()
-                older = product_file(content_id=f"{STABLE}2", updated=UPDATED - 60)
-                self.source.files[self.other] = signed(text(older), "ed25519")
-            reading = await self.read(stored)
-            expected = "source-http-500" if fault else "source-rollback"
-            self.assertEqual([problem.code for problem in reading.problems], [expected])
-            self.assertEqual(sum(len(one.products) for one in reading.product_files), 2)
-            documents = {one.path: one for one in reading.documents}
-            self.assertEqual(documents[self.other].to_stored(), stored[self.other])
-            self.assertFalse(reading.unchanged)
+        self.source.faults[self.other] = Fault(status=500)
+        reading = await self.read(stored)
+        self.assertEqual([problem.code for problem in reading.problems], ["source-http-500"])
+        self.assertEqual(sum(len(one.products) for one in reading.product_files), 2)
+        documents = {one.path: one for one in reading.documents}
+        self.assertEqual(documents[self.other].to_stored(), stored[self.other])
+        self.assertFalse(reading.unchanged)
+
+    async def test_older(self) -> None:
+        """A product file that went back is no fault: its last good state is used, and told."""
+        stored = await self.stored()
+        older = product_file(content_id=f"{STABLE}2", updated=UPDATED - 60)
+        self.source.files[self.other] = signed(text(older), "ed25519")
+        reading = await self.read(stored)
+        (told,) = reading.lagging
+        self.assertIn(self.base + self.other, told)
+        self.assertEqual((reading.unchanged, reading.problems), (True, ()))
+        self.assertEqual({one.path: one.to_stored() for one in reading.documents}, stored)
+
+    async def test_older_beside_newer(self) -> None:
+        """A newer index and product file are taken in beside one that went back."""
+        stored = await self.stored()
+        named = {STABLE: STABLE_PATH, f"{STABLE}2": self.other}
+        newer = index(named, updated=UPDATED + 60)
+        self.source.files[INDEX_PATH] = signed(text(newer), "ed25519")
+        more = product_file(product(), product(release="noble"), updated=UPDATED + 60)
+        self.source.files[STABLE_PATH] = signed(text(more), "ed25519")
+        older = product_file(content_id=f"{STABLE}2", updated=UPDATED - 60)
+        self.source.files[self.other] = signed(text(older), "ed25519")
+        reading = await self.read(stored)
+        self.assertEqual((len(reading.lagging), reading.unchanged), (1, False))
+        dates = {one.path: one.updated for one in reading.documents}
+        self.assertEqual(
+            dates,
+            {INDEX_PATH: UPDATED + 60, STABLE_PATH: UPDATED + 60, self.other: UPDATED},
+        )
 
     async def test_all_faulty(self) -> None:
         """When no product file at all can be used, the source has failed."""
@@ -383,6 +398,68 @@ class ConsistencyTests(SourceCase):
 
         self.source.on_request = publish_again
         self.assertEqual((await self.refusal()).code, "source-inconsistent")
+
+
+class RollbackTests(SourceCase):
+    """A source whose dates go back."""
+
+    async def test_index(self) -> None:
+        """What came with an older index is not even asked for: what is stored is used."""
+        stored = await self.stored()
+        self.source.publish(product(), product(arch="arm64"), updated=UPDATED - 60)
+        self.source.requests.clear()
+        reading = await self.read(stored)
+        self.assertEqual((reading.unchanged, reading.problems), (True, ()))
+        self.assertIn(self.base + INDEX_PATH, reading.lagging[0])
+        self.assertEqual({one.path: one.to_stored() for one in reading.documents}, stored)
+        self.assertEqual(self.source.requests, {INDEX_PATH: 1})
+
+    async def test_newer_products_of_an_older_index(self) -> None:
+        """Mixed documents of two times are not combined: the index rules."""
+        stored = await self.stored()
+        self.source.publish(product(), product(arch="arm64"), updated=UPDATED + 60)
+        older = signed(text(index(updated=UPDATED - 60)), "ed25519")
+        self.source.files[INDEX_PATH] = older
+        reading = await self.read(stored)
+        self.assertEqual({one.path: one.to_stored() for one in reading.documents}, stored)
+
+    async def test_nested_index(self) -> None:
+        """An index in the index that went back leaves everything as it is stored."""
+        nested = "streams/v1/nested.sjson"
+        document = index()
+        document["index"]["nested"] = {"format": "index:1.0", "path": nested}
+        self.source.files[INDEX_PATH] = signed(text(document), "ed25519")
+        self.source.files[nested] = signed(text(index({})), "ed25519")
+        stored = await self.stored()
+        self.source.files[nested] = signed(text(index({}, updated=UPDATED - 1)), "ed25519")
+        reading = await self.read(stored)
+        self.assertIn(self.base + nested, reading.lagging[0])
+        self.assertEqual({one.path: one.to_stored() for one in reading.documents}, stored)
+
+    async def test_allowed(self) -> None:
+        """With the permission, what went back is taken in and told, each document by itself."""
+        stored = await self.stored()
+        self.source.publish(product(), updated=UPDATED - 60)
+        reading = await self.read(stored, accepts_rollback=True)
+        self.assertEqual((len(reading.accepted), reading.lagging), (2, ()))
+        self.assertEqual({one.updated for one in reading.documents}, {UPDATED - 60})
+
+    async def test_allowed_is_not_any_date(self) -> None:
+        """The permission is about the past: a date more than a day ahead is refused as ever."""
+        stored = await self.stored()
+        self.source.publish(product(), updated=UPDATED + 2 * DAY)
+        error = await self.refusal(stored, accepts_rollback=True)
+        self.assertEqual(error.code, "source-future")
+
+    async def test_fast_forward_heals(self) -> None:
+        """Documents dated 23 h ahead lock out the right ones for 23 h, and not longer."""
+        self.source.publish(product(), updated=UPDATED + 23 * 3600)
+        stored = await self.stored()
+        self.source.publish(product(), updated=UPDATED + 3600)
+        self.assertTrue((await self.read(stored)).lagging)
+        self.source.publish(product(), updated=UPDATED + 23 * 3600 + 60)
+        reading = await self.read(stored, now=NOW + 23 * 3600)
+        self.assertEqual((reading.lagging, reading.unchanged), ((), False))
 
 
 class CancelTests(SourceCase):

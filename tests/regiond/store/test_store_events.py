@@ -66,13 +66,24 @@ class EventSuite(Store):
         self.assertEqual(kept.event.code, "no-space")
 
     def test_new_events_are_told_once(self) -> None:
-        """The change feed hears of an event when it opens and when it is cleared."""
+        """The change feed hears of an event, by its id, when it opens and when it is cleared."""
         heard: list[changes.Change] = []
         self.database.subscribe(heard.extend)
         self.raise_event(FULL)
         self.raise_event(FULL)
         self.write(events.clear_event, FULL.code, FULL.object, NOW)
-        self.assertEqual([each.object for each in heard], ["no-space", "no-space"])
+        (kept,) = self.read(events.list_events, cleared=True)
+        event_id = str(kept.event.id)
+        self.assertEqual([(each.kind, each.object) for each in heard], [("event", event_id)] * 2)
+
+    def test_a_fact_is_past_at_once_and_each_has_its_own_row(self) -> None:
+        """What was done is kept as often as it was done, and is nobody's open problem."""
+        for now in (NOW, NOW + 1):
+            self.write(events.record_fact, NEWS, now)
+        self.assertEqual(self.read(events.list_events), ())
+        past = self.read(events.list_events, cleared=True)
+        self.assertEqual([(each.first_at, each.cleared_at, each.count) for each in past],
+                         [(NOW + 1, NOW + 1, 1), (NOW, NOW, 1)])  # fmt: skip
 
     def test_the_feed_keeps_a_bounded_number_of_changes(self) -> None:
         """Old changes go by themselves; numbers go on."""

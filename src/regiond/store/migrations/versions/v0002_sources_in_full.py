@@ -37,7 +37,9 @@ def upgrade() -> None:
         _may_have("ca_file", sa.Text(), "path of certificates to trust instead of the system's"),
         _may_have("rate_limit", sa.Text(), "limits with their hours; null: none"),
         _no("any_products", "product names that MAAS does not know"),
-        _no("accept_rollback", "older documents pass, once"),
+        _may_have(
+            "accept_rollback", sa.Text(), "who lets older documents pass, once; null: nobody"
+        ),
         _may_have("lagging_since", sa.Double(), "older documents are refused since then"),
     ):
         op.add_column("boot_source", column)
