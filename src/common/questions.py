@@ -123,10 +123,11 @@ def _has_kind(kind: Kind, value: Any) -> bool:
         case Kind.LIST:
             return type(value) is list and all(type(word) is str for word in value)
         case Kind.BYTES:
-            return type(value) is str and _is_base64(value)
+            return type(value) is str and is_base64(value)
 
 
-def _is_base64(text: str) -> bool:
+def is_base64(text: str) -> bool:
+    """Whether a text is bytes in base64, as parameters of that kind cross the socket."""
     try:
         base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

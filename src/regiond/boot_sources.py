@@ -4,6 +4,7 @@ Use-cases behind the admin socket (and, later, the web page). They return plain 
 keyed as the shell documents them.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class BootSources:
     async def one(self, source_id: int) -> dict[str, Any]:
         """One boot source."""
         found = await self._database.read(sources.source, source_id)
-        return source_row(self._upstream.as_read(found))
+        keyring_data = b64encode(found.keyring_data or b"").decode("ascii")
+        return source_row(self._upstream.as_read(found)) | {"keyring_data": keyring_data}
 
     async def create(
         self,

@@ -3,8 +3,8 @@
     rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...]
 
 The words are those of ``common.vocabulary``; nothing is known here that is not in that
-table. Options may stand anywhere. ``maas PROFILE`` in front is swallowed and answers in
-JSON, so that scripts written for the MAAS command line run.
+table. Options may stand anywhere. ``maas PROFILE`` in front is swallowed and answered as
+MAAS does (``common.shell.maas``), so that scripts written for its command line run.
 """
 
 import base64
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import attrs
 
 from common.errors import WrongUsage
+from common.questions import is_base64
+from common.shell import maas_words
 from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, Verb
 
 OPTIONS = ("--help", "--json", "--socket", "--version")
@@ -41,6 +43,8 @@ class Invocation:
         files: ``key@=FILE`` of a local verb: the paths, unread (images are big).
         topic: words to explain; None unless help was asked for.
         socket: the admin socket to use; "" for the default one.
+        is_maas: whether the answer is to be MAAS's.
+        note: all there is to say (on stderr) to a line that asks for nothing.
     """
 
     verb: Verb | None = None
@@ -50,6 +54,8 @@ class Invocation:
     socket: str = ""
     is_json: bool = False
     is_version: bool = False
+    is_maas: bool = False
+    note: str = ""
 
 
 def verbs_of(noun: str) -> tuple[Verb, ...]:
@@ -69,10 +75,13 @@ def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation
         WrongUsage: with the nearest right word.
     """
     options, rest = _options(words)
-    if rest[:1] == ["maas"]:
+    if rest[:1] == ["maas"] and not options.is_version:
+        note = maas_words.answer_without_profile(rest[1:])
+        if note:
+            return attrs.evolve(options, note=note)
         if len(rest) < 2:
             raise WrongUsage("maas needs a profile", remedy="rackferry maas PROFILE NOUN VERB")
-        options, rest = attrs.evolve(options, is_json=True), rest[2:]
+        options, rest = attrs.evolve(options, is_maas=True), maas_words.translated(rest[2:])
     if options.is_version:
         return options
     if rest[:1] == ["help"]:
@@ -114,6 +123,8 @@ def _options(words: Sequence[str]) -> tuple[Invocation, list[str]]:
             found = attrs.evolve(found, topic=())
         elif word == "--version":
             found = attrs.evolve(found, is_version=True)
+        elif maas_words.is_ignored(name, rest):
+            continue
         elif word.startswith("-") and word != "-":
             raise unknown("option", name, OPTIONS)
         else:
@@ -207,9 +218,13 @@ def _value(parameter: Parameter, text: str) -> Value:
             return _TRUTHS[text.lower()]
         case Kind.BOOLEAN:
             raise WrongUsage(f'{name} is to be true or false, not "{text}"', object=name)
+        case Kind.BYTES if is_base64(text):
+            return text
         case Kind.BYTES:
             raise WrongUsage(
-                f"{name} is read from a file", object=name, remedy=f"write {name}@=FILE"
+                f"{name} is read from a file, or is base64",
+                object=name,
+                remedy=f"write {name}@=FILE",
             )
         case _:
             return text

@@ -23,6 +23,7 @@ _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _TIME_KEYS = frozenset({"at", "created", "last_seen", "last_success", "last_sync", "updated"})
 _TIME_ENDING = "_at"
 _BYTES_ENDING = "_bytes"
+_DATA_ENDING = "_data"  # base64, for programs
 _NO_SECTIONS: Mapping[str, Sequence[str]] = {}
 
 
@@ -89,6 +90,8 @@ def cell(key: str, value: Any, screen: Screen) -> str:
             text = datetime.fromtimestamp(value, screen.zone).strftime("%Y-%m-%d %H:%M:%S")
         case float():
             text = f"{value:.2f}"
+        case str() if key.endswith(_DATA_ENDING):
+            text = f"({len(value)} characters)"
         case Mapping():
             text = ", ".join(f"{name}: {cell(name, item, screen)}" for name, item in value.items())
         case list():

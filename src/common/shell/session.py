@@ -58,8 +58,7 @@ class Session:
 
     def fail(self, error: RackferryError, words: Sequence[str]) -> int:
         """Say what failed, in the form that ``words`` ask for."""
-        is_json = "--json" in words or "maas" in words[:1]
-        self.err.write(error_text(error, is_json=is_json))
+        self.err.write(error_text(error, is_json="--json" in words))
         return door_of(error).exit_code
 
     def _run(self, invocation: Invocation) -> int:
@@ -69,6 +68,8 @@ class Session:
             self.out.write(f"rackferry {release()}\n")
         elif invocation.topic is not None:
             self.out.write(explain(invocation.topic))
+        elif invocation.note:
+            self.err.write(f"rackferry: {invocation.note}\n")
         elif invocation.verb is not None:
             return self._answer(invocation)
         return 0
@@ -79,12 +80,10 @@ class Session:
             return 0
         if Place.LOCAL in verb.places:
             answer = self.local(invocation)
+        elif invocation.is_maas:
+            return self._answer_as_maas(invocation, question)
         else:
-            progress = ProgressLine(self.err, is_terminal=self.is_error_terminal)
-            try:
-                answer = self.ask(self._socket(invocation), question, progress.show)
-            finally:
-                progress.close()
+            answer = self._ask(invocation, question)
         if invocation.is_json:
             self.out.write(as_json(answer))
         elif verb.name == "rack_controllers_create_token":
@@ -94,6 +93,29 @@ class Session:
             self.out.write(for_people(verb, answer, self.screen))
         self.out.flush()
         return 1 if isinstance(answer, Mapping) and answer.get("failed") else 0
+
+    def _answer_as_maas(self, invocation: Invocation, question: Question) -> int:
+        from common.shell import maas  # noqa: PLC0415  (few use it)
+
+        talk = maas.talk(question)
+        try:
+            asked = next(talk)
+            while True:
+                asked = talk.send(self._ask(invocation, asked))
+        except StopIteration as end:
+            said: maas.Said = end.value
+        if said.note:
+            self.err.write(f"rackferry: {said.note}\n")
+        self.out.write(maas.printed(said, is_terminal=self.screen.is_terminal))
+        self.out.flush()
+        return 0
+
+    def _ask(self, invocation: Invocation, question: Question) -> Any:
+        progress = ProgressLine(self.err, is_terminal=self.is_error_terminal)
+        try:
+            return self.ask(self._socket(invocation), question, progress.show)
+        finally:
+            progress.close()
 
     def _socket(self, invocation: Invocation) -> str:
         return invocation.socket or self.environ.get(SOCKET_VARIABLE) or REGION_SOCKET

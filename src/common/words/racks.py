@@ -34,6 +34,15 @@ VERBS: tuple[Verb, ...] = (
     Verb("rack-controller", "delete", "refuse a rack from now on", REGION, ids=("name",)),
     Verb(
         "rack-controller",
+        "import-boot-images",
+        "tell a rack to sync now",
+        REGION,
+        ids=("name",),
+        flags=("wait",),
+        columns=("name", "status"),
+    ),
+    Verb(
+        "rack-controller",
         "list-boot-images",
         "what a rack holds",
         REGION,

@@ -36,15 +36,21 @@ class RackAnswers:
         }
 
     async def rack_controllers_import_boot_images(self, question: Question, _: Tell) -> Any:
+        told = await self._sync(None, question)
+        return [_told_row(rack, told, question) for rack in await self._fleet.list_racks()]
+
+    async def rack_controller_import_boot_images(self, question: Question, _: Tell) -> Any:
+        (name,) = question.ids
+        await self._fleet.describe_rack(name)
+        told = await self._sync(name, question)
+        return _told_row(await self._fleet.describe_rack(name), told, question)
+
+    async def _sync(self, name: str | None, question: Question) -> list[str]:
         before = self._fleet.looks_ended()
-        told = await self._sessions.sync_now()
-        waits = "wait" in question.flags
-        if waits:
-            await self._fleet.looked_since({name: before.get(name, 0) for name in told})
-        return [
-            {"name": rack["name"], "status": _told_status(rack, told, waits=waits)}
-            for rack in await self._fleet.list_racks()
-        ]
+        told = await self._sessions.sync_now(name)
+        if "wait" in question.flags:
+            await self._fleet.looked_since({each: before.get(each, 0) for each in told})
+        return told
 
     async def rack_controller_read(self, question: Question, _: Tell) -> Any:
         return await self._fleet.describe_rack(question.ids[0])
@@ -58,7 +64,9 @@ class RackAnswers:
         return await self._fleet.images_of(question.ids[0])
 
 
-def _told_status(rack: dict[str, Any], told: list[str], *, waits: bool) -> str:
+def _told_row(rack: dict[str, Any], told: list[str], question: Question) -> dict[str, str]:
     if rack["name"] not in told:
-        return "not connected"
-    return str(rack["status"]) if waits else "told"
+        status = "not connected"
+    else:
+        status = str(rack["status"]) if "wait" in question.flags else "told"
+    return {"name": rack["name"], "status": status}

@@ -67,6 +67,8 @@ class QuestionTests(SynchronousTestCase):
         self.assertEqual(
             question.parameters["keyring_data"], base64.b64encode(FILES["k.gpg"]).decode()
         )
+        question = _parse("boot-sources create url=u keyring_data=mQE=").question
+        self.assertEqual(question.parameters["keyring_data"], "mQE=")
         question = _parse("rack-controllers create-token name@=n.txt").question
         self.assertEqual(question.parameters["name"], "rack-1")
 
@@ -115,7 +117,27 @@ class OptionTests(SynchronousTestCase):
         """The MAAS command line's first two words change nothing but the form."""
         invocation = _parse("maas admin boot-sources read")
         self.assertEqual(invocation.question, Question("boot-sources", "read"))
-        self.assertTrue(invocation.is_json)
+        self.assertTrue(invocation.is_maas)
+
+    def test_lines_of_maas_that_ask_for_nothing(self) -> None:
+        """Logging in and out is a line to say, whatever options stand there."""
+        for line in (
+            "maas login admin http://localhost:5240/MAAS -",
+            "maas login -k --cacerts=ca.pem admin http://localhost:5240/MAAS a:b:c",
+            "maas logout admin",
+            "maas refresh",
+            "maas list",
+        ):
+            invocation = _parse(line)
+            self.assertIsNone(invocation.verb, line)
+            self.assertIn(f"maas {line.split()[1]}: ", invocation.note)
+
+    def test_options_of_maas_are_ignored(self) -> None:
+        """-k and -d mean nothing at a socket; elsewhere they are unknown."""
+        invocation = _parse("maas admin boot-sources read -k --debug")
+        self.assertEqual(invocation.question, Question("boot-sources", "read"))
+        self.assertRaises(WrongUsage, _parse, "boot-sources read -k")
+        self.assertRaises(WrongUsage, _parse, "maas admin boot-sources read --quiet")
 
     def test_help(self) -> None:
         """Help is asked for with a word or an option, in general or of something."""
@@ -161,6 +183,7 @@ class WrongUsageTests(SynchronousTestCase):
             "boot-sources create": "needs url=",
             "boot-sources read --socket": "--socket needs a path",
             "maas": "maas needs a profile",
+            "maas admin boot-sources": "needs a verb: read, create",
         }.items():
             error = self.assertRaises(WrongUsage, _parse, line)
             self.assertIn(text, error.message)

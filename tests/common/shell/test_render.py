@@ -48,6 +48,10 @@ class TableTests(SynchronousTestCase):
         plain = for_people(SOURCES, rows, screen).replace("\x1b[1m", "").replace("\x1b[0m", "")
         self.assertLessEqual(max(map(len, plain.splitlines())), 60)
 
+    def test_data_is_not_for_people(self) -> None:
+        """Base64 is counted, not shown."""
+        self.assertEqual(cell("keyring_data", "mQE=", PLAIN), "(4 characters)")
+
     def test_empty_list(self) -> None:
         """Nothing to show is said in words."""
         self.assertEqual(for_people(SOURCES, [], PLAIN), "No boot sources yet.\n")

@@ -35,7 +35,7 @@ KEYS_OF = {
     "boot-sources read": "id url keyring_filename priority enabled unsigned created updated"
     " last_success",
     "boot-sources create": "id url keyring_filename priority",
-    "boot-source read": "id url keyring_filename priority lagging_since accept_rollback",
+    "boot-source read": "id url keyring_filename keyring_data priority lagging_since accept_rollback",
     "boot-source update": "id url keyring_filename priority",
     "boot-source check": "id url signed_by documents images skipped problems",
     "boot-source-selections read": "id source os release arches subarches labels state",
@@ -135,6 +135,7 @@ class VocabularyTests(AnswerCase):
             ("rack-controller read", "none"),
             ("rack-controller delete", "none"),
             ("rack-controller list-boot-images", "none"),
+            ("rack-controller import-boot-images", "none"),
         ):
             with self.assertRaises(RackferryError) as caught:
                 await self.ask(words, *ids)
