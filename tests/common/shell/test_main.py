@@ -91,7 +91,8 @@ class MainTests(TestCase):
         self.answer = [{"id": 1, "url": "http://x"}]
         out, err, exit_code = await self.run_shell("boot-sources", "read", "--json")
         self.assertEqual((json.loads(out), exit_code), (self.answer, 0), err)
-        self.assertEqual(self.asked, [Question("boot-sources", "read")])
+        (asked,) = self.asked
+        self.assertEqual((asked.noun, asked.verb), ("boot-sources", "read"))
 
     async def test_progress(self) -> None:
         """What the daemon says while it works is on stderr."""
