@@ -86,6 +86,21 @@ class CurlOpenssl:
             return None
         return cls(*(str(path) for path in found.values()))
 
+    def discard(self, url: str, readers: int) -> float:
+        """Fetch one file with so many readers at once, to nowhere; seconds until all have it.
+
+        Raises:
+            PeerFailed: a reader failed.
+        """
+        began_s = time.monotonic()
+        running = [
+            subprocess.Popen([self.curl, "-sSf", "-o", "/dev/null", url]) for _ in range(readers)
+        ]
+        codes = [each.wait() for each in running]
+        if any(codes):
+            raise PeerFailed(f"{url}: exit codes {codes}")
+        return time.monotonic() - began_s
+
     def fetch(
         self, url: str, digests: dict[str, str], destination: Path, certificate: Path
     ) -> float:

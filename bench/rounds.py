@@ -13,9 +13,10 @@ import attrs
 from bench.peers import CurlOpenssl, SstreamMirror, sha256_of
 from tests.integration.processes import cpu_seconds
 from tests.integration.site import Site
-from tests.integration.sources import FileServer, nginx_path
+from tests.integration.sources import LOOPBACK, FileServer, nginx_path
 
 SYNC_LIMIT_S = 300.0
+MACHINES = 10
 SELECTION = ("os=bench", "release=*", "arches=amd64")
 
 
@@ -41,8 +42,8 @@ class Figures:
 class Bench:
     """What stays the same over the rounds.
 
-    ``tls_urls``: nginx with ``sendfile`` off and on. ``mirror`` and ``curl``: None if they
-    cannot be had.
+    ``tls_urls`` and ``plain_urls``: nginx with ``sendfile`` off and on. ``mirror`` and
+    ``curl``: None if they cannot be had.
     """
 
     directory: Path
@@ -50,6 +51,7 @@ class Bench:
     digests: dict[str, str]
     server: FileServer
     tls_urls: tuple[str, str]
+    plain_urls: tuple[str, str]
     certificate: Path
     mirror: SstreamMirror | None
     curl: CurlOpenssl | None
@@ -80,6 +82,7 @@ def one_round(bench: Bench, figures: Figures, number: int) -> None:
         _import(bench, site, figures, number)
         _import_again(bench, site, figures, number)
         _rack(bench, site, figures, number)
+        _machines(bench, site, figures, number)
         figures.region_peak_bytes = max(figures.region_peak_bytes, site.region.peak_rss_bytes())
         figures.rack_peak_bytes = max(figures.rack_peak_bytes, site.rack.peak_rss_bytes())
     shutil.rmtree(bench.directory / "site")
@@ -163,6 +166,29 @@ def _rack(bench: Bench, site: Site, figures: Figures, number: int) -> None:
             after_s = _cpu_of_children() + cpu_seconds(bench.server.pid)
             seconds[f"{name} cpu"].append(after_s - before_s)
             shutil.rmtree(copy)
+
+    _alternating(number, ours, peer)
+
+
+def _machines(bench: Bench, site: Site, figures: Figures, number: int) -> None:
+    """Ten machines boot at once: the largest file, ten times, over plain HTTP."""
+    if bench.curl is None or nginx_path() is None:
+        return
+    seconds, curl = figures.seconds, bench.curl
+    path = max(bench.digests, key=lambda each: (bench.source.tree / each).stat().st_size)
+    held = {sha256_of(file): name for name, file in site.held_files().items()}
+    ours_url = f"http://{LOOPBACK}:{site.ports.machines}/images/{held[bench.digests[path]]}"
+
+    def ours() -> None:
+        before_s = cpu_seconds(site.rack.pid)
+        seconds["machines"].append(curl.discard(ours_url, MACHINES))
+        seconds["machines cpu"].append(cpu_seconds(site.rack.pid) - before_s)
+
+    def peer() -> None:
+        for url, name in zip(bench.plain_urls, ("machines peer", "machines sendfile"), strict=True):
+            before_s = cpu_seconds(bench.server.pid)
+            seconds[name].append(curl.discard(f"{url}{path}", MACHINES))
+            seconds[f"{name} cpu"].append(cpu_seconds(bench.server.pid) - before_s)
 
     _alternating(number, ours, peer)
 

@@ -108,6 +108,24 @@ def lines(size_bytes: int, figures: Figures) -> list[report.Row | report.Memory]
             size_bytes=size_bytes,
             remark=processor(seconds["rack cpu"], seconds["rack peer sendfile cpu"]),
         ),
+        report.Row(
+            "ten machines fetch one 512 MiB file from a rack, plain HTTP",
+            "nginx with sendfile, ten times curl",
+            seconds["machines"],
+            seconds["machines sendfile"],
+            goal=0.9,
+            size_bytes=10 * 512 * MIB,
+            remark=processor(seconds["machines cpu"], seconds["machines sendfile cpu"]),
+        ),
+        report.Row(
+            "the same",
+            "nginx without sendfile, two 1 MiB buffers",
+            seconds["machines"],
+            seconds["machines peer"],
+            goal=0.9,
+            size_bytes=10 * 512 * MIB,
+            remark=processor(seconds["machines cpu"], seconds["machines peer cpu"]),
+        ),
         report.Memory("regiond", figures.region_peak_bytes, MEMORY_LIMIT_BYTES),
         report.Memory("rackd", figures.rack_peak_bytes, MEMORY_LIMIT_BYTES),
     ]
@@ -124,10 +142,11 @@ def measure(rounds: int) -> str:
     with Site(fresh(DIRECTORY / "origin")) as source:
         digests = publish(source)
         certificate, key = self_signed(DIRECTORY / "origin")
-        plain, tls, tls_sendfile = free_ports(3)
+        plain, plain_sendfile, tls, tls_sendfile = free_ports(4)
         listens = [Listen(plain)]
         if nginx_path() is not None:
             listens += [
+                Listen(plain_sendfile, sendfile=True),
                 Listen(tls, certificate=certificate, key=key),
                 Listen(tls_sendfile, sendfile=True, certificate=certificate, key=key),
             ]
@@ -138,6 +157,7 @@ def measure(rounds: int) -> str:
             digests,
             server,
             (f"https://{LOOPBACK}:{tls}/", f"https://{LOOPBACK}:{tls_sendfile}/"),
+            (f"http://{LOOPBACK}:{plain}/", f"http://{LOOPBACK}:{plain_sendfile}/"),
             certificate,
             SstreamMirror.installed(DIRECTORY / "peer-venv"),
             CurlOpenssl.installed(),
