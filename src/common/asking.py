@@ -4,6 +4,11 @@ A question is one word of ``common.vocabulary``; the answer is JSON. Answers of 
 48 KiB are read in pieces: the daemon keeps them for the connection that asked, until they
 have been read, and no more than a few.
 
+An answer may go on for as long as the shell stays (``events read follow``): then it is an
+async generator. Each item waits until the shell has dealt with the one before, so that a
+shell that does not read costs nothing; the generator is closed when the shell has left, and
+the shell is told to leave when the daemon stops.
+
 Who may ask, the file system decides (mode and group of the socket); who did, the kernel
 says, and the log keeps.
 """
@@ -14,7 +19,8 @@ import os
 import socket
 import struct
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any
 
 import attrs
@@ -25,7 +31,7 @@ from twisted.internet.protocol import Factory, ServerFactory
 from twisted.logger import Logger
 
 from common.canonical import canonical_json, parse
-from common.commands import PIECE_BYTES, AnswerProgress, Ask, ReadAnswer
+from common.commands import PIECE_BYTES, AnswerItem, AnswerProgress, Ask, ReadAnswer
 from common.conversation import CLIENT, Conversation, Manners, Table
 from common.errors import (
     NoDaemon,
@@ -55,8 +61,8 @@ class AdminSocket(ServerFactory):
 
     Args:
         place: which daemon this is; questions for another are refused.
-        answer: answers a checked question with something that JSON can say; it may tell
-            how far it is meanwhile.
+        answer: answers a checked question with something that JSON can say, or an async
+            generator of such things; it may tell how far it is meanwhile.
         clock: for deadlines.
     """
 
@@ -66,18 +72,31 @@ class AdminSocket(ServerFactory):
         self._place = place
         self._answer = answer
         self._clock = clock
+        self._following: set[Conversation] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Conversation:  # noqa: ARG002 - Twisted's
         """One shell (called by Twisted)."""
-        return Answering(self._place, self._answer, self._clock).conversation
+        return Answering(self._place, self._answer, self._clock, self._following).conversation
+
+    def stopFactory(self) -> None:
+        """No more shells, and no more for those that follow (called by Twisted)."""
+        for conversation in tuple(self._following):
+            conversation.close()
 
 
 class Answering:
-    """The daemon's end of one connection."""
+    """The daemon's end of one connection. ``following`` has those whose answer goes on."""
 
-    def __init__(self, place: Place, answer: Answerer, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        place: Place,
+        answer: Answerer,
+        clock: IReactorTime,
+        following: set[Conversation],
+    ) -> None:
         self._place = place
         self._answer = answer
+        self._following = following
         self._answers: OrderedDict[int, bytes] = OrderedDict()
         self._last_ticket = 0
         table: Table = {Ask: self.ask, ReadAnswer: self.read_answer}
@@ -91,7 +110,11 @@ class Answering:
         _log.info(
             "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
         )
-        answer = canonical_json(await self._answer(asked, self._tell))
+        said = await self._answer(asked, self._tell)
+        if isinstance(said, AsyncGenerator):
+            await self._go_on(said)
+            said = None
+        answer = canonical_json(said)
         if len(answer) > MAX_ANSWER_BYTES:
             raise ProtocolError(f"the answer has {len(answer)} bytes", code="answer-too-large")
         if len(answer) > PIECE_BYTES:
@@ -100,6 +123,21 @@ class Answering:
             self._forget_oldest()
         ticket = self._last_ticket
         return {"piece": answer[:PIECE_BYTES], "size_bytes": len(answer), "ticket": ticket}
+
+    async def _go_on(self, items: AsyncGenerator[Any, None]) -> None:
+        self._following.add(self.conversation)
+        try:
+            async with aclosing(items):
+                async for item in items:
+                    await self._send(canonical_json(item))
+        finally:
+            self._following.discard(self.conversation)
+
+    async def _send(self, text: bytes) -> None:
+        """One item; without a deadline, since a shell may be stopped by its user for long."""
+        for first in range(0, len(text), PIECE_BYTES):
+            piece, is_last = text[first : first + PIECE_BYTES], first + PIECE_BYTES >= len(text)
+            await self.conversation.call(AnswerItem, None, piece=piece, is_last=is_last)
 
     def _forget_oldest(self) -> None:
         while (
@@ -152,7 +190,8 @@ async def ask(
         reactor: for the connection and deadlines.
         socket_path: the daemon's admin socket.
         question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline.
-        on_progress: called with what the daemon says meanwhile.
+        on_progress: called with what the daemon says meanwhile, and with each item of an
+            answer that goes on. What it raises ends the question.
         timeout_s: how long one answer may take otherwise.
 
     Raises:
@@ -161,12 +200,10 @@ async def ask(
         TimedOut: no answer in time.
         RackferryError: what the daemon says.
     """
-
-    async def progress(progress: bytes) -> Mapping[str, Any]:
-        on_progress(json.loads(progress))
-        return {}
-
-    conversation = Conversation({AnswerProgress: progress}, reactor, CLIENT, peer=socket_path)
+    telling = _Telling(on_progress)
+    table: Table = {AnswerProgress: telling.progress, AnswerItem: telling.item}
+    conversation = Conversation(table, reactor, CLIENT, peer=socket_path)
+    telling.on_failure = conversation.close
     endpoint = UNIXClientEndpoint(reactor, socket_path, timeout=CONNECT_TIMEOUT_S)
     try:
         await endpoint.connect(Factory.forProtocol(lambda: conversation))
@@ -176,12 +213,49 @@ async def ask(
     try:
         answer = await _whole_answer(conversation, question, None if is_patient else timeout_s)
     except TransferError as error:
+        telling.raise_failure()
         if error.code != "connection-lost":
             raise
-        raise _no_daemon(socket_path, "it went away before it had answered") from error
+        followed = "follow" in question.flags
+        why = "it has stopped" if followed else "it went away before it had answered"
+        raise _no_daemon(socket_path, why) from error
     finally:
         await conversation.finish()
     return json.loads(answer)
+
+
+class _Telling:
+    """The shell's end of what comes before the answer."""
+
+    def __init__(self, tell: Progress) -> None:
+        self._tell = tell
+        self._pieces = bytearray()
+        self._failure: Exception | None = None
+        self.on_failure: Callable[[], None] = lambda: None
+
+    async def progress(self, progress: bytes) -> Mapping[str, Any]:
+        self._pass_on(progress)
+        return {}
+
+    async def item(self, piece: bytes, is_last: bool) -> Mapping[str, Any]:
+        self._pieces += piece
+        if is_last:
+            text = bytes(self._pieces)
+            self._pieces.clear()
+            self._pass_on(text)
+        return {}
+
+    def raise_failure(self) -> None:
+        """Raise what ended the question from this side."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _pass_on(self, text: bytes) -> None:
+        try:
+            self._tell(json.loads(text))
+        except Exception as error:  # noqa: BLE001 - a closed pipe, for example: the asker's
+            self._failure = error
+            self.on_failure()
 
 
 async def _whole_answer(

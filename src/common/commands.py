@@ -8,7 +8,7 @@ listener is its allow-list.
   ``ReadDocument``, ``ReportProgress``, ``ReportSync``; region to rack ``Ping``,
   ``ViewChanged``, ``SyncNow``.
 * **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``; daemon to shell
-  ``AnswerProgress``.
+  ``AnswerProgress``, ``AnswerItem``.
 
 Every command declares every family of ``common.errors``: an undeclared error would drop
 the connection. Values of more than 48 KiB travel in pieces (AMP's limit is 65,535 bytes).
@@ -159,6 +159,17 @@ class ReadAnswer(amp.Command):
 
     arguments = [(b"ticket", amp.Integer()), (b"offset", amp.Integer())]
     response = [(b"piece", amp.String())]
+    errors = ERRORS
+
+
+class AnswerItem(amp.Command):
+    """Daemon to shell: the next item of an answer that goes on, in pieces.
+
+    The shell says when it has dealt with it, so that one that does not read is sent no more.
+    """
+
+    arguments = [(b"piece", amp.String()), (b"is_last", amp.Boolean())]
+    response: ClassVar[list[Any]] = []
     errors = ERRORS
 
 

@@ -1,13 +1,14 @@
 """What can be asked of a rack over its admin socket. Thin: it asks, it does not decide."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from common.backlog import Backlog
 from common.errors import WrongUsage
-from common.events import Event, Severity
+from common.events import Occurrence, Severity, at_least, missed_row
 from common.images import ImageKey
 from common.release import release
 from common.vocabulary import Question
@@ -88,7 +89,7 @@ class Admin:
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
             "free_bytes": await self._on_disk(lambda: free_bytes(self._library.images_dir)),
-            "problems": [_row(event) for event in self._events.problems],
+            "problems": [Occurrence(each, each.at).to_row() for each in self._events.problems],
         }
 
     async def _images(self, question: Question, _: Progress) -> list[dict[str, Any]]:
@@ -145,20 +146,31 @@ class Admin:
             return {"phase": "asking the region"}
         return {"phase": "fetching", "fetched_bytes": progress[0], "total_bytes": progress[1]}
 
-    async def _read_events(self, question: Question, _: Progress) -> list[dict[str, Any]]:
+    async def _read_events(self, question: Question, _: Progress) -> Any:
         level = str(question.parameters.get("level", Severity.INFO))
         if level not in set(Severity):
-            raise WrongUsage(f'level is info, warning or error, not "{level}"')
-        return [_row(event) for event in self._events.read(Severity(level))]
+            raise WrongUsage("level is info, warning or error", object=level, code="wrong-value")
+        cleared = "all" in question.flags
+        if "follow" in question.flags:
+            return self._follow_events(Severity(level), cleared=cleared)
+        return [each.to_row() for each in self._events.read(Severity(level), cleared=cleared)][::-1]
 
-
-def _row(event: Event) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "at": event.at,
-        "severity": str(event.severity),
-        "code": event.code,
-        "object": event.object,
-        "cause": event.cause,
-        "remedy": event.remedy,
-    }
+    async def _follow_events(
+        self, level: Severity, *, cleared: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The events there are, oldest first; then each that opens, clears or happens."""
+        backlog: Backlog[Occurrence] = Backlog()
+        known = self._events.read(level, cleared=cleared)
+        unsubscribe = self._events.subscribe(backlog.add)
+        try:
+            for each in known:
+                yield each.to_row()
+            while True:
+                changed, missed = await backlog.take()
+                if missed:
+                    yield missed_row(missed, self._clock.seconds())
+                for each in changed:
+                    if each.event.severity in at_least(level):
+                        yield each.to_row()
+        finally:
+            unsubscribe()

@@ -1,6 +1,6 @@
 """A rack's events, kept in memory: what happened, what is still wrong, what to do.
 
-The region keeps events for ever; a rack keeps the last ones since it started, for its own
+The region keeps events for a month; a rack keeps the last ones since it started, for its own
 socket, and writes each to the log. An event is raised once per (code, object) while its
 cause lasts, and cleared when the cause is gone.
 """
@@ -12,15 +12,15 @@ import attrs
 from twisted.logger import Logger, LogLevel
 
 from common.errors import RackferryError
-from common.events import Event, Severity
+from common.events import Event, Occurrence, Severity, at_least
 
 _MOST = 1000
+_LEAST_S = 0.001
 _LEVELS = {
     Severity.INFO: LogLevel.info,
     Severity.WARNING: LogLevel.warn,
     Severity.ERROR: LogLevel.error,
 }
-_ORDER = list(Severity)
 
 _log = Logger()
 
@@ -34,15 +34,75 @@ class EventLog:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._events: deque[Event] = deque(maxlen=_MOST)
-        self._open: dict[tuple[str, str], Event] = {}
+        self._past: deque[Occurrence] = deque(maxlen=_MOST)
+        self._open: dict[tuple[str, str], Occurrence] = {}
         self._last_id = 0
+        self._subscribers: list[Callable[[Occurrence], None]] = []
 
     def note(self, event: Event) -> None:
         """Something happened, and is over."""
+        noted = self._begin(event)
+        happened = attrs.evolve(noted, cleared_at=noted.first_at)
+        self._past.append(happened)
+        self._tell(happened)
+
+    def raise_problem(self, error: RackferryError) -> None:
+        """Something is wrong; said once, and kept up to date, until it is cleared."""
+        key = (error.code, error.object)
+        known = self._open.get(key)
+        if known is None:
+            self._open[key] = self._begin(Event.of(error))
+            self._tell(self._open[key])
+            return
+        event = attrs.evolve(known.event, cause=error.message, remedy=error.remedy, at=self._now())
+        self._open[key] = attrs.evolve(known, event=event, count=known.count + 1)
+
+    def supersede(self, before: RackferryError, by: RackferryError) -> None:
+        """A problem is over, since there is another one in its place."""
+        if (before.code, before.object) != (by.code, by.object):
+            self._clear((before.code, before.object))
+
+    def clear_problems(self) -> None:
+        """All is well again."""
+        if self._open:
+            codes = ", ".join(sorted({code for code, _ in self._open}))
+            for key in tuple(self._open):
+                self._clear(key)
+            self.note(Event("recovered", Severity.INFO, "", f"over: {codes}"))
+
+    @property
+    def problems(self) -> list[Event]:
+        """What is wrong now, oldest first."""
+        return [each.event for each in self._open.values()]
+
+    def read(self, level: Severity = Severity.INFO, *, cleared: bool = False) -> list[Occurrence]:
+        """The events of at least this severity, oldest first.
+
+        Args:
+            level: the least severity.
+            cleared: whether problems that are over are wanted, too.
+        """
+        found = [*self._past, *self._open.values()]
+        found.sort(key=lambda each: each.event.id)
+        wanted = {"open", "happened", *(["cleared"] if cleared else [])}
+        return [
+            each
+            for each in found
+            if each.event.severity in at_least(level) and each.state in wanted
+        ]
+
+    def subscribe(self, callback: Callable[[Occurrence], None]) -> Callable[[], None]:
+        """Call ``callback`` with each event that opens, clears or happens.
+
+        Returns:
+            a function that ends the subscription.
+        """
+        self._subscribers.append(callback)
+        return lambda: self._subscribers.remove(callback)
+
+    def _begin(self, event: Event) -> Occurrence:
         self._last_id += 1
         event = attrs.evolve(event, at=self._now(), id=self._last_id)
-        self._events.append(event)
         _log.emit(
             _LEVELS[event.severity],
             "{code}: {object}: {cause} ({remedy})",
@@ -51,41 +111,18 @@ class EventLog:
             cause=event.cause,
             remedy=event.remedy,
         )
+        return Occurrence(event, event.at)
 
-    def raise_problem(self, error: RackferryError) -> None:
-        """Something is wrong; said once, and kept up to date, until it is cleared."""
-        key = (error.code, error.object)
-        if key in self._open:
-            self._open[key] = attrs.evolve(
-                self._open[key], cause=error.message, remedy=error.remedy
-            )
+    def _clear(self, key: tuple[str, str]) -> None:
+        known = self._open.pop(key, None)
+        if known is None:
             return
-        self.note(Event.of(error))
-        self._open[key] = self._events[-1]
+        # Never the moment it was raised: that would mean it only happened.
+        cleared_at = max(self._now(), known.first_at + _LEAST_S)
+        cleared = attrs.evolve(known, cleared_at=cleared_at)
+        self._past.append(cleared)
+        self._tell(cleared)
 
-    def supersede(self, before: RackferryError, by: RackferryError) -> None:
-        """A problem is over, since there is another one in its place."""
-        if (before.code, before.object) != (by.code, by.object):
-            self._open.pop((before.code, before.object), None)
-
-    def clear_problems(self) -> None:
-        """All is well again."""
-        if self._open:
-            codes = ", ".join(sorted({code for code, _ in self._open}))
-            self._open.clear()
-            self.note(Event("recovered", Severity.INFO, "", f"over: {codes}"))
-
-    @property
-    def problems(self) -> list[Event]:
-        """What is wrong now, oldest first."""
-        return list(self._open.values())
-
-    def read(self, least: Severity = Severity.INFO, *, cleared: bool = True) -> list[Event]:
-        """The events of at least this severity, oldest first.
-
-        Args:
-            least: the least severity.
-            cleared: whether those that are over are wanted, too.
-        """
-        events = list(self._events) if cleared else self.problems
-        return [event for event in events if _ORDER.index(event.severity) >= _ORDER.index(least)]
+    def _tell(self, occurrence: Occurrence) -> None:
+        for subscriber in tuple(self._subscribers):
+            subscriber(occurrence)

@@ -5,14 +5,16 @@ keyed as the shell documents them. Sources are in ``boot_sources`` and ``selecti
 in ``fleet``.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
+from common.backlog import Backlog
 from common.canonical import plain
-from common.events import Severity
+from common.events import Severity, at_least, missed_row
 from regiond.importer import Importer
 from regiond.rows import image_row, key_columns
 from regiond.store import blobs, events, generations, images
+from regiond.store.changes import Change
 from regiond.store.database import Database
 
 
@@ -103,11 +105,36 @@ class Region:
     async def list_events(self, level: Severity, *, cleared: bool) -> list[dict[str, Any]]:
         """What an admin would want to know, newest first."""
         found = await self._database.read(events.list_events, level, cleared=cleared)
-        return [
-            plain(each.event)
-            | {"count": each.count, "first_at": each.first_at, "cleared_at": each.cleared_at}
-            for each in found
-        ]
+        return [each.to_row() for each in found]
+
+    async def follow_events(
+        self, level: Severity, *, cleared: bool
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """The events there are, oldest first; then each that opens, clears or happens."""
+        backlog: Backlog[int] = Backlog()
+
+        def note(changed: Iterable[Change]) -> None:
+            for each in changed:
+                if each.kind == "event":
+                    backlog.add(int(each.object))
+
+        unsubscribe = self._database.subscribe(note)
+        try:
+            rows = (await self.list_events(level, cleared=cleared))[::-1]
+            shown = {(row["id"], row["state"]) for row in rows}
+            for row in rows:
+                yield row
+            while True:
+                ids, missed = await backlog.take()
+                if missed:
+                    yield missed_row(missed, self._now())
+                for each in await self._database.read(events.some_events, ids):
+                    if each.event.severity in at_least(level):
+                        row = each.to_row()
+                        if (row["id"], row["state"]) not in shown:
+                            yield row
+        finally:
+            unsubscribe()
 
     async def overview(self) -> dict[str, Any]:
         """Sources, images, space and open problems."""

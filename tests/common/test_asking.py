@@ -2,11 +2,12 @@
 
 import errno
 import os
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
@@ -18,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from common import asking as asking_module
 from common.asking import MAX_ANSWERS, AdminSocket, Progress, ask
 from common.canonical import canonical_json
-from common.commands import PIECE_BYTES, Ask, ReadAnswer
+from common.commands import PIECE_BYTES, AnswerItem, Ask, ReadAnswer
 from common.conversation import Conversation
 from common.errors import (
     Conflict,
@@ -39,6 +40,7 @@ from tests.doubles.trust import eventually
 _MYSELF = f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}"
 _STATUS = Question("status")
 _IMPORT = Question("boot-resources", "import", flags=("wait",))
+_FOLLOW = Question("events", "read", flags=("follow",))
 
 
 class _Daemon:
@@ -77,7 +79,8 @@ class SocketTests(TestCase):
             return self.conversations[-1]
 
         factory.buildProtocol = remember
-        port = await UNIXServerEndpoint(reactor, self.path).listen(factory)
+        self.factory = factory
+        port = self.port = await UNIXServerEndpoint(reactor, self.path).listen(factory)
         self.addCleanup(
             lambda: Deferred.fromCoroutine(
                 eventually(reactor, lambda: all(each.is_lost for each in self.conversations))
@@ -210,6 +213,72 @@ class SocketTests(TestCase):
         asking.cancel()
         await eventually(reactor, lambda: cancelled)
 
+    async def follow(self, tell: Progress, *items: Any) -> tuple[Deferred[Any], list[Any]]:
+        """Ask for these items, of an answer that goes on until ``daemon.hold`` fires."""
+        ended: list[Any] = []
+
+        async def go_on() -> AsyncGenerator[Any, None]:
+            try:
+                for item in items:
+                    yield item
+                    ended.append(item)
+                await self.daemon.hold  # type: ignore[misc]  # is set
+            finally:
+                ended.append("end")
+
+        await self.serve()
+        hold: Deferred[None] = Deferred()
+        self.daemon.answer = go_on()
+
+        async def answer(question: Question, _: Progress) -> Any:
+            self.daemon.asked.append(question)
+            self.daemon.hold = hold
+            return self.daemon.answer
+
+        self.factory._answer = answer
+        asking = Deferred.fromCoroutine(ask(reactor, self.path, _FOLLOW, tell, timeout_s=0.0))
+        return asking, ended
+
+    async def test_an_answer_that_goes_on(self) -> None:
+        """Items arrive whole and in order, whatever their size, before the answer ends."""
+        items = [{"n": 1}, "x" * (2 * PIECE_BYTES), [], {"n": 2}]
+        seen: list[Any] = []
+        asking, ended = await self.follow(seen.append, *items)
+        await eventually(reactor, lambda: len(ended) == len(items))
+        self.assertEqual(seen, items)
+        self.daemon.hold.callback(None)  # type: ignore[union-attr]  # is set
+        self.assertIsNone(await asking)
+
+    async def test_who_leaves_is_followed_by_nobody(self) -> None:
+        """When the shell goes, the answer is ended where it waits, and nothing stays."""
+        asking, ended = await self.follow(lambda _: None, 1)
+        await eventually(reactor, lambda: ended == [1])
+        asking.cancel()
+        asking.addErrback(lambda failure: failure.trap(CancelledError))
+        await asking
+        await eventually(reactor, lambda: ended == [1, "end"])
+        self.assertEqual(self.factory._following, set())
+
+    async def test_a_daemon_that_stops_says_so_to_those_who_follow(self) -> None:
+        """They end with the error of no daemon; one that waits for an answer still gets it."""
+        asking, ended = await self.follow(lambda _: None, 1)
+        await eventually(reactor, lambda: ended == [1])
+        await self.port.stopListening()
+        error = await self.assertFailure(asking, NoDaemon)
+        self.assertIn("it has stopped", error.line())
+        await eventually(reactor, lambda: ended == [1, "end"])
+
+    async def test_a_reader_that_is_gone_ends_the_question(self) -> None:
+        """What the asker raises for an item comes back to the asker, and ends it all."""
+
+        def closed(_: Any) -> None:
+            raise BrokenPipeError
+
+        asking, ended = await self.follow(closed, 1, 2)
+        await self.assertFailure(asking, BrokenPipeError)
+        await eventually(reactor, lambda: "end" in ended)
+        self.assertNotIn(2, ended)
+
     async def test_who_asked(self) -> None:
         """The log says who asked what, and not the values."""
         await self.serve()
@@ -271,6 +340,38 @@ class AnswersTests(SynchronousTestCase):
         last = self.successResultOf(self.call(ReadAnswer, ticket=ticket, offset=PIECE_BYTES + 2))
         self.assertEqual(len(last["piece"]), PIECE_BYTES)
         self.failureResultOf(self.call(ReadAnswer, ticket=ticket, offset=0), NotFound)
+
+    def test_one_item_at_a_time(self) -> None:
+        """A shell that does not read for a day is sent one item, and then gets the rest."""
+        given: list[int] = []
+        read: list[Deferred[None]] = []
+        seen: list[bytes] = []
+
+        async def numbers() -> AsyncGenerator[int, None]:
+            for number in range(100):
+                given.append(number)
+                yield number
+
+        async def slowly(piece: bytes, is_last: bool) -> dict[str, Any]:
+            seen.append(piece)
+            read.append(Deferred())
+            await read[-1]
+            return {}
+
+        self.daemon.answer = numbers()
+        self.client.table[AnswerItem.commandName] = (AnswerItem, slowly)
+        calling = Deferred.fromCoroutine(
+            self.client.call(Ask, None, question=canonical_json(_FOLLOW))
+        )
+        self.pump.flush()
+        self.clock.advance(86400.0)
+        self.pump.flush()
+        self.assertEqual((given, seen), ([0], [b"0"]))
+        while not calling.called:
+            read[-1].callback(None)
+            self.pump.flush()
+        self.assertEqual(self.successResultOf(calling)["piece"], b"null")
+        self.assertEqual(seen, [b"%d" % number for number in range(100)])
 
     def test_malformed_question(self) -> None:
         """A question that is none is refused."""

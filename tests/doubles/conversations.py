@@ -12,13 +12,18 @@ ALL_COMMANDS = tuple(
     for _, command in inspect.getmembers(commands, inspect.isclass)
     if issubclass(command, amp.Command)
 )
-ADMIN_COMMANDS = (commands.Ask, commands.ReadAnswer, commands.AnswerProgress)
+ADMIN_COMMANDS = (
+    commands.Ask,
+    commands.ReadAnswer,
+    commands.AnswerItem,
+    commands.AnswerProgress,
+)
 TO_RACK_COMMANDS = (commands.ViewChanged, commands.SyncNow)
 CONTROL_COMMANDS = tuple(
     command for command in ALL_COMMANDS if command not in {commands.Enrol, *ADMIN_COMMANDS}
 )
 
-_EXAMPLES = {amp.Unicode: "x", amp.Integer: 1, amp.String: b"x"}
+_EXAMPLES = {amp.Unicode: "x", amp.Integer: 1, amp.String: b"x", amp.Boolean: True}
 
 
 def arguments_of(command: type[amp.Command]) -> dict[str, Any]:

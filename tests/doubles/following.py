@@ -60,7 +60,7 @@ class FollowerCase(LibraryCase):
         return image_of(key, *files, version=version)
 
     def codes(self) -> list[str]:
-        return [event.code for event in self.events.read()]
+        return [each.event.code for each in self.events.read(cleared=True)]
 
     def hold(self, generation: int, *images: Image) -> str:
         """Publish, and let the rack sync."""

@@ -1,8 +1,13 @@
 """Tests of what a rack's socket answers."""
 
-from twisted.internet.defer import Deferred
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
 
 from common.errors import TransferError, WrongUsage
+from common.events import Event, Severity
 from common.vocabulary import VERBS, Place, Question
 from rackd.admin import Admin
 from tests.doubles.disks import at_once
@@ -94,10 +99,39 @@ class AdminTests(FollowerCase):
         self.follower.trigger()
         self.region.failure = None
         self.follower.trigger()
-        rows = self.successResultOf(self.ask("events", "read"))
+        rows = self.successResultOf(self.ask("events", "read", "all"))
         assert isinstance(rows, list)
-        self.assertEqual([row["code"] for row in rows], ["region-unreachable", "recovered"])
-        self.assertEqual([row["id"] for row in rows], [1, 2])
-        worse = self.successResultOf(self.ask("events", "read", level="warning"))
-        self.assertEqual(worse, rows[:1])
+        self.assertEqual(
+            [(row["id"], row["code"], row["state"]) for row in rows],
+            [(2, "recovered", "happened"), (1, "region-unreachable", "cleared")],
+        )
+        worse = self.successResultOf(self.ask("events", "read", "all", level="warning"))
+        self.assertEqual(worse, rows[1:])
+        self.assertEqual(self.successResultOf(self.ask("events", "read")), rows[:1])
         self.failureResultOf(self.ask("events", "read", level="odd"), WrongUsage)
+
+    def test_following_events(self) -> None:
+        """What is open comes first; then each event as it opens, clears and happens."""
+        self.region.failure = TransferError("no region", code="region-unreachable")
+        self.follower.trigger()
+        items = self.successResultOf(self.ask("events", "read", "follow"))
+        assert isinstance(items, AsyncGenerator)
+        seen: list[tuple[str, str]] = []
+
+        def see(row: dict[str, Any]) -> None:
+            seen.append((row["code"], row["state"]))
+
+        async def follow() -> None:
+            async with aclosing(items):
+                async for row in items:
+                    see(row)
+
+        following = Deferred.fromCoroutine(follow())
+        self.assertEqual(seen, [("region-unreachable", "open")])
+        self.region.failure = None
+        self.follower.trigger()
+        self.assertEqual(seen[1:], [("region-unreachable", "cleared"), ("recovered", "happened")])
+        following.cancel()
+        self.failureResultOf(following, CancelledError)
+        self.events.note(Event("image-skipped", Severity.WARNING, "x", "y"))
+        self.assertEqual(len(seen), 3)

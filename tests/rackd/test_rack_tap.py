@@ -58,7 +58,8 @@ class StartTests(TapCase):
         rack = tap.Rack(reactor, config, Supervisor())
         rack.startService()
         self.addCleanup(rack.stopService)
-        named = {event.object for event in rack.events.read() if "without-effect" in event.code}
+        kept = [each.event for each in rack.events.read()]
+        named = {event.object for event in kept if "without-effect" in event.code}
         self.assertEqual(named, {'image_transport = "amp"', "[[bandwidth]]"})
         self.assertEqual(tap.without_effect(self.config()), ())
 

@@ -1,10 +1,14 @@
 """What admins ask of a region: sources, selections, what is offered, what is held."""
 
 import base64
+from contextlib import aclosing
+
+from twisted.internet.defer import CancelledError, Deferred
 
 from common.errors import SourceError
+from common.events import Event, Severity
 from regiond.boot_sources import DEFAULT_SELECTION, DEFAULT_SOURCE
-from regiond.store import settings
+from regiond.store import events, settings
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint, public_keys
 from tests.doubles.importing import FIRST, JAMMY, NOBLE, SECOND, path_of
@@ -311,3 +315,70 @@ class DefaultSourceTests(AnswerCase):
         await self.boot_sources.make_default()
         self.assertEqual(len(await self.ask("boot-sources read")), 1)
         self.assertTrue(await self.database.read(settings.everything))
+
+
+class FollowTests(AnswerCase):
+    """``events read follow``"""
+
+    async def setUp(self) -> None:
+        """Two open events of different weight, and one that is over."""
+        await super().setUp()
+        self.seen: list[tuple[str, str]] = []
+        for code, severity in (("old", Severity.WARNING), ("full", Severity.ERROR)):
+            await self.raise_event(code, severity)
+        await self.raise_event("gone", Severity.ERROR)
+        await self.clear("gone")
+
+    async def raise_event(self, code: str, severity: Severity = Severity.ERROR) -> None:
+        self.time += 1
+        event = Event(code, severity, "x", "why")
+        await self.database.write(events.raise_event, event, self.time)
+
+    async def clear(self, code: str) -> None:
+        self.time += 1
+        await self.database.write(events.clear_event, code, "x", self.time)
+
+    def follow(self, level: Severity = Severity.INFO, *, cleared: bool = False) -> Deferred[None]:
+        async def follow() -> None:
+            items = self.region.follow_events(level, cleared=cleared)
+            async with aclosing(items):
+                async for row in items:
+                    self.seen.append((row["code"], row["state"]))
+
+        following = Deferred.fromCoroutine(follow())
+
+        def end() -> Deferred[None]:
+            following.cancel()
+            return following.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+        self.addCleanup(end)
+        return following
+
+    async def test_what_is_open_comes_first_then_what_happens(self) -> None:
+        """Oldest first, each opening and clearing once; a repetition is nothing new."""
+        self.follow()
+        self.assertEqual(self.seen, [("old", "open"), ("full", "open")])
+        await self.raise_event("full")
+        await self.raise_event("new")
+        await self.clear("full")
+        fact = Event("done", Severity.INFO, "x", "why")
+        await self.database.write(events.record_fact, fact, self.time)
+        self.assertEqual(
+            self.seen[2:], [("new", "open"), ("full", "cleared"), ("done", "happened")]
+        )
+
+    async def test_a_level_holds_for_all_that_comes(self) -> None:
+        """This and worse, then and later; with ``all`` also what was over before."""
+        self.follow(Severity.ERROR, cleared=True)
+        await self.raise_event("another", Severity.WARNING)
+        await self.clear("old")
+        self.assertEqual(self.seen, [("full", "open"), ("gone", "cleared")])
+
+    async def test_who_leaves_is_forgotten(self) -> None:
+        """Nothing of a reader stays in the database's list."""
+        before = len(self.database._subscribers)
+        following = self.follow()
+        self.assertEqual(len(self.database._subscribers), before + 1)
+        following.cancel()
+        following.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self.assertEqual(len(self.database._subscribers), before)

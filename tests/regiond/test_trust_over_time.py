@@ -1,8 +1,8 @@
 """Whole imports of a source whose dates go back, hour after hour."""
 
+from common.events import Occurrence
 from regiond.sources.freshness import LAG_S
 from regiond.store import events
-from regiond.store.events import Occurrence
 from regiond.store.sources import SourceFields, update_source
 from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import FIRST, JAMMY, SECOND, ImportCase

@@ -15,10 +15,9 @@ from typing import Any
 from common.errors import RackferryError
 from common.shell.grammar import Invocation, is_empty
 from common.shell.render import Screen
-from common.shell.session import OnProgress, Session
+from common.shell.session import EXIT_INTERRUPTED, OnProgress, Session
 from common.vocabulary import Question
 
-EXIT_INTERRUPTED = 130  # as a shell reports a process that died of SIGINT
 _STOP_TIMEOUT_S = 5.0
 
 
@@ -42,7 +41,18 @@ class ReactorThread:
                 target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True
             )
             self._thread.start()
-        return blockingCallFromThread(reactor, lambda: Deferred.fromCoroutine(work(reactor)))
+        begun: list[Any] = []
+
+        def begin() -> Any:
+            begun.append(Deferred.fromCoroutine(work(reactor)))
+            return begun[0]
+
+        try:
+            return blockingCallFromThread(reactor, begin)
+        except KeyboardInterrupt:
+            # The prompt goes on: what was interrupted must not.
+            reactor.callFromThread(lambda: [each.cancel() for each in begun])
+            raise
 
     def stop(self) -> None:
         """End the reactor, if it ever ran."""

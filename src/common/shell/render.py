@@ -66,6 +66,21 @@ def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
     return f"{cell('', answer, screen)}\n"
 
 
+def event_line(row: Row, screen: Screen) -> str:
+    """An event that is followed, on one line."""
+    state = row["severity"] if row["state"] != "cleared" else "cleared"
+    at = row["cleared_at"] if row["state"] == "cleared" else row["at"]
+    subject = f"{row['object']}: " if row["object"] else ""
+    remedy = f" ({row['remedy']})" if row["remedy"] and state != "cleared" else ""
+    text = f"{state:<7}  {row['code']}  {subject}{row['cause']}{remedy}"
+    return f"{cell('at', at, screen)}  {printable(text)}\n"
+
+
+def as_json_line(item: object) -> str:
+    """For programs that read line by line."""
+    return json.dumps(item, ensure_ascii=False) + "\n"
+
+
 def human_size(size_bytes: int) -> str:
     """Binary units, three digits: ``1.46 GiB``."""
     size, unit = float(size_bytes), _SIZE_UNITS[0]

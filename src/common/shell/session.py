@@ -13,9 +13,17 @@ from common.errors import RackferryError, WrongUsage, door_of
 from common.shell.explain import explain
 from common.shell.grammar import Invocation, parse
 from common.shell.progress import ProgressLine
-from common.shell.render import Screen, as_json, error_text, for_people
+from common.shell.render import (
+    Screen,
+    as_json,
+    as_json_line,
+    error_text,
+    event_line,
+    for_people,
+)
 from common.vocabulary import Place, Question
 
+EXIT_INTERRUPTED = 130  # as a shell reports a process that died of SIGINT
 REGION_SOCKET = "/run/regiond/admin.sock"
 SOCKET_VARIABLE = "RACKFERRY_SOCKET"
 # As in common.config, which is slow to import.
@@ -78,6 +86,8 @@ class Session:
         verb, question = invocation.verb, invocation.question
         if verb is None or question is None:
             return 0
+        if "follow" in question.flags:
+            return self._follow(invocation, question)
         if Place.LOCAL in verb.places:
             answer = self.local(invocation)
         elif invocation.is_maas:
@@ -116,6 +126,20 @@ class Session:
             return self.ask(self._socket(invocation), question, progress.show)
         finally:
             progress.close()
+
+    def _follow(self, invocation: Invocation, question: Question) -> int:
+        """Show what comes, one line each, until somebody ends it."""
+
+        def show(row: Mapping[str, Any]) -> None:
+            is_json = invocation.is_json
+            self.out.write(as_json_line(row) if is_json else event_line(row, self.screen))
+            self.out.flush()
+
+        try:
+            self.ask(self._socket(invocation), question, show)
+        except KeyboardInterrupt:
+            return EXIT_INTERRUPTED
+        return 0
 
     def _socket(self, invocation: Invocation) -> str:
         return invocation.socket or self.environ.get(SOCKET_VARIABLE) or REGION_SOCKET

@@ -29,10 +29,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "events",
         "read",
-        "what happened, and what to do",
+        "what is wrong or happened, and what to do; follow: until Ctrl-C",
         BOTH,
         parameters=(Parameter("level", "info, warning or error: this and worse"),),
-        flags=("all",),
+        flags=("all", "follow"),
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
     ),

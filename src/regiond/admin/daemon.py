@@ -37,10 +37,11 @@ class DaemonAnswers:
         self._identity = identity
 
     async def events_read(self, question: Question, _: Tell) -> Any:
-        return await self._region.list_events(
-            _severity(str(question.parameters.get("level", "info"))),
-            cleared="all" in question.flags,
-        )
+        level = _severity(str(question.parameters.get("level", "info")))
+        cleared = "all" in question.flags
+        if "follow" in question.flags:
+            return self._region.follow_events(level, cleared=cleared)
+        return await self._region.list_events(level, cleared=cleared)
 
     async def status(self, _: Question, __: Tell) -> Any:
         last = self._imports.last

@@ -3,28 +3,11 @@
 from collections.abc import Collection, Container
 from typing import Any
 
-import attrs
 from sqlalchemy import Connection, Row, delete, select, update
 
-from common.events import Event, Severity
+from common.events import Event, Occurrence, Severity, at_least
 from regiond.store import changes
 from regiond.store.tables import event
-
-_FROM = {
-    Severity.INFO: ("info", "warning", "error"),
-    Severity.WARNING: ("warning", "error"),
-    Severity.ERROR: ("error",),
-}
-
-
-@attrs.frozen
-class Occurrence:
-    """An event with its history; ``event.at`` is the last time it was raised."""
-
-    event: Event
-    first_at: float
-    count: int
-    cleared_at: float | None
 
 
 def raise_event(conn: Connection, raised: Event, now: float) -> bool:
@@ -92,10 +75,10 @@ def settle(
 ) -> None:
     """Record what was found, and clear the rest of what was open on objects looked at."""
     found = {(each.code, each.object) for each in raised}
-    for kept in list_events(conn):
-        place = (kept.event.code, kept.event.object)
-        if kept.event.object in looked_at and place not in found:
-            clear_event(conn, *place, now)
+    is_open = select(event.c.code, event.c.object).where(event.c.cleared_at.is_(None))
+    for code, about in conn.execute(is_open).all():
+        if about in looked_at and (code, about) not in found:
+            clear_event(conn, code, about, now)
     for each in raised:
         raise_event(conn, each, now)
 
@@ -108,10 +91,16 @@ def list_events(
     limit: int = 1000,
 ) -> tuple[Occurrence, ...]:
     """Events of that severity and worse, newest first; with ``cleared``, past ones too."""
-    query = select(event).where(event.c.severity.in_(_FROM[level]))
+    query = select(event).where(event.c.severity.in_(at_least(level)))
     if not cleared:
         query = query.where(event.c.cleared_at.is_(None))
     rows = conn.execute(query.order_by(event.c.last_at.desc(), event.c.id.desc()).limit(limit))
+    return tuple(_occurrence(row) for row in rows)
+
+
+def some_events(conn: Connection, ids: Collection[int]) -> tuple[Occurrence, ...]:
+    """Those of these events that there still are, by id."""
+    rows = conn.execute(select(event).where(event.c.id.in_(ids)).order_by(event.c.id))
     return tuple(_occurrence(row) for row in rows)
 
 

@@ -4,9 +4,11 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint
@@ -19,9 +21,11 @@ from twisted.trial.unittest import TestCase
 from common.asking import AdminSocket
 from common.errors import Conflict
 from common.vocabulary import Place, Question
+from tests.doubles.trust import eventually
 
 SRC = Path(__file__).resolve().parents[3] / "src"
 RUN = "import sys; from common.shell.main import main; sys.exit(main())"
+EVENT = {"code": "no-space", "state": "open"}
 IMPORTS = """
 import sys
 from common.shell.main import main
@@ -38,6 +42,7 @@ class Talking(ProcessProtocol):
     def __init__(self, text: str) -> None:
         self._text = text
         self.out = b""
+        self.err = b""
         self.ended: Deferred[int] = Deferred()
 
     def connectionMade(self) -> None:
@@ -46,6 +51,9 @@ class Talking(ProcessProtocol):
 
     def outReceived(self, data: bytes) -> None:
         self.out += data
+
+    def errReceived(self, data: bytes) -> None:
+        self.err += data
 
     def processEnded(self, reason: Failure) -> None:
         is_good = reason.check(ProcessDone)
@@ -67,8 +75,9 @@ class MainTests(TestCase):
         self.addCleanup(port.stopListening)
 
     async def _answer(self, question: Question, progress: Any) -> Any:
-        self.asked.append(question)
-        progress({"phase": "fetching"})
+        self.asked.append(attrs.evolve(question, asker=""))
+        if "follow" not in question.flags:
+            progress({"phase": "fetching"})
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -129,6 +138,43 @@ class MainTests(TestCase):
             self.assertEqual((err, exit_code), ("imported:\n", 0))
         _, err, _ = await self.run_shell("boot-sources", "read", "--json", code=IMPORTS)
         self.assertEqual(err.splitlines()[-1], "imported: cattrs twisted")
+
+    async def test_following_until_ctrl_c(self) -> None:
+        """Ctrl-C ends following with code 130 and no traceback; the daemon's end is gone, too."""
+        ended: list[bool] = []
+
+        async def events() -> AsyncGenerator[dict[str, Any], None]:
+            try:
+                yield EVENT
+                await Deferred()
+            finally:
+                ended.append(True)
+
+        self.answer = events()
+        process = Talking("")
+        shell = reactor.spawnProcess(
+            process,
+            sys.executable,
+            [sys.executable, "-c", RUN, "events", "read", "follow", "--json"],
+            env=self._environment,
+        )
+        await eventually(reactor, lambda: process.out.endswith(b"\n"), timeout_s=20.0)
+        self.assertEqual(json.loads(process.out), EVENT)
+        shell.signalProcess("INT")
+        self.assertEqual((await process.ended, process.err), (130, b""))
+        await eventually(reactor, lambda: ended)
+
+    async def test_a_reader_of_events_that_leaves(self) -> None:
+        """Who has seen enough ends following, without a traceback."""
+
+        async def events() -> AsyncGenerator[dict[str, Any], None]:
+            while True:
+                yield EVENT
+
+        self.answer = events()
+        line = f'{sys.executable} -c "{RUN}" events read follow --json | head -1'
+        out, err, _ = await getProcessOutputAndValue("/bin/sh", ("-c", line), env=self._environment)
+        self.assertEqual((json.loads(out), b"Traceback" in err), (EVENT, False), err)
 
     async def test_a_closed_pipe(self) -> None:
         """A reader that has gone away is no traceback."""

@@ -3,9 +3,11 @@
 import io
 import json
 import tempfile
+from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import attrs
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +16,7 @@ from common.config import ENROL_PORT, RPC_PORT
 from common.errors import Conflict, NoDaemon, TimedOut
 from common.shell.grammar import Invocation
 from common.shell.prompt import WordCompleter, candidates, run_lines
+from common.shell.render import Screen
 from common.shell.session import REGION_SOCKET, OnProgress, Session, join_line
 from common.vocabulary import Question
 
@@ -25,11 +28,14 @@ class Daemon:
         self.answer = answer
         self.asked: list[tuple[str, Question]] = []
         self.progress: list[dict[str, Any]] = []
+        self.interrupts = False
 
     def ask(self, socket: str, question: Question, on_progress: OnProgress) -> Any:
         self.asked.append((socket, question))
         for progress in self.progress:
             on_progress(progress)
+        if self.interrupts:
+            raise KeyboardInterrupt
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -147,6 +153,49 @@ class SessionTests(SessionCase):
         self.assertEqual(self.run_line("boot-resources import wait"), 0)
         self.assertEqual(self.err.getvalue(), "fetching\npublishing\n")
         self.assertIn("complete", self.out.getvalue())
+
+    EVENT: ClassVar[dict[str, Any]] = {
+        "id": 3,
+        "at": 0.0,
+        "severity": "error",
+        "code": "no-space",
+        "object": "database",
+        "cause": "the disk\x1b is full",
+        "remedy": "free space",
+        "state": "open",
+        "cleared_at": None,
+    }
+
+    def test_following(self) -> None:
+        """Each event is one line on stdout, and so is its end."""
+        over = {**self.EVENT, "state": "cleared", "cleared_at": 60.0}
+        self.daemon.progress = [self.EVENT, over]
+        self.session = attrs.evolve(self.session, screen=Screen(zone=UTC))
+        self.assertEqual(self.run_line("events read follow"), 0)
+        self.assertEqual(
+            self.out.getvalue().splitlines(),
+            [
+                "1970-01-01 00:00:00  error    no-space  database: the disk\ufffd is full (free space)",
+                "1970-01-01 00:01:00  cleared  no-space  database: the disk\ufffd is full",
+            ],
+        )
+        self.assertEqual(self.err.getvalue(), "")
+
+    def test_following_in_json(self) -> None:
+        """With --json each event is one object on one line."""
+        self.daemon.progress = [self.EVENT, self.EVENT]
+        self.run_line("events read follow --json")
+        lines = self.out.getvalue().splitlines()
+        self.assertEqual([json.loads(line) for line in lines], self.daemon.progress)
+
+    def test_following_ends(self) -> None:
+        """Ctrl-C ends it without a word; a daemon that stops is an error with code 3."""
+        self.daemon.interrupts = True
+        self.assertEqual((self.run_line("events read follow"), self.err.getvalue()), (130, ""))
+        self.daemon.interrupts = False
+        self.daemon.answer = NoDaemon("no daemon answers: it has stopped")
+        self.assertEqual(self.run_line("events read follow"), 3)
+        self.assertIn("it has stopped", self.err.getvalue())
 
     def test_wait_for_a_failed_import(self) -> None:
         """An import in which an image failed is a failure."""
