@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
-from common.canonical import canonical_json, parse
+from common.canonical import canonical_json, parse, plain
 from common.digests import is_sha256, sha256_hex
 from common.errors import ProtocolError
 from common.names import is_segment
@@ -132,15 +132,42 @@ class ViewImage:
 
 
 @attrs.frozen
+class SourceDocument:
+    """A document of a boot source, byte for byte as it was sent; a blob like any other."""
+
+    sha256: str = attrs.field(validator=_sha256)
+    size_bytes: int = attrs.field(validator=_not_negative)
+    digests_sha256: str = attrs.field(validator=_sha256)
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"document {self.sha256[:12]}"
+
+
+@attrs.frozen
 class View:
-    """What one rack is to hold of a generation; ``images`` by ``str(ImageKey)``."""
+    """What one rack is to hold of a generation.
+
+    Attributes:
+        generation: its number.
+        images: by ``str(ImageKey)``.
+        documents: what mirrors show: by source (its id as text), then by upstream path.
+        mirror_only: image documents of superseded versions that those documents still name.
+    """
 
     generation: int
     images: Mapping[str, ViewImage] = attrs.field(factory=dict)
+    documents: Mapping[str, Mapping[str, SourceDocument]] = attrs.field(factory=dict)
+    mirror_only: tuple[str, ...] = ()
 
     def to_document(self) -> bytes:
-        """The immutable view document."""
-        return canonical_json(self)
+        """The immutable view document; a view without a mirror says nothing of mirrors."""
+        fields = plain(self)
+        for name in ("documents", "mirror_only"):
+            if not fields[name]:
+                del fields[name]
+        return canonical_json(fields)
 
     @classmethod
     def from_document(cls, document: bytes) -> "View":
@@ -151,6 +178,10 @@ class View:
                 ImageKey.parse(key)
             except ValueError as error:
                 raise ProtocolError(f"not a valid view: {error}", object=key) from error
+        if not all(map(is_sha256, view.mirror_only)):
+            raise ProtocolError(
+                "not a valid view: mirror_only is no list of SHA-256", object="view"
+            )
         return view
 
     @property

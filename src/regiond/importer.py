@@ -8,6 +8,8 @@ What is promised here:
   finds its writes ``Stale``.
 * An image is published when all its files are complete and verified, never before; the old
   version stays until then. A file that fails costs its images and nothing else.
+* Mirrors show new documents when all their selected images are published, and until then
+  what the old documents name.
 * Stopping at any point loses at most the chunks in memory.
 """
 
@@ -228,7 +230,9 @@ class Importer:
         await self._retire(run, plan)
         await Fulfilment(self._database, self._transfers, run, looks).do(plan)
         run.progress.phase = "cleaning up"
-        await self._retire(run, plan)
+        # These were there until their successors came; the documents shown still name them.
+        await self._retire(run, plan, stay_mirrored=True)
+        await self._show_documents(run, plan, looks)
         await clean_up(self._database, self._now())
 
     def _note_plan(self, run: Run, plan: ImportPlan) -> None:
@@ -251,13 +255,36 @@ class Importer:
             first = run.failed[plan.refused[0].product]
             run.note(attrs.evolve(Event.of(first), object=IMPORT, cause=reasons))
 
-    async def _retire(self, run: Run, plan: ImportPlan) -> None:
+    async def _retire(self, run: Run, plan: ImportPlan, *, stay_mirrored: bool = False) -> None:
         """Let those go that wait for nothing that is still to be published."""
         retired = set(plan.retirements(run.published)) - run.retired_ids
         if retired:
-            await self._database.write(generations.retire_images, retired, run.epoch, self._now())
+            await self._database.write(
+                generations.retire_images,
+                retired,
+                run.epoch,
+                self._now(),
+                stay_mirrored=stay_mirrored,
+            )
             run.retired_ids |= retired
             run.retired += [each.key for each in plan.retire if each.image_id in retired]
+
+    async def _show_documents(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
+        """Mirrors go over to what was read, in one generation with the images it names."""
+        read, complete = {}, set()
+        for look in looks:
+            documents = look.documents
+            read[look.source.id] = {path: each.sha256 for path, each in documents.items()}
+            # With a problem, some product file is not the one that the index means.
+            if look.reading is None or not look.reading.problems:
+                complete.add(look.source.id)
+        await self._database.write(
+            generations.show_documents,
+            read,
+            complete - plan.incomplete(run.published),
+            run.epoch,
+            self._now(),
+        )
 
     async def _take_in(self, run: Run, look: Look) -> None:
         """Keep what a source said, and note what is wrong with it."""

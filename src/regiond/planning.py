@@ -121,13 +121,15 @@ class ImportPlan:
     """What an import will do.
 
     ``stage`` are the images to fetch or publish, in order; ``refused`` are those that
-    contradict what is held. ``guarded`` says that retirements were withheld, ``reason`` why.
+    contradict what is held, of the sources ``refused_of``. ``guarded`` says that retirements
+    were withheld, ``reason`` why.
     """
 
     stage: tuple[PlannedImage, ...] = ()
     fetch: tuple[BlobFetch, ...] = ()
     retire: tuple[Retirement, ...] = ()
     refused: tuple[Skipped, ...] = ()
+    refused_of: frozenset[int] = frozenset()
     guarded: bool = False
     reason: str = ""
 
@@ -150,6 +152,12 @@ class ImportPlan:
         """The ids of images that may go once these images of the plan are published."""
         done = frozenset(published)
         return tuple(gone.image_id for gone in self.retire if gone.after <= done)
+
+    def incomplete(self, published: Iterable[ImageKey]) -> frozenset[int]:
+        """The sources of which a selected image is not held, once these are published."""
+        done = frozenset(published)
+        missing = {each.source_id for each in self.stage if each.offer.key not in done}
+        return self.refused_of | missing
 
 
 def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPlan:
@@ -185,6 +193,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         fetch=_fetches(stage, wanted, holdings.blobs),
         retire=retire,
         refused=refused,
+        refused_of=frozenset(each.source_id for each in selected if each not in wanted),
         guarded=bool(guarded),
         reason=_guard_reason(guarded),
     )

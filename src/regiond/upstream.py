@@ -23,7 +23,7 @@ from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Retriever
 from regiond.sources.signatures import inspect_keyring
 from regiond.sources.verified import InThread, SourceAccess
-from regiond.store import sources
+from regiond.store import mirrors, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
 
@@ -38,6 +38,13 @@ class Look:
     stored: Documents
     reading: SourceReading | None = None
     error: RackferryError | None = None
+
+    @property
+    def documents(self) -> Documents:
+        """The source's documents as they are now; if it could not be read, the last good ones."""
+        if self.reading is None:
+            return self.stored
+        return {each.path: each.to_stored() for each in self.reading.documents}
 
     @property
     def is_unchanged(self) -> bool:
@@ -171,9 +178,7 @@ class Upstream:
 
     async def catalogue(self, look: Look) -> Catalogue:
         """What the source offers: by what it said now, else by its last good documents."""
-        documents = look.stored
-        if look.reading is not None:
-            documents = {each.path: each.to_stored() for each in look.reading.documents}
+        documents = look.documents
         digests = frozenset(document.sha256 for document in documents.values())
         known = self._catalogues.get(look.source.id)
         if known is not None and known[0] == digests:
@@ -221,8 +226,8 @@ class Upstream:
         if look.reading.unchanged:
             return
         now, source_id = self._now(), look.source.id
-        changed = [each.to_stored() for each in look.reading.documents if not each.unchanged]
-        await self._database.write(sources.store_documents, source_id, changed, now)
+        changed = [each for each in look.reading.documents if not each.unchanged]
+        await self._database.write(mirrors.keep_documents, source_id, changed, now)
         paths = [each.path for each in look.reading.documents]
         await self._database.write(sources.forget_documents, source_id, paths)
         await self._database.write(sources.note_success, source_id, now)

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import sha256_hex
 from common.errors import ProtocolError
-from common.images import File, Image, ImageKey, View, ViewImage
+from common.images import File, Image, ImageKey, SourceDocument, View, ViewImage
 
 KEY = ImageKey("ubuntu", "amd64", "ga-22.04", "jammy", "stable")
 FILE = File("boot-kernel", "boot-kernel", "a" * 64, 5, "b" * 64, 1, "jammy/boot-kernel")
@@ -90,3 +90,22 @@ class ViewTests(SynchronousTestCase):
             view = View(1, {key: ViewImage("1", "c" * 64)})
             with self.assertRaises(ProtocolError, msg=key):
                 View.from_document(view.to_document())
+
+    def test_a_view_without_a_mirror_says_nothing_of_mirrors(self) -> None:
+        """Views of regions that know no mirrors keep their names, and are still read."""
+        old = b'{"generation":3,"images":{}}'
+        self.assertEqual(View.from_document(old), View(3))
+        self.assertEqual(View(3).to_document(), old)
+
+    def test_what_mirrors_show_survives_the_document(self) -> None:
+        """Documents by source and path, and the superseded images."""
+        document = SourceDocument("a" * 64, 5, "b" * 64)
+        view = View(3, {}, {"1": {"streams/v1/index.sjson": document}}, ("c" * 64,))
+        self.assertEqual(View.from_document(view.to_document()), view)
+
+    def test_a_mirror_without_names_is_refused(self) -> None:
+        """Whatever stands for bytes is a SHA-256."""
+        document = b'{"sha256":"x","size_bytes":1,"digests_sha256":"x"}'
+        for mirror in (b'"mirror_only":["x"]', b'"documents":{"1":{"a":' + document + b"}}"):
+            view = b'{"generation":3,' + mirror + b"}"
+            self.assertRaises(ProtocolError, View.from_document, view)

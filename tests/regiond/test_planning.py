@@ -203,6 +203,26 @@ class FetchTests(SynchronousTestCase):
         self.assertEqual({place[0] for blob in plan.fetch for place in blob.upstream}, {2})
 
 
+class IncompleteTests(SynchronousTestCase):
+    """The sources whose new documents mirrors must not show yet."""
+
+    def test_until_every_image_is_published(self) -> None:
+        """A source is incomplete until the last of its staged images is published."""
+        jammy, noble, other = offer("jammy"), offer("noble"), offer("focal")
+        plan = plan_import([source(jammy, noble), source(other, source_id=2)], Holdings())
+        self.assertEqual(plan.incomplete([]), {1, 2})
+        self.assertEqual(plan.incomplete([jammy.key, other.key]), {1})
+        self.assertEqual(plan.incomplete([jammy.key, noble.key, other.key]), set())
+
+    def test_what_is_refused_is_never_complete(self) -> None:
+        """An image that contradicts what is held is one that is not held."""
+        jammy = offer("jammy")
+        (file,) = jammy.files[:1]
+        wrong = {file.sha256: HeldBlob(file.sha256, file.size_bytes + 1, 0, complete=True)}
+        plan = plan_import([source(jammy)], Holdings((), wrong))
+        self.assertEqual(plan.incomplete([jammy.key]), {1})
+
+
 class RetirementTests(SynchronousTestCase):
     """What goes, and what never does."""
 

@@ -279,7 +279,7 @@ class HeldTests(AnswerCase):
         await self.jammy()
         await self.succeed()
         answer = await self.ask("boot-resource delete", 1)
-        self.assertEqual((answer["deleted"], answer["generation"]), (True, 2))
+        self.assertEqual((answer["deleted"], answer["generation"]), (True, 3))
         self.assertEqual(await self.ask("boot-resources read"), [])
         await self.succeed()
         self.assertEqual(await self.versions(), {"jammy": FIRST})

@@ -74,7 +74,11 @@ async def read_source(
             code="signature-missing",
             remedy="use the .sjson of this source, or declare the source unsigned=true",
         )
-    known = {path: FetchedDocument.from_stored(document) for path, document in stored.items()}
+    known = {
+        path: FetchedDocument.from_stored(document)
+        for path, document in stored.items()
+        if document.is_raw_held
+    }
     for _ in range(ATTEMPTS):
         attempt = _Attempt(location, stored, known, access)
         try:

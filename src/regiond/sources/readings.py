@@ -22,8 +22,9 @@ from regiond.sources.simplestreams import (
 class StoredDocument:
     """A document as it was read last: ``payload`` is its verified text.
 
-    ``updated`` is seconds since the epoch, if the document says. A source whose keyring
-    or URL was changed has no stored documents.
+    ``updated`` is seconds since the epoch, if the document says. ``is_raw_held`` says whether
+    its bytes are kept as they were sent; if not, it has to be read again. A source whose
+    keyring or URL was changed has no stored documents.
     """
 
     path: str
@@ -33,6 +34,7 @@ class StoredDocument:
     last_modified: str = ""
     updated: int | None = None
     fingerprint: str = ""
+    is_raw_held: bool = attrs.field(default=True, eq=False)
 
 
 @attrs.frozen

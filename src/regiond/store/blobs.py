@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Row, case, delete, select, update
+from sqlalchemy import Connection, Row, case, delete, func, select, update
 
-from common.digests import CHUNK_BYTES, is_digest_list_of, sha256_hex
+from common.digests import CHUNK_BYTES, RunningDigest, is_digest_list_of, sha256_hex
 from common.errors import Conflict, IntegrityError, NotFound, Stale
 from regiond.store import sqlite
 from regiond.store.tables import blob, chunk
@@ -189,6 +189,31 @@ def _new_blob(conn: Connection, sha256: str, size_bytes: int, epoch: int) -> Blo
     )
     (id,) = added.inserted_primary_key or (0,)  # noqa: A001
     return Blob(id, sha256, size_bytes, "partial", 0, 0)
+
+
+def keep_whole(conn: Connection, content: bytes) -> str:
+    """Store something small (16 MiB at most) at once, complete; returns its name.
+
+    Bytes that are held already are left alone. A transfer of the very same bytes that is
+    under way finds itself ``Stale``.
+    """
+    sha256 = sha256_hex(content)
+    found = find_blob(conn, sha256)
+    if found is not None and found.is_complete:
+        return sha256
+    epoch = conn.execute(
+        select(func.coalesce(func.max(blob.c.writer_epoch), 0)).where(
+            blob.c.sha256 == sha256, _ALIVE
+        )
+    ).scalar_one()
+    blob_id = claim_blob(conn, sha256, len(content), epoch).id
+    drop_chunks(conn, blob_id, epoch)
+    chunks = [content[at : at + CHUNK_BYTES] for at in range(0, len(content), CHUNK_BYTES)]
+    running = RunningDigest()
+    digests = running.add_all(chunks)
+    append_chunks(conn, blob_id, epoch, 0, list(zip(chunks, digests, strict=True)))
+    complete_blob(conn, blob_id, epoch, running.digests)
+    return sha256
 
 
 def append_chunks(

@@ -6,20 +6,33 @@
    a reference is asked again in the very statement, never from a list made earlier.
 3. ``delete_dead`` removes chunks in small transactions, then the blob's row.
 
-References are the rows of ``image_file``: staged, published, and retired for a grace time.
+References are the rows of ``image_file`` (staged, published, and retired for a grace time),
+the last good documents of the sources, and the documents that mirrors show.
 ``collect`` does it all. Only the holder of the import lease calls these.
 """
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, delete, exists, or_, select, update
 
 from regiond.store.blobs import CHUNKS_PER_BLOB, first_chunk
 from regiond.store.database import Database
-from regiond.store.tables import blob, chunk, image, image_file
+from regiond.store.images import GRACE_S, is_spent
+from regiond.store.tables import (
+    blob,
+    chunk,
+    image,
+    image_file,
+    mirror_document,
+    source_document,
+)
 
 CHUNKS_AT_ONCE = 64
 
 _ALIVE = blob.c.state != "dead"
-_REFERENCED = exists().where(image_file.c.sha256 == blob.c.sha256)
+_REFERENCED = or_(
+    exists().where(image_file.c.sha256 == blob.c.sha256),
+    exists().where(source_document.c.raw_sha256 == blob.c.sha256),
+    exists().where(mirror_document.c.sha256 == blob.c.sha256),
+)
 
 
 async def collect(database: Database, now: float, grace_s: float) -> int:
@@ -38,17 +51,18 @@ async def collect(database: Database, now: float, grace_s: float) -> int:
     return condemned
 
 
-def is_due(conn: Connection, now: float, retired_grace_s: float, grace_s: float) -> bool:
+def is_due(conn: Connection, now: float, grace_s: float) -> bool:
     """Whether cleaning up would change anything: a cheap look, without a write."""
-    spent = select(image.c.id).where(
-        image.c.state == "retired", image.c.retired_at <= now - retired_grace_s
-    )
+    spent = select(image.c.id).where(is_spent(now))
+    replaced = select(mirror_document.c.path).where(mirror_document.c.retired_at <= now - GRACE_S)
     garbage = select(blob.c.id).where(
         (blob.c.state == "dead")
         | (_ALIVE & ~_REFERENCED & blob.c.unreferenced_since.is_(None))
         | (_ALIVE & (blob.c.unreferenced_since <= now - grace_s))
     )
-    return any(conn.execute(query.limit(1)).first() is not None for query in (spent, garbage))
+    return any(
+        conn.execute(query.limit(1)).first() is not None for query in (spent, replaced, garbage)
+    )
 
 
 def mark_unreferenced(conn: Connection, now: float) -> int:

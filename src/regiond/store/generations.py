@@ -5,15 +5,15 @@ transaction as the change itself. Numbers count from 1; 0 means that nothing was
 yet. Writers carry the fencing token of the import lease, and are ``Stale`` without it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import Connection, delete, func, select, update
 
 from common.digests import sha256_hex
 from common.errors import Conflict, Stale
 from common.images import File, Image, View, ViewImage
-from regiond.store import changes
-from regiond.store.images import GRACE_S, StoredImage, image_details, is_key
+from regiond.store import changes, mirrors
+from regiond.store.images import GRACE_S, StoredImage, image_details, is_key, key_of
 from regiond.store.tables import blob, document, generation, image, lease
 
 IMPORT_LEASE = "import"
@@ -51,12 +51,25 @@ def publish_image(conn: Connection, image_id: int, epoch: int, now: float) -> in
     return _new_generation(conn, now)
 
 
-def retire_images(conn: Connection, ids: Iterable[int], epoch: int | None, now: float) -> int:
+def retire_images(
+    conn: Connection,
+    ids: Iterable[int],
+    epoch: int | None,
+    now: float,
+    *,
+    stay_mirrored: bool = False,
+) -> int:
     """Take images out of what racks are to hold; returns the generation that says so.
 
-    Images that were still being imported are given up. If none of them was published there
-    is no new generation. ``epoch`` is the import lease's token; None for an admin, who
-    needs no lease.
+    Images that were still being imported are given up. If racks are to hold the same
+    without them there is no new generation.
+
+    Args:
+        conn: the transaction.
+        ids: which.
+        epoch: the import lease's token; None for an admin, who needs no lease.
+        now: seconds since the epoch.
+        stay_mirrored: mirrors keep them until they show other documents.
 
     Raises:
         Stale: the import lease was granted to somebody else.
@@ -65,12 +78,44 @@ def retire_images(conn: Connection, ids: Iterable[int], epoch: int | None, now: 
         _check_lease(conn, epoch)
     wanted = image.c.id.in_(list(ids))
     conn.execute(delete(image).where(wanted, image.c.state == "importing"))
-    retired = conn.execute(
+    conn.execute(
         update(image)
         .where(wanted, image.c.state == "published")
         .values(state="retired", retired_at=now)
     )
-    return _new_generation(conn, now) if retired.rowcount else current_generation(conn)[0]
+    if not stay_mirrored:
+        rows = conn.execute(select(image).where(wanted)).all()
+        mirrors.let_go(conn, {key_of(row) for row in rows}, now)
+    return _generation_now(conn, now)
+
+
+def show_documents(
+    conn: Connection,
+    read: Mapping[int, Mapping[str, str]],
+    complete: Collection[int],
+    epoch: int,
+    now: float,
+) -> int:
+    """Let mirrors show the documents by which an import was made, now that it has ended.
+
+    Args:
+        conn: the transaction.
+        read: the documents of each source: path -> SHA-256.
+        complete: the sources of which every selected image is held as its documents say.
+        epoch: the import lease's token.
+        now: seconds since the epoch.
+
+    Returns:
+        the generation that says so.
+
+    Raises:
+        Stale: the import lease was granted to somebody else.
+    """
+    _check_lease(conn, epoch)
+    for source_id, documents in read.items():
+        mirrors.show(conn, source_id, documents, now, is_complete=source_id in complete)
+    mirrors.withdraw(conn, now)
+    return _generation_now(conn, now)
 
 
 def current_generation(conn: Connection) -> tuple[int, str]:
@@ -182,19 +227,29 @@ def _described(conn: Connection, found: StoredImage) -> Image:
     )
 
 
+def _view(conn: Connection, number: int) -> View:
+    """What racks are to hold now, as generation ``number``."""
+    rows = conn.execute(select(image).where(image.c.state == "published"))
+    return View(
+        number,
+        {str(key_of(row)): ViewImage(row.version, row.document_sha256) for row in rows},
+        mirrors.shown_documents(conn),
+        mirrors.superseded_documents(conn),
+    )
+
+
+def _generation_now(conn: Connection, now: float) -> int:
+    """The current generation; a new one if racks are to hold something else by now."""
+    number, digest = current_generation(conn)
+    view = _view(conn, number)
+    is_same = view.digest == digest or view == View(0)
+    return number if is_same else _new_generation(conn, now)
+
+
 def _new_generation(conn: Connection, now: float) -> int:
     highest = conn.execute(select(func.coalesce(func.max(generation.c.number), 0))).scalar_one()
     number = int(highest) + 1
-    rows = conn.execute(select(image).where(image.c.state == "published"))
-    view = View(
-        number,
-        {
-            "/".join((row.os, row.arch, row.subarch, row.release, row.label)): ViewImage(
-                row.version, row.document_sha256
-            )
-            for row in rows
-        },
-    )
+    view = _view(conn, number)
     sha256 = _keep_document(conn, view.to_document())
     conn.execute(generation.insert().values(number=number, view_sha256=sha256, created_at=now))
     changes.record(conn, "generation", str(number), now)

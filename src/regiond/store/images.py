@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select
 
 from common.errors import NotFound
 from common.images import ImageKey
-from regiond.store.tables import blob, image, image_file
+from regiond.store.tables import blob, image, image_file, mirror_document
 
 # How long a rack that is still fetching the previous generation may ask for its bytes.
 GRACE_S = 2 * 3600.0
@@ -85,6 +85,16 @@ class StoredImage:
         return f"{self.key.arch}/{self.key.subarch}"
 
 
+IS_SUPERSEDED = (
+    (image.c.state == "retired")
+    & image.c.mirrored
+    & exists().where(
+        mirror_document.c.source_id == image.c.source_id, mirror_document.c.retired_at.is_(None)
+    )
+)
+"""The condition that a version is replaced, and documents that mirrors show still name it."""
+
+
 def is_key(key: ImageKey) -> ColumnElement[bool]:
     """The condition that a row of ``image`` is of that key."""
     return (
@@ -94,6 +104,11 @@ def is_key(key: ImageKey) -> ColumnElement[bool]:
         & (image.c.release == key.release)
         & (image.c.label == key.label)
     )
+
+
+def key_of(row: Row[Any]) -> ImageKey:
+    """The key of a row of ``image``."""
+    return ImageKey(row.os, row.arch, row.subarch, row.release, row.label)
 
 
 def stage_image(conn: Connection, new: NewImage, now: float) -> int:
@@ -160,24 +175,29 @@ def unstage(conn: Connection, ids: Iterable[int]) -> int:
 
 def forget_retired(conn: Connection, now: float) -> int:
     """Forget images that were retired longer ago than the grace time; returns how many."""
-    return conn.execute(
-        delete(image).where(image.c.state == "retired", image.c.retired_at <= now - GRACE_S)
-    ).rowcount
+    return conn.execute(delete(image).where(is_spent(now))).rowcount
+
+
+def is_spent(now: float) -> ColumnElement[bool]:
+    """The condition that nobody needs a retired image any more."""
+    return (image.c.state == "retired") & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
 
 
 def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> bool:  # noqa: ARG001 - every rack has the same view for now
-    """Whether a rack may have a blob: it is of a published image, or of one retired just now."""
-    served = or_(
-        image.c.state == "published",
-        (image.c.state == "retired") & (image.c.retired_at > now - GRACE_S),
-    )
-    found = conn.execute(
+    """Whether a rack may have a blob: it is of an image or a document that a view names.
+
+    Or of one that views named until just now.
+    """
+    of_image = (
         select(image.c.id)
         .join(image_file, image_file.c.image_id == image.c.id)
-        .where(image_file.c.sha256 == sha256, served)
-        .limit(1)
+        .where(image_file.c.sha256 == sha256, image.c.state != "importing", ~is_spent(now))
     )
-    return found.first() is not None
+    of_document = select(mirror_document.c.source_id).where(
+        mirror_document.c.sha256 == sha256,
+        or_(mirror_document.c.retired_at.is_(None), mirror_document.c.retired_at > now - GRACE_S),
+    )
+    return any(conn.execute(each.limit(1)).first() is not None for each in (of_image, of_document))
 
 
 def _select(conn: Connection, condition: ColumnElement[bool]) -> list[StoredImage]:
@@ -208,7 +228,7 @@ def _select(conn: Connection, condition: ColumnElement[bool]) -> list[StoredImag
 def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> StoredImage:
     return StoredImage(
         id=row.id,
-        key=ImageKey(row.os, row.arch, row.subarch, row.release, row.label),
+        key=key_of(row),
         version=row.version,
         state=row.state,
         type=row.type,

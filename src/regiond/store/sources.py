@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, exists, select, update
 
 from common.errors import Conflict, NotFound
 from common.events import Event
 from common.images import Selection
 from regiond.sources.readings import StoredDocument
 from regiond.store import changes, events, settings
-from regiond.store.tables import boot_source, selection, source_document
+from regiond.store.tables import blob, boot_source, selection, source_document
 
 _REVISION = "selection-revision"
 _DEFAULT_MADE = "default-source-made"
@@ -316,7 +316,14 @@ def _changed(conn: Connection, source_id: int, now: float) -> None:
 
 def stored_documents(conn: Connection, source_id: int) -> dict[str, StoredDocument]:
     """The last good documents of a source, by path."""
-    rows = conn.execute(select(source_document).where(source_document.c.source_id == source_id))
+    is_raw_held = exists().where(
+        blob.c.sha256 == source_document.c.raw_sha256, blob.c.state == "complete"
+    )
+    rows = conn.execute(
+        select(source_document, is_raw_held.label("is_raw_held")).where(
+            source_document.c.source_id == source_id
+        )
+    )
     return {
         row.path: StoredDocument(
             path=row.path,
@@ -326,6 +333,7 @@ def stored_documents(conn: Connection, source_id: int) -> dict[str, StoredDocume
             last_modified=row.last_modified,
             updated=row.updated,
             fingerprint=row.fingerprint,
+            is_raw_held=bool(row.is_raw_held),
         )
         for row in rows
     }

@@ -259,7 +259,8 @@ mirror_document = _table(
         comment="its source",
     ),
     Column("path", Text, primary_key=True, comment="relative to the source's base"),
-    Column("sha256", _Sha256, nullable=False, comment="as it was sent; keeps the blob"),
+    Column("sha256", _Sha256, primary_key=True, comment="as it was sent; keeps the blob"),
+    Column("retired_at", Double, comment="racks may fetch it for a grace time; null: shown"),
     comment="the documents that mirrors show: those of the last import that ended well",
 )
 

@@ -15,7 +15,7 @@ from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from tests.doubles.answering import IDENTITY, AnswerCase
-from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, path_of
+from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
 PARTS = (SourceAnswers, ImageAnswers, RackAnswers, SettingAnswers, DaemonAnswers)
@@ -236,8 +236,9 @@ class FurtherAnswerTests(AnswerCase):
         await self.run_import()
         status = await self.ask("status")
         self.assertEqual(status["images"], {"published": 1, "importing": 1})
-        self.assertEqual(status["space"]["held_bytes"], len(b"root of jammy"))
+        documents = sum(len(self.source.files[path]) for path in DOCUMENTS)
+        self.assertEqual(status["space"]["held_bytes"], len(b"root of jammy") + documents)
         self.assertEqual(status["space"]["partial_bytes"], 0)
-        self.assertEqual(status["generation"], 1)
+        self.assertEqual(status["generation"], 2)
         rows = await self.ask("boot-resources read")
         self.assertEqual({row["version"] for row in rows}, {FIRST})

@@ -1,0 +1,160 @@
+"""What mirrors show: a source's documents byte for byte, and the images that these name.
+
+Documents change for mirrors when the import that read them has ended, together with the
+images (``generations.show_documents``). Until then an image that was superseded stays with
+mirrors, since the documents that they show still name it; of each image at most one.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
+
+from common.images import ImageKey, SourceDocument
+from regiond.sources.readings import FetchedDocument
+from regiond.store import blobs, sources
+from regiond.store.images import GRACE_S, IS_SUPERSEDED, is_key
+from regiond.store.tables import blob, boot_source, image, mirror_document
+
+_SHOWN = mirror_document.c.retired_at.is_(None)
+
+
+def keep_documents(
+    conn: Connection, source_id: int, changed: Iterable[FetchedDocument], now: float
+) -> None:
+    """Keep what was fetched, as it was sent and as it was verified.
+
+    Raises:
+        NotFound: the source was deleted meanwhile.
+    """
+    changed = list(changed)
+    sources.store_documents(conn, source_id, [each.to_stored() for each in changed], now)
+    for document in changed:
+        if document.raw is not None:
+            blobs.keep_whole(conn, document.raw)
+
+
+def shown_documents(conn: Connection) -> dict[str, dict[str, SourceDocument]]:
+    """What mirrors show: by source (its id as text), then by path."""
+    found: dict[str, dict[str, SourceDocument]] = {}
+    for row in conn.execute(
+        select(
+            mirror_document.c.source_id,
+            mirror_document.c.path,
+            blob.c.sha256,
+            blob.c.size_bytes,
+            blob.c.digests_sha256,
+        )
+        .join(blob, blob.c.sha256 == mirror_document.c.sha256)
+        .where(_SHOWN, blob.c.state == "complete")
+    ):
+        document = SourceDocument(row.sha256, row.size_bytes, row.digests_sha256)
+        found.setdefault(str(row.source_id), {})[row.path] = document
+    return found
+
+
+def superseded_documents(conn: Connection) -> tuple[str, ...]:
+    """The image documents of superseded images that mirrors still need."""
+    published = select(image.c.document_sha256).where(image.c.state == "published")
+    found = conn.execute(
+        select(image.c.document_sha256)
+        .where(IS_SUPERSEDED, image.c.document_sha256.not_in(published))
+        .distinct()
+        .order_by(image.c.document_sha256)
+    )
+    return tuple(found.scalars())
+
+
+def show(
+    conn: Connection,
+    source_id: int,
+    documents: Mapping[str, str],
+    now: float,
+    *,
+    is_complete: bool,
+) -> None:
+    """Show these documents (path -> SHA-256) of a source from now on.
+
+    If they are others than those shown now, then only when every image of theirs that is
+    wanted is held (``is_complete``), or when nothing is shown yet.
+    """
+    shown = _shown_paths(conn, source_id)
+    if documents != shown:
+        if (shown and not is_complete) or not _can_be_shown(conn, source_id, documents):
+            return
+        _replace(conn, source_id, documents, now)
+    of_source = image.c.source_id == source_id
+    conn.execute(
+        update(image)
+        .where(of_source, image.c.state == "published", ~image.c.mirrored)
+        .values(mirrored=True)
+    )
+    _take_out(conn, of_source, now)
+
+
+def withdraw(conn: Connection, now: float) -> None:
+    """Show nothing of a source of which no image is held any more."""
+    held = select(image.c.source_id).where(
+        image.c.state == "published", image.c.source_id.is_not(None)
+    )
+    conn.execute(
+        update(mirror_document)
+        .where(_SHOWN, mirror_document.c.source_id.not_in(held))
+        .values(retired_at=now)
+    )
+
+
+def let_go(conn: Connection, keys: Iterable[ImageKey], now: float) -> int:
+    """Superseded versions of these images leave the mirrors at once; returns how many."""
+    return sum(_take_out(conn, is_key(key), now) for key in keys)
+
+
+def forget_retired(conn: Connection, now: float) -> int:
+    """Forget documents that were replaced longer ago than the grace time; returns how many."""
+    return conn.execute(
+        delete(mirror_document).where(mirror_document.c.retired_at <= now - GRACE_S)
+    ).rowcount
+
+
+def _shown_paths(conn: Connection, source_id: int) -> dict[str, str]:
+    rows = conn.execute(
+        select(mirror_document.c.path, mirror_document.c.sha256).where(
+            _SHOWN, mirror_document.c.source_id == source_id
+        )
+    )
+    return {row.path: row.sha256 for row in rows}
+
+
+def _can_be_shown(conn: Connection, source_id: int, documents: Mapping[str, str]) -> bool:
+    """Whether there are documents, all their bytes are held, and there is an image, too."""
+    is_there = conn.execute(
+        select(
+            exists().where(boot_source.c.id == source_id)
+            & exists().where(image.c.source_id == source_id, image.c.state == "published")
+        )
+    ).scalar_one()
+    wanted = set(documents.values())
+    held = conn.execute(
+        select(func.count()).where(blob.c.sha256.in_(wanted), blob.c.state == "complete")
+    ).scalar_one()
+    return bool(is_there) and held == len(wanted) > 0
+
+
+def _replace(conn: Connection, source_id: int, documents: Mapping[str, str], now: float) -> None:
+    of_source = mirror_document.c.source_id == source_id
+    conn.execute(update(mirror_document).where(of_source, _SHOWN).values(retired_at=now))
+    for path, sha256 in documents.items():
+        conn.execute(
+            delete(mirror_document).where(
+                of_source, mirror_document.c.path == path, mirror_document.c.sha256 == sha256
+            )
+        )
+        conn.execute(mirror_document.insert().values(source_id=source_id, path=path, sha256=sha256))
+
+
+def _take_out(conn: Connection, of: ColumnElement[bool], now: float) -> int:
+    """Superseded images leave the mirrors; racks may fetch them for a grace time."""
+    return conn.execute(
+        update(image)
+        .where(of, image.c.state == "retired", image.c.mirrored)
+        .values(mirrored=False, retired_at=now)
+    ).rowcount
