@@ -13,7 +13,7 @@ What is promised here:
 * Stopping at any point loses at most the chunks in memory.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -27,9 +27,11 @@ from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
 from regiond.import_service import ImportResult
+from regiond.notices import source_notices, support_ended
 from regiond.planning import ImportPlan, plan_import
-from regiond.sources.matching import SourceOffers, explain_unmatched
-from regiond.sources.simplestreams import Skipped
+from regiond.sources.matching import SourceOffers
+from regiond.sources.releases import day_of
+from regiond.sources.selection_rules import explain_unmatched
 from regiond.store import events, generations, imports, leases, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
@@ -38,7 +40,6 @@ IMPORT = "import"  # as events and messages call it
 LEASE = "import"
 LEASE_TTL_S = 15.0
 LEASE_RENEWAL_S = 5.0
-MOST_SHOWN = 5  # faulty products in one event
 
 
 class Importer:
@@ -106,9 +107,20 @@ class Importer:
                     look.source.priority,
                     tuple(each.selection for each in selections),
                     found.newest,
+                    day_of(self._now()),
                 )
             )
         return plan_import(offers, await read_holdings(self._database))
+
+    async def _notices(self, look: Look) -> tuple[Event, ...]:
+        """What is to be known of a source, by what it said now or last."""
+        kept = await self._database.read(sources.list_selections, look.source.id)
+        return source_notices(
+            object_name(look.source.id),
+            [each.selection for each in kept],
+            await self._upstream.catalogue(look),
+            day_of(self._now()),
+        )
 
     async def run(self, reason: str) -> ImportResult:
         """One import.
@@ -125,7 +137,8 @@ class Importer:
         for look in looks:
             await self._upstream.note_lag(look)
         lagging = tuple(object_name(look.source.id) for look in looks if look.is_lagging)
-        state = _state(revision, losses, looks)
+        notices = [event for look in looks for event in await self._notices(look)]
+        state = _state(revision, losses, looks, notices)
         if (
             all(look.is_unchanged for look in looks)
             and state == self._settled
@@ -238,6 +251,8 @@ class Importer:
     def _note_plan(self, run: Run, plan: ImportPlan) -> None:
         run.looked_at.add(IMPORT)
         run.looked_at |= {str(gone.key) for gone in plan.retire}
+        for event in support_ended(plan.retire):
+            run.note(event)
         if plan.guarded:
             run.note(
                 Event("import-guarded", Severity.WARNING, IMPORT, plan.reason,
@@ -290,6 +305,8 @@ class Importer:
         """Keep what a source said, and note what is wrong with it."""
         name = object_name(look.source.id)
         run.looked_at.add(name)
+        for event in await self._notices(look):
+            run.note(event)
         if look.error is not None:
             run.failed[name] = look.error
             run.note(Event.of(look.error))
@@ -300,9 +317,6 @@ class Importer:
             run.note(attrs.evolve(Event.of(problem), object=name))
         for event in look.reading.events:
             run.note(attrs.evolve(event, object=name))
-        malformed = (await self._upstream.catalogue(look)).malformed
-        if malformed:
-            run.note(_products_skipped(name, malformed))
         try:
             await self._upstream.keep(look)
         except NotFound as error:
@@ -317,9 +331,10 @@ class Importer:
         if not unchecked:
             return
         offers = (await self._upstream.catalogue(look)).newest
+        today = day_of(self._now())
         reasons = []
         for each in unchecked:
-            why = explain_unmatched(each.selection, offers)
+            why = explain_unmatched(each.selection, offers, today)
             if why is None:
                 await self._database.write(sources.mark_checked, each.id)
             else:
@@ -337,23 +352,13 @@ def _about_import(error: RackferryError) -> Event:
     return attrs.evolve(Event.of(error), object=IMPORT, cause=about + error.message)
 
 
-def _products_skipped(name: str, malformed: Sequence[Skipped]) -> Event:
-    """One event per source, however many of its products are faulty."""
-    shown = "; ".join(map(str, malformed[:MOST_SHOWN]))
-    more = "; ..." if len(malformed) > MOST_SHOWN else ""
-    return Event(
-        "products-skipped",
-        Severity.WARNING,
-        name,
-        f"{len(malformed)} products are left out: {shown}{more}",
-        f"boot-source check lists all of {name}; ask whoever publishes it",
-    )
-
-
-def _state(revision: int, losses: int, looks: Iterable[Look]) -> frozenset[object]:
+def _state(
+    revision: int, losses: int, looks: Iterable[Look], notices: Iterable[Event]
+) -> frozenset[object]:
     """What an import depends on; two imports with equal states have the same plan."""
     read = [(look.source.id, look.reading) for look in looks if look.reading is not None]
     documents = {(source_id, each.sha256) for source_id, said in read for each in said.documents}
-    # Nothing but time makes a source old: without its events nobody would be told.
+    # Nothing but time makes a source old, or ends the support of a release: without the
+    # events nobody would be told.
     events = {(source_id, each.code) for source_id, said in read for each in said.events}
-    return frozenset({(revision, losses), *documents, *events})
+    return frozenset({(revision, losses), *documents, *events, *notices})

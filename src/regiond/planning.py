@@ -12,10 +12,12 @@ The rules:
 * A selection that matches nothing of its source never empties that source: the plan is
   then *guarded* and says why.
 * When ``latest-lts`` moves on, the old release stays until the new one is complete.
+* A release that ``supported`` means no longer goes, and the plan says why.
 * After the plan has been carried out the next plan is empty.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from enum import StrEnum
 
 import attrs
@@ -23,14 +25,12 @@ import attrs
 from common.images import ImageKey
 from regiond.sources.catalogue import Offer, WantedFile
 from regiond.sources.matching import (
-    LATEST_LTS,
     SelectedOffer,
     SourceOffers,
     could_mean,
-    resolved,
-    select,
     select_from_sources,
 )
+from regiond.sources.releases import LATEST_LTS, SUPPORTED
 from regiond.sources.simplestreams import Skipped
 
 
@@ -108,12 +108,16 @@ class BlobFetch:
 
 @attrs.frozen
 class Retirement:
-    """A held image that goes: at once, or when all images of ``after`` are published."""
+    """A held image that goes: at once, or when all images of ``after`` are published.
+
+    ``support_ended`` is the last day of its release's support, if it goes because of that.
+    """
 
     image_id: int
     key: ImageKey
     version: str
     after: frozenset[ImageKey] = frozenset()
+    support_ended: date | None = None
 
 
 @attrs.frozen
@@ -299,7 +303,8 @@ def _retirements(
                 guarded[source.source_id] = source
                 continue
         after = _successors(image, source, stage)
-        retire.append(Retirement(image.id, image.key, image.version, after))
+        ended = None if image.key in chosen else _support_ended(image, source)
+        retire.append(Retirement(image.id, image.key, image.version, after, ended))
     return tuple(retire), tuple(guarded.values())
 
 
@@ -311,14 +316,13 @@ def _has_vanished(image: HeldImage, source: SourceOffers) -> bool:
     """Whether it is still selected, and only upstream no longer has it."""
     offered = any(offer.key == image.key for offer in source.offers)
     return not offered and any(
-        could_mean(resolved(selection, source.offers), image) for selection in source.selections
+        could_mean(selection, image, source.releases) for selection in source.selections
     )
 
 
 def _matches_nothing(source: SourceOffers) -> bool:
     """Whether there are selections and none of them (bootloaders aside) finds anything."""
-    images = [offer for offer in source.offers if offer.bootloader_type is None]
-    return bool(source.selections) and not select(source.selections, images)
+    return bool(source.selections) and all(offer.bootloader_type for offer in source.selected)
 
 
 def _successors(
@@ -327,10 +331,7 @@ def _successors(
     """The staged images that a release leaves for when ``latest-lts`` moves on."""
     if source is None or image.state is not HeldState.PUBLISHED:
         return frozenset()
-    if not any(
-        selection.release == LATEST_LTS and could_mean(selection, image)
-        for selection in source.selections
-    ):
+    if not _was_meant_by(LATEST_LTS, image, source):
         return frozenset()
     return frozenset(
         planned.offer.key
@@ -339,6 +340,23 @@ def _successors(
         and planned.offer.key.os == image.key.os
         and planned.offer.key.arch == image.key.arch
     )
+
+
+def _was_meant_by(word: str, image: HeldImage, source: SourceOffers) -> bool:
+    """Whether a selection with that word for a release meant this image, or could have."""
+    return any(
+        selection.release == word
+        and could_mean(attrs.evolve(selection, release="*"), image, source.releases)
+        for selection in source.selections
+    )
+
+
+def _support_ended(image: HeldImage, source: SourceOffers | None) -> date | None:
+    """The last day of support of a release that ``supported`` means no longer."""
+    if source is None or not _was_meant_by(SUPPORTED, image, source):
+        return None
+    place = image.key.os, image.key.release
+    return None if source.releases.is_supported(*place) else source.releases.ends[place]
 
 
 def _guard_reason(guarded: tuple[SourceOffers, ...]) -> str:

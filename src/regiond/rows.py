@@ -7,7 +7,9 @@ from typing import Any
 
 from common.canonical import plain
 from common.images import ImageKey
+from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
+from regiond.sources.matching import SourceOffers
 from regiond.store.images import StoredImage
 from regiond.store.sources import BootSource, StoredSelection
 
@@ -44,6 +46,24 @@ def selection_row(kept: StoredSelection) -> dict[str, Any]:
         "source": kept.source_id,
         **plain(kept.selection),
         "state": "unchecked" if kept.unchecked else "checked",
+    }
+
+
+def offer_row(offered: SourceOffers, offer: Offer, *, selected: bool) -> dict[str, Any]:
+    """An image that a source offers."""
+    return {
+        "source": offered.source_id,
+        **plain(offer.key),
+        "version": offer.version,
+        "versions": list(offer.versions),
+        "title": offer.title,
+        "release_title": offer.release_title,
+        "kflavor": offer.kflavor,
+        "subarches": list(offer.subarches),
+        "support_eol": offer.support_eol,
+        "supported": offered.releases.is_supported(offer.key.os, offer.key.release),
+        "size_bytes": offer.size_bytes,
+        "selected": selected,
     }
 
 

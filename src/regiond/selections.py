@@ -5,19 +5,23 @@ keyed as the shell documents them.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import date
+from fnmatch import fnmatchcase
 from typing import Any
 
 import attrs
 
 from common.errors import RackferryError, WrongUsage
 from common.images import Selection
-from regiond.rows import selection_row
+from regiond.rows import offer_row, selection_row
 from regiond.sources.catalogue import Catalogue
-from regiond.sources.matching import explain_unmatched, select
+from regiond.sources.matching import SourceOffers
+from regiond.sources.releases import day_of
+from regiond.sources.selection_rules import explain_unmatched, well_formed
 from regiond.store import sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource
-from regiond.upstream import Upstream
+from regiond.upstream import Upstream, object_name
 
 
 class Selections:
@@ -40,31 +44,67 @@ class Selections:
         found = await self._database.read(sources.list_selections, source_id)
         return [selection_row(each) for each in found]
 
+    async def one(self, source_id: int, selection_id: int) -> dict[str, Any]:
+        """One selection of a source."""
+        return selection_row(
+            await self._database.read(sources.one_selection, source_id, selection_id)
+        )
+
     async def create(self, source_id: int, wanted: Selection) -> dict[str, Any]:
         """Want something of a source; checked against its catalogue if that can be had.
 
         Raises:
-            WrongUsage: code ``selection-unmatched``; nothing that is offered fits.
+            WrongUsage: ``selection-malformed``, or ``selection-unmatched`` (what is offered
+                lacks one of its words).
+            Conflict: ``selection-exists``; one of that os and release is there.
         """
-        source = await self._database.read(sources.source, source_id)
-        found, error = await self._upstream.known_catalogue(source)
-        if error is None:
-            why = explain_unmatched(wanted, found.newest)
-            if why is not None:
-                raise WrongUsage(
-                    why,
-                    object=f"boot-source {source_id}",
-                    code="selection-unmatched",
-                    remedy=f"available-images read {source_id} lists what there is",
-                )
+        wanted, unchecked = await self._checked(source_id, wanted)
         made = await self._database.write(
-            sources.create_selection,
+            sources.create_selection, source_id, wanted, unchecked=unchecked, now=self._now()
+        )
+        return selection_row(made)
+
+    async def update(
+        self, source_id: int, selection_id: int, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Want something else; what is given is changed, and the whole checked as a new one.
+
+        Raises:
+            WrongUsage, Conflict: as ``create``.
+        """
+        kept = await self._database.read(sources.one_selection, source_id, selection_id)
+        wanted, unchecked = await self._checked(source_id, attrs.evolve(kept.selection, **changes))
+        if (wanted, unchecked) == (kept.selection, kept.unchecked):
+            return selection_row(kept)
+        made = await self._database.write(
+            sources.update_selection,
             source_id,
+            selection_id,
             wanted,
-            unchecked=error is not None,
+            unchecked=unchecked,
             now=self._now(),
         )
         return selection_row(made)
+
+    async def _checked(self, source_id: int, wanted: Selection) -> tuple[Selection, bool]:
+        """The selection as it is kept, and whether nobody could look it up."""
+        source = await self._database.read(sources.source, source_id)
+        wanted = well_formed(wanted, object_name(source_id))
+        found, error = await self._upstream.known_catalogue(source)
+        if error is not None:
+            return wanted, True
+        why = explain_unmatched(wanted, found.newest, self._today())
+        if why is not None:
+            raise WrongUsage(
+                why,
+                object=object_name(source_id),
+                code="selection-unmatched",
+                remedy=f"available-images read {source_id} lists what there is",
+            )
+        return wanted, False
+
+    def _today(self) -> date:
+        return day_of(self._now())
 
     async def delete(self, source_id: int, selection_id: int) -> dict[str, Any]:
         """Want it no longer; its images go with the next import."""
@@ -74,9 +114,14 @@ class Selections:
     # What is offered
 
     async def available_images(
-        self, source_id: int | None, filters: Mapping[str, str]
+        self, source_id: int | None, filters: Mapping[str, str], *, refresh: bool = False
     ) -> list[dict[str, Any]]:
         """One row per image that the sources offer (or one source).
+
+        Args:
+            source_id: only this source.
+            filters: a name or glob by key.
+            refresh: ask the sources now, and keep what they say.
 
         Raises:
             RackferryError: the source that was asked for cannot be read, or none of all can.
@@ -88,28 +133,21 @@ class Selections:
         rows: list[dict[str, Any]] = []
         errors: list[RackferryError] = []
         for source in chosen:
-            found, error = await self._upstream.known_catalogue(source)
+            found, error = await self._upstream.known_catalogue(source, refresh=refresh)
             if error is not None:
                 errors.append(error)
             rows += await self._offer_rows(source, found)
         if errors and len(errors) == len(chosen):
             raise errors[0]
-        return [row for row in rows if all(row[name] == value for name, value in filters.items())]
+        return [
+            row
+            for row in rows
+            if all(fnmatchcase(row[name], pattern) for name, pattern in filters.items())
+        ]
 
     async def _offer_rows(self, source: BootSource, found: Catalogue) -> list[dict[str, Any]]:
         kept = await self._database.read(sources.list_selections, source.id)
-        wanted = select([each.selection for each in kept], found.newest)
-        chosen = {offer.key for offer in wanted}
-        return [
-            {
-                "source": source.id,
-                **attrs.asdict(offer.key),
-                "version": offer.version,
-                "title": offer.title,
-                "kflavor": offer.kflavor,
-                "support_eol": offer.support_eol,
-                "size_bytes": offer.size_bytes,
-                "selected": offer.key in chosen,
-            }
-            for offer in found.newest
-        ]
+        wanted = tuple(each.selection for each in kept)
+        offered = SourceOffers(source.id, source.priority, wanted, found.newest, self._today())
+        chosen = {offer.key for offer in offered.selected}
+        return [offer_row(offered, each, selected=each.key in chosen) for each in found.newest]

@@ -123,7 +123,7 @@ class Upstream:
         self._in_thread = in_thread
         self._clock = clock
         self._now = now
-        self._catalogues: dict[int, tuple[frozenset[str], Catalogue]] = {}
+        self._catalogues: dict[int, tuple[frozenset[object], Catalogue]] = {}
         self._read_at: dict[int, float] = {}
 
     async def look(self, source: BootSource, *, afresh: bool = False) -> Look:
@@ -179,22 +179,29 @@ class Upstream:
     async def catalogue(self, look: Look) -> Catalogue:
         """What the source offers: by what it said now, else by its last good documents."""
         documents = look.documents
-        digests = frozenset(document.sha256 for document in documents.values())
+        digests = (document.sha256 for document in documents.values())
+        state = frozenset({look.source.any_products, *digests})
         known = self._catalogues.get(look.source.id)
-        if known is not None and known[0] == digests:
+        if known is not None and known[0] == state:
             return known[1]
         found: Catalogue = await self._in_thread(partial(_catalogue, look, documents))
-        self._catalogues[look.source.id] = (digests, found)
+        self._catalogues[look.source.id] = (state, found)
         return found
 
-    async def known_catalogue(self, source: BootSource) -> tuple[Catalogue, RackferryError | None]:
+    async def known_catalogue(
+        self, source: BootSource, *, refresh: bool = False
+    ) -> tuple[Catalogue, RackferryError | None]:
         """What a source offers by its last good documents; read now if it never was.
 
+        Args:
+            source: which.
+            refresh: read it now in any case, and keep what it says.
+
         Returns:
-            the catalogue, and why it is empty if the source could not be read.
+            the catalogue, and why the source could not be read, if it was tried and failed.
         """
         stored = await self._database.read(sources.stored_documents, source.id)
-        look = Look(source, stored) if stored else await self.look(source)
+        look = Look(source, stored) if stored and not refresh else await self.look(source)
         if look.reading is not None:
             await self.keep(look)
         return await self.catalogue(look), look.error
@@ -261,5 +268,7 @@ def _about(source: BootSource, error: RackferryError) -> RackferryError:
 
 def _catalogue(look: Look, documents: Documents) -> Catalogue:
     if look.reading is not None and look.reading.product_files:
-        return catalogue(look.reading.product_files)
-    return catalogue(read_stored(location_of(look.source), documents))
+        product_files = look.reading.product_files
+    else:
+        product_files = read_stored(location_of(look.source), documents)
+    return catalogue(product_files, any_products=look.source.any_products)

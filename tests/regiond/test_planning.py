@@ -1,5 +1,7 @@
 """What an import will do."""
 
+from datetime import date
+
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,6 +21,7 @@ from regiond.sources.catalogue import Offer, WantedFile
 from regiond.sources.matching import SourceOffers
 
 UBUNTU = (Selection("ubuntu", "*"),)
+TODAY = date(2025, 8, 1)
 
 
 def offer(
@@ -59,9 +62,10 @@ def source(
     selections: tuple[Selection, ...] = UBUNTU,
     source_id: int = 1,
     priority: int = 0,
+    today: date = TODAY,
 ) -> SourceOffers:
     """A source."""
-    return SourceOffers(source_id, priority, selections, offers)
+    return SourceOffers(source_id, priority, selections, offers, today)
 
 
 class Store:
@@ -327,6 +331,52 @@ class LatestLtsTests(SynchronousTestCase):
         arm64 = attrs.evolve(self.noble, key=attrs.evolve(self.noble.key, arch="arm64"))
         store = holding(source(self.noble, arm64, selections=self.wanted))
         plan = plan_import([source(self.noble, selections=self.wanted)], store.holdings)
+        self.assertTrue(plan.is_empty)
+
+
+class SupportedTests(SynchronousTestCase):
+    """``supported``, as time goes by."""
+
+    wanted = (Selection("ubuntu", "supported"),)
+    end = date(2025, 8, 1)
+    focal = offer("focal", support_eol="2025-08-01")
+    jammy = offer("jammy", support_eol="2027-04-21")
+
+    def at(self, today: date, *offers: Offer, also: tuple[Selection, ...] = ()) -> SourceOffers:
+        return source(*offers, selections=(*self.wanted, *also), today=today)
+
+    def test_it_goes_after_its_last_day_and_says_why(self) -> None:
+        """On the last day it stays; the day after it goes with its reason."""
+        store = holding(self.at(self.end, self.focal, self.jammy))
+        self.assertEqual(set(store.published), {"focal", "jammy"})
+        later = self.at(date(2025, 8, 2), self.focal, self.jammy)
+        [gone] = plan_import([later], store.holdings).retire
+        self.assertEqual((gone.key.release, gone.support_ended), ("focal", self.end))
+
+    def test_what_is_selected_by_name_stays(self) -> None:
+        """Another selection of the release keeps it."""
+        store = holding(self.at(self.end, self.focal, self.jammy))
+        also = (Selection("ubuntu", "focal"),)
+        later = self.at(date(2025, 8, 2), self.focal, self.jammy, also=also)
+        self.assertTrue(plan_import([later], store.holdings).is_empty)
+
+    def test_other_reasons_are_not_called_that(self) -> None:
+        """An image that goes since its selection was deleted says nothing about support."""
+        store = holding(self.at(self.end, self.focal, self.jammy))
+        deselected = source(self.focal, self.jammy, selections=(), today=date(2025, 8, 2))
+        plan = plan_import([deselected], store.holdings)
+        self.assertEqual({gone.support_ended for gone in plan.retire}, {None})
+
+    def test_when_all_support_has_ended_everything_stays(self) -> None:
+        """A clock that is years ahead, or a forgotten mirror, empties nothing."""
+        store = holding(self.at(self.end, self.focal, self.jammy))
+        plan = plan_import([self.at(date(2099, 1, 1), self.focal, self.jammy)], store.holdings)
+        self.assertEqual((plan.retire, plan.guarded), ((), True))
+
+    def test_vanished(self) -> None:
+        """A release that is not offered any more is not known to have ended: it stays."""
+        store = holding(self.at(self.end, self.focal, self.jammy))
+        plan = plan_import([self.at(date(2025, 8, 2), self.jammy)], store.holdings)
         self.assertTrue(plan.is_empty)
 
 

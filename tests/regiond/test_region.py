@@ -5,15 +5,18 @@ from contextlib import aclosing
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from common.errors import SourceError
+from common.canonical import plain
+from common.errors import SourceError, WrongUsage, door_of
 from common.events import Event, Severity
 from regiond.boot_sources import DEFAULT_SELECTION, DEFAULT_SOURCE
 from regiond.store import events, settings
 from tests.doubles.answering import AnswerCase
+from tests.doubles.catalogues import ubuntu
 from tests.doubles.gpg_keys import fingerprint, public_keys
-from tests.doubles.importing import FIRST, JAMMY, NOBLE, SECOND, path_of
-from tests.doubles.stream_documents import INDEX_PATH
+from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, NOBLE, SECOND, path_of
+from tests.doubles.stream_documents import INDEX_PATH, UPDATED
 from tests.doubles.stream_source import Fault
+from tests.regiond.sources.test_selection_rules import MALFORMED, UNMATCHED
 
 ELSEWHERE = "http://127.0.0.1:9/"
 
@@ -214,6 +217,70 @@ class SelectionTests(AnswerCase):
         )
         self.assertIn("1", error.remedy)
 
+    async def test_a_selection_can_be_read_and_changed(self) -> None:
+        """What is given is changed, what is not stays; an import has to follow."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        made = await self.create("jammy", arches=["amd64"], labels=["stable"])
+        self.assertEqual(await self.ask("boot-source-selection read", 1, 1), made)
+        revision = await self.importer.revision()
+        changed = await self.ask("boot-source-selection update", 1, 1, release="noble")
+        self.assertEqual(changed, {**made, "release": "noble"})
+        self.assertEqual(await self.ask("boot-source-selection read", 1, 1), changed)
+        self.assertGreater(await self.importer.revision(), revision)
+        await self.succeed()
+        self.assertEqual(set(await self.versions()), {"noble"})
+
+    async def test_a_change_that_changes_nothing_writes_nothing(self) -> None:
+        """A script that says the same again starts no import."""
+        self.publish(self.product("jammy"))
+        made = await self.create("jammy", arches=["amd64"])
+        before = self.fingerprint()
+        for same in ({}, {"release": "jammy"}, {"arches": ["amd64", "amd64"]}):
+            self.assertEqual(await self.ask("boot-source-selection update", 1, 1, **same), made)
+        self.assertEqual(self.fingerprint(), before)
+
+    async def test_a_change_is_checked_like_a_new_selection(self) -> None:
+        """Malformed, unmatched, or another one's release: refused, and all stays as it was."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.create("jammy")
+        await self.create("noble")
+        before = await self.ask("boot-source-selections read", 1)
+        for code, given in (
+            ("selection-malformed", {"os": ""}),
+            ("selection-unmatched", {"release": "jamy"}),
+            ("selection-unmatched", {"arches": ["amd64", "arm64"]}),
+            ("selection-exists", {"release": "noble"}),
+        ):
+            await self.refused(code, "boot-source-selection update", 1, 1, **given)
+        self.assertEqual(await self.ask("boot-source-selections read", 1), before)
+
+    async def test_bad_selections_are_refused_in_one_line_and_nothing_is_kept(self) -> None:
+        """Each malformed or unmatched selection: one helpful line, exit code 2, no trace."""
+        kernels = [*ubuntu("jammy", "22.04"), *ubuntu("noble", "24.04")]
+        self.publish(*kernels, *ubuntu("noble", "24.04", "arm64"))
+        await self.ask("available-images read", 1)
+        before = self.fingerprint()
+        for case, (selection, said) in {**MALFORMED, **UNMATCHED}.items():
+            given = plain(selection)
+            if [] in given.values():  # to the shell that is no list at all, but ``*``
+                continue
+            with self.subTest(case):
+                error = await self.refused("", "boot-source-selections create", 1, **given)
+                if error.code != "missing-parameter":  # what the shell itself refuses
+                    self.assertIn(error.code, {"selection-malformed", "selection-unmatched"})
+                    self.assertEqual(error.message, said)
+                    self.assertTrue(error.remedy)
+                self.assertEqual(door_of(error).exit_code, 2)
+        self.assertEqual(self.fingerprint(), before)
+
+    async def test_a_malformed_selection_is_refused_also_where_nobody_can_look(self) -> None:
+        """What can be no name is not kept as unchecked."""
+        await self.source.stop()
+        for selection, _ in MALFORMED.values():
+            with self.assertRaises(WrongUsage):
+                await self.selections.create(1, selection)
+        self.assertEqual(await self.ask("boot-source-selections read", 1), [])
+
 
 class OfferedTests(AnswerCase):
     async def test_what_is_offered_says_what_is_selected(self) -> None:
@@ -241,6 +308,67 @@ class OfferedTests(AnswerCase):
         await self.ask("boot-sources create", url=ELSEWHERE, keyring_data=keyring("rsa"))
         await self.refused("source-unreachable", "available-images read")
         await self.refused("source-unreachable", "boot-resources plan")
+
+    async def test_filters_may_be_globs(self) -> None:
+        """Each filter is a name or a glob, and all have to fit."""
+        self.publish(*ubuntu("jammy", "22.04"), *ubuntu("noble", "24.04", "arm64"))
+        for filters, count in (
+            ({}, 8),
+            ({"release": "[jn]*"}, 8),
+            ({"subarch": "hwe-*"}, 4),
+            ({"subarch": "*-edge", "arch": "a?d64"}, 1),
+            ({"subarch": "hwe"}, 0),
+            ({"os": "Ubuntu"}, 0),
+        ):
+            rows = await self.ask("available-images read", **filters)
+            self.assertEqual(len(rows), count, filters)
+
+    async def test_rows_say_versions_and_support(self) -> None:
+        """All versions that are offered, and whether the release is supported today."""
+        versions = {FIRST: {"squashfs": b"a"}, SECOND: {"squashfs": b"b"}}
+        old = self.product("focal", support_eol="2025-07-01", release_title="20.04 LTS")
+        self.publish(self.product("jammy", versions), old)
+        rows = {row["release"]: row for row in await self.ask("available-images read")}
+        self.assertEqual(rows["jammy"]["versions"], [SECOND, FIRST])
+        self.assertEqual((rows["jammy"]["version"], rows["jammy"]["supported"]), (SECOND, True))
+        focal = rows["focal"]
+        self.assertEqual((focal["support_eol"], focal["supported"]), ("2025-07-01", False))
+        self.assertEqual((focal["release_title"], focal["subarches"]), ("20.04 LTS", ["generic"]))
+
+    async def test_words_for_releases_are_selected_as_they_mean_today(self) -> None:
+        """``selected`` follows what latest-lts and supported mean now."""
+        ended = {"support_eol": "2025-08-01", "release_title": "20.04 LTS"}
+        self.publish(self.product("focal", **ended), self.product("jammy"))
+        for word, expected, later in (
+            ("latest-lts", {"jammy"}, {"jammy"}),
+            ("supported", {"focal", "jammy"}, {"jammy"}),
+        ):
+            made = await self.ask("boot-source-selections create", 1, os="ubuntu", release=word)
+            self.assertEqual(made["release"], word)
+            for time, releases in ((UPDATED, expected), (UPDATED + 30 * 86400, later)):
+                self.time = time
+                rows = await self.ask("available-images read")
+                chosen = {row["release"] for row in rows if row["selected"]}
+                self.assertEqual(chosen, releases, word)
+            await self.ask("boot-source-selection delete", 1, made["id"])
+
+    async def test_refresh_asks_the_source_and_keeps_what_it_says(self) -> None:
+        """Without it the last good documents are enough; with it they are brought up to date."""
+        self.publish(self.product("jammy"))
+        self.assertEqual(len(await self.ask("available-images read")), 1)
+        self.publish(self.product("jammy"), self.product("noble"))
+        self.assertEqual(len(await self.ask("available-images read")), 1)
+        self.assertEqual(len(await self.ask("available-images read", flags=("refresh",))), 2)
+        self.heal()
+        self.assertEqual(len(await self.ask("available-images read", 1)), 2)
+        self.assertEqual(sum(self.source.requests.values()), 0)
+        before = self.fingerprint()
+        await self.ask("available-images read", 1, flags=("refresh",))
+        self.assertEqual(self.fingerprint(), before)
+        self.assertEqual(dict(self.source.requests), dict.fromkeys(DOCUMENTS, 1))
+        self.source.faults[INDEX_PATH] = Fault(status=500)
+        await self.refused("source-http-500", "available-images read", 1, flags=("refresh",))
+        self.assertEqual(len(await self.ask("available-images read", 1)), 2)
 
     async def test_the_plan_says_what_an_import_would_do(self) -> None:
         """Fetch, publish, retire, with bytes; and nothing happens by asking."""

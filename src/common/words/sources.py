@@ -1,5 +1,7 @@
 """Boot sources, what is wanted of them, and what they offer (pure)."""
 
+import attrs
+
 from common.verbs import REGION, Answer, Kind, Parameter, Verb
 
 SOURCE_COLUMNS = ("id", "url", "keyring", "priority", "enabled", "unsigned", "last_success")
@@ -17,7 +19,7 @@ _SOURCE_PARAMETERS = (
 )
 _SELECTION_PARAMETERS = (
     Parameter("os", "operating system, for example ubuntu", required=True),
-    Parameter("release", "release, for example jammy", required=True),
+    Parameter("release", "for example jammy; or latest-lts, or supported", required=True),
     Parameter("arches", "architectures, for example amd64,arm64", Kind.LIST),
     Parameter("subarches", "kernels, for example ga-22.04,hwe-22.04", Kind.LIST),
     Parameter("labels", "labels, for example stable", Kind.LIST),
@@ -74,6 +76,23 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "boot-source-selection",
+        "read",
+        "show what is wanted",
+        REGION,
+        ids=("source", "id"),
+        columns=_SELECTION_COLUMNS,
+    ),
+    Verb(
+        "boot-source-selection",
+        "update",
+        "want something else; what is not given stays",
+        REGION,
+        ids=("source", "id"),
+        parameters=tuple(attrs.evolve(each, required=False) for each in _SELECTION_PARAMETERS),
+        columns=_SELECTION_COLUMNS,
+    ),
+    Verb(
+        "boot-source-selection",
         "delete",
         "want it no longer",
         REGION,
@@ -86,9 +105,10 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         optional_ids=("source",),
         parameters=tuple(
-            Parameter(name, f"only this {name}")
+            Parameter(name, f"only this {name}, or glob")
             for name in ("os", "release", "arch", "subarch", "label")
         ),
+        flags=("refresh",),
         answer=Answer.ROWS,
         columns=_OFFER_COLUMNS,
     ),

@@ -58,10 +58,22 @@ class SourceAnswers:
         )
         return await self._selections.create(number(question, 0), wanted)
 
+    async def boot_source_selection_read(self, question: Question, _: Tell) -> Any:
+        return await self._selections.one(number(question, 0), number(question, 1))
+
+    async def boot_source_selection_update(self, question: Question, _: Tell) -> Any:
+        changes = {
+            name: str(value) if name in {"os", "release"} else words(value)
+            for name, value in question.parameters.items()
+        }
+        return await self._selections.update(number(question, 0), number(question, 1), changes)
+
     async def boot_source_selection_delete(self, question: Question, _: Tell) -> Any:
         return await self._selections.delete(number(question, 0), number(question, 1))
 
     async def available_images_read(self, question: Question, _: Tell) -> Any:
         source_id = number(question, 0) if question.ids else None
         filters = {name: str(value) for name, value in question.parameters.items()}
-        return await self._selections.available_images(source_id, filters)
+        return await self._selections.available_images(
+            source_id, filters, refresh="refresh" in question.flags
+        )

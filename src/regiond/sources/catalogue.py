@@ -9,22 +9,33 @@ The mapping is MAAS's, with its names, so that trees and selections mean the sam
 * Ubuntu Core has the release ``<release>-<gadget snap>`` and its kernel snap as flavour.
 * ``squashfs`` makes ``root-image.gz`` superfluous; unknown file types are left out.
 
-Where MAAS drops a product silently, the catalogue names it in ``ignored``.
+A path means the same bytes for ever, in all documents of a source: products that disagree
+about one are left out, all of them. Where MAAS drops a product silently, the catalogue names
+it in ``ignored``.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
 from common.images import FTYPES, ImageKey
-from regiond.sources.simplestreams import Item, Product, ProductFile, Skipped, Version
+from regiond.sources.simplestreams import (
+    NOTIFICATIONS,
+    Item,
+    Notice,
+    Product,
+    ProductFile,
+    Skipped,
+    Version,
+)
 
 MAAS_VERSION = (3, 8)  # the MAAS whose products we understand (``maas_supported``)
 
 _UBUNTU = re.compile(r".*:v([23]|3\+platform):.*", re.IGNORECASE)
 _UBUNTU_CORE = re.compile(r".*:v4:.*", re.IGNORECASE)
 _BOOTLOADER = re.compile(r".*:1:.*", re.IGNORECASE)
+_ANY_PRODUCTS = "; any_products=true at the boot source takes it all the same"
 _BOOTLOADERS = {
     ("pxe", "pxelinux", "i386"),
     ("uefi", "grub-efi-signed", "amd64"),
@@ -50,9 +61,9 @@ class WantedFile:
 
 @attrs.frozen
 class Offer:
-    """One version of one image that a source offers.
+    """An image that a source offers, in its newest version.
 
-    ``subarches`` are the further kernel names it answers to. ``own_subarch`` is its name
+    ``versions`` are all that are offered, newest first. ``subarches`` are the further kernel names it answers to. ``own_subarch`` is its name
     before the flavour was folded in. ``os_version`` is 22.04 for jammy. ``support_eol``
     is YYYY-MM-DD or empty.
     """
@@ -71,6 +82,7 @@ class Offer:
     release_title: str = ""
     os_version: str = ""
     support_eol: str = ""
+    versions: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -80,67 +92,95 @@ class Offer:
 
 @attrs.frozen
 class Catalogue:
-    """All that a source offers (each product newest version first) and what it does not.
+    """All that a source offers, and what it does not.
 
     ``malformed`` are those of ``ignored`` that are faults of the source; the others are
-    merely not for us.
+    merely not for us. ``notices`` are what the publisher wants admins to read.
     """
 
-    offers: tuple[Offer, ...]
+    newest: tuple[Offer, ...]
     ignored: tuple[Skipped, ...] = ()
     malformed: tuple[Skipped, ...] = ()
-
-    @property
-    def newest(self) -> tuple[Offer, ...]:
-        """Of every product the newest version."""
-        first: dict[tuple[str, str], Offer] = {}
-        for offer in self.offers:
-            first.setdefault((offer.content_id, offer.product), offer)
-        return tuple(first.values())
+    notices: tuple[Notice, ...] = ()
 
 
 class _Ignored(Exception):
-    pass
+    """A product is not for us; the text says why."""
 
 
-def catalogue(product_files: Iterable[ProductFile]) -> Catalogue:
-    """What these documents offer; with the products that they could not parse."""
-    offers: list[Offer] = []
+def catalogue(product_files: Sequence[ProductFile], *, any_products: bool = False) -> Catalogue:
+    """What a source offers; with the products that could not be parsed.
+
+    Args:
+        product_files: all its documents.
+        any_products: also products whose names MAAS does not know.
+    """
+    disputed = _disputed(product_files)
+    malformed = [skipped for each in product_files for skipped in each.skipped]
     ignored: list[Skipped] = []
-    malformed: list[Skipped] = []
-    owners: dict[ImageKey, str] = {}
+    newest: dict[ImageKey, Offer] = {}
+    notices: list[Notice] = []
     for product_file in product_files:
-        ignored += product_file.skipped
-        malformed += product_file.skipped
         for product in product_file.products:
-            found = _offers_of(product, product_file.content_id, ignored)
-            for offer in found:
-                owner = owners.setdefault(offer.key, product.name)
-                if owner != product.name:
-                    reason = f"the image {offer.key} is already offered by {owner}"
-                    ignored.append(Skipped(product.name, offer.version, "", reason))
-                    continue
-                offers.append(offer)
-    return Catalogue(tuple(offers), tuple(ignored), tuple(malformed))
+            dispute = _dispute(product, disputed) if disputed else None
+            if dispute is not None:
+                malformed.append(dispute)
+                continue
+            notices += product.versions[0].notices if product.versions else ()
+            try:
+                offer = _offer(product, product_file.content_id, any_products)
+            except _Ignored as why:
+                ignored.append(_ignored(product, str(why)))
+                continue
+            first = newest.setdefault(offer.key, offer)
+            if first is not offer:
+                reason = f"the image {offer.key} is already offered by {first.product}"
+                ignored.append(_ignored(product, reason))
+    offers = tuple(newest.values())
+    return Catalogue(offers, (*malformed, *ignored), tuple(malformed), tuple(notices))
 
 
-def _offers_of(product: Product, content_id: str, ignored: list[Skipped]) -> list[Offer]:
-    if not product.versions:
-        ignored.append(Skipped(product.name, "", "", "has no versions"))
-    offers: list[Offer] = []
+def _ignored(product: Product, reason: str) -> Skipped:
+    """An image never falls back to an older version because its newest cannot be used."""
+    newest = product.versions[0].name if product.versions else ""
+    return Skipped(product.name, newest, "", reason)
+
+
+def _disputed(product_files: Iterable[ProductFile]) -> frozenset[str]:
+    """The paths of which different sizes or digests are claimed; nothing tells who is right."""
+    claims: dict[str, Item] = {}
+    disputed: set[str] = set()
+    for product_file in product_files:
+        for product in product_file.products:
+            for version in product.versions:
+                for item in version.items:
+                    claim = claims.setdefault(item.path, item)
+                    if claim.sha256 != item.sha256 or claim.size_bytes != item.size_bytes:
+                        disputed.add(item.path)
+    return frozenset(disputed)
+
+
+def _dispute(product: Product, disputed: frozenset[str]) -> Skipped | None:
+    """The first item of a product about which others disagree."""
     for version in product.versions:
-        try:
-            offers.append(_offer(product, version, content_id))
-        except _Ignored as reason:
-            ignored.append(Skipped(product.name, version.name, "", str(reason)))
-            # An image never falls back to an older version because its newest is unusable.
-            break
-    return offers
+        for item in version.items:
+            if item.path in disputed:
+                reason = f"the path {item.path} is also said to have another size or sha256"
+                return Skipped(product.name, version.name, item.name, reason)
+    return None
 
 
-def _offer(product: Product, version: Version, content_id: str) -> Offer:
+def _offer(product: Product, content_id: str, any_products: bool) -> Offer:
+    """What a product offers: its newest version. Raises ``_Ignored``."""
+    if not product.versions:
+        raise _Ignored("has no versions")
+    version = product.versions[0]
     tags = version.tags
-    _validate(product.name, tags)
+    if NOTIFICATIONS in version.metadata and not version.items:
+        raise _Ignored("is a release notification, not an image")
+    _demand_supported(tags)
+    if not any_products:
+        _demand_known_name(product.name, tags)
     own_subarch, kflavor = tags.get("subarch", "generic"), tags.get("kflavor")
     release, bootloader_type = tags.get("release", ""), tags.get("bootloader-type")
     if _os(tags) == "ubuntu-core":
@@ -171,17 +211,19 @@ def _offer(product: Product, version: Version, content_id: str) -> Offer:
         release_title=tags.get("release_title", ""),
         os_version=tags.get("version", ""),
         support_eol=tags.get("support_eol", ""),
+        versions=tuple(each.name for each in product.versions),
     )
 
 
 def folded_subarch(subarch: str, kflavor: str | None) -> str:
     """The kernel's name with its flavour, as racks and listings know it.
 
-    A region serves images again with the flavour folded in already; it is not folded twice.
+    A name that has it already does not get it twice: a region that serves images again has
+    folded it in, and the kernel of a platform may be called after it (``nvidia-ga-22.04``).
     """
     if kflavor in {None, "generic", subarch} or not ("ga-" in subarch or "hwe-" in subarch):
         return subarch
-    if f"-{kflavor}-" in f"{subarch}-":
+    if f"-{kflavor}-" in f"-{subarch}-":
         return subarch
     if subarch.endswith("-edge"):
         return f"{subarch.removesuffix('-edge')}-{kflavor}-edge"
@@ -192,23 +234,28 @@ def _os(tags: Mapping[str, str]) -> str:
     return tags.get("os", "ubuntu")
 
 
-def _validate(product: str, tags: Mapping[str, str]) -> None:
-    """MAAS's rules for which products are meant for it; raises ``_Ignored``."""
-    os, arch, bootloader_type = _os(tags), tags.get("arch", ""), tags.get("bootloader-type")
+def _demand_supported(tags: Mapping[str, str]) -> None:
+    """MAAS's rules for what is meant for it; raises ``_Ignored``."""
     supported = tags.get("maas_supported", "")
     if _dotted(supported) > MAAS_VERSION:
         known = ".".join(map(str, MAAS_VERSION))
         raise _Ignored(f"is for MAAS {supported} and newer; products up to {known} are understood")
-    if bootloader_type is not None:
+    bootloader = tags.get("bootloader-type"), _os(tags), tags.get("arch", "")
+    if bootloader[0] is not None and bootloader not in _BOOTLOADERS:
+        raise _Ignored(f"the bootloader {'/'.join(map(str, bootloader))} boots no machine here")
+
+
+def _demand_known_name(product: str, tags: Mapping[str, str]) -> None:
+    """MAAS's rules for the names of products; raises ``_Ignored``."""
+    os = _os(tags)
+    if "bootloader-type" in tags:
         if not _BOOTLOADER.fullmatch(product):
-            raise _Ignored("is a bootloader whose product name lacks ':1:'")
-        if (bootloader_type, os, arch) not in _BOOTLOADERS:
-            raise _Ignored(f"the bootloader {bootloader_type}/{os}/{arch} boots no machine here")
+            raise _Ignored(f"is a bootloader whose product name lacks ':1:'{_ANY_PRODUCTS}")
     elif os == "ubuntu-core":
         if not _UBUNTU_CORE.fullmatch(product):
-            raise _Ignored("is Ubuntu Core whose product name lacks ':v4:'")
+            raise _Ignored(f"is Ubuntu Core whose product name lacks ':v4:'{_ANY_PRODUCTS}")
     elif "ubuntu" in os.lower() and not _UBUNTU.fullmatch(product):
-        raise _Ignored("is Ubuntu whose product name lacks ':v2:' and ':v3:'")
+        raise _Ignored(f"is Ubuntu whose product name lacks ':v2:' and ':v3:'{_ANY_PRODUCTS}")
 
 
 def _dotted(version: str) -> tuple[int, ...]:
@@ -220,7 +267,7 @@ def _files(version: Version) -> tuple[WantedFile, ...]:
     if any(item.ftype == "squashfs" for item in items):
         items = [item for item in items if item.ftype != "root-image.gz"]
     if not items:
-        raise _Ignored(_why_no_files(version.items, version.metadata))
+        raise _Ignored(_why_no_files(version.items))
     files = tuple(
         WantedFile(
             item.path.rpartition("/")[2],
@@ -237,12 +284,10 @@ def _files(version: Version) -> tuple[WantedFile, ...]:
     return files
 
 
-def _why_no_files(items: tuple[Item, ...], metadata: tuple[str, ...]) -> str:
+def _why_no_files(items: tuple[Item, ...]) -> str:
     if items:
         ftypes = ", ".join(sorted({item.ftype for item in items}))
         return f"has no file of a known type, only {ftypes}"
-    if "notifications" in metadata:
-        return "is a release notification, not an image"
     return "has nothing to download"
 
 

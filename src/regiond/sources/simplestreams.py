@@ -26,6 +26,9 @@ from regiond.sources.strict_json import fault, parse_json
 
 MAX_ITEMS = 200_000
 MAX_ITEM_BYTES = 64 * 1024**3
+MAX_NOTICE_LENGTH = 500
+
+NOTIFICATIONS = "notifications"  # the ftype of a release notification
 
 INDEX_FORMAT = "index:1.0"
 PRODUCTS_FORMAT = "products:1.0"
@@ -65,6 +68,14 @@ class Item:
 
 
 @attrs.frozen
+class Notice:
+    """What a publisher wants to say about a release of MAAS: a release notification."""
+
+    message: str
+    maas_version: str
+
+
+@attrs.frozen
 class Version:
     """One version of a product. ``metadata`` are the ftypes of items without a path."""
 
@@ -72,6 +83,7 @@ class Version:
     tags: Mapping[str, str]
     items: tuple[Item, ...]
     metadata: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 @attrs.frozen
@@ -177,8 +189,7 @@ def parse_products(payload: bytes, content_id: str, path: str) -> ProductFile:
         if item_count > MAX_ITEMS:
             raise fault(f"more than {MAX_ITEMS} items", "too-large", path)
         products.append(product)
-    agreeing, disagreeing = _without_conflicts(products)
-    return ProductFile(content_id, updated, agreeing, (*skipped, *disagreeing))
+    return ProductFile(content_id, updated, tuple(products), tuple(skipped))
 
 
 def _product(name: str, entry: object, document: dict[str, Any]) -> Product:
@@ -200,17 +211,36 @@ def _version(
     levels = (entry, *above)
     items: list[Item] = []
     metadata: list[str] = []
+    notices: list[Notice] = []
     for item_name, item in entry["items"].items():
         if not isinstance(item, dict):
             raise _FaultyProduct("not an object", name, item_name)
         if "path" not in item:
             metadata.append(str(item.get("ftype", item_name)))
+            notices += _notices(item)
             continue
         try:
             items.append(_item(item_name, (item, *levels)))
         except ValueError as error:
             raise _FaultyProduct(str(error), name, item_name) from error
-    return Version(name, {**inherited, **_scalars(entry)}, tuple(items), tuple(metadata))
+    tags = {**inherited, **_scalars(entry)}
+    return Version(name, tags, tuple(items), tuple(metadata), tuple(notices))
+
+
+def _notices(item: dict[str, Any]) -> Iterator[Notice]:
+    """The release notification in an item; one that says nothing is left out."""
+    notification = item.get("release_notification")
+    if item.get("ftype") != NOTIFICATIONS or not isinstance(notification, dict):
+        return
+    message = notification.get("message")
+    if isinstance(message, str) and (shown := _in_one_line(message)):
+        yield Notice(shown, _in_one_line(str(notification.get("maas_version", ""))))
+
+
+def _in_one_line(text: str) -> str:
+    """Text of a publisher for people: printable, on one line, not long."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
+    return line if len(line) <= MAX_NOTICE_LENGTH else f"{line[: MAX_NOTICE_LENGTH - 3]}..."
 
 
 def _item(name: str, levels: tuple[dict[str, Any], ...]) -> Item:
@@ -252,35 +282,6 @@ def _scalars(level: dict[str, Any]) -> dict[str, str]:
         for tag, value in level.items()
         if isinstance(value, str | int | float) and tag != "path"
     }
-
-
-def _without_conflicts(
-    products: list[Product],
-) -> tuple[tuple[Product, ...], list[Skipped]]:
-    """Leave out every product that claims a path for which another size or sha is claimed.
-
-    A path means the same bytes for ever; nothing tells which of the claims is right.
-    """
-    claims: dict[str, set[tuple[int, str]]] = {}
-    for _, _, item in _every_item(products):
-        claims.setdefault(item.path, set()).add((item.size_bytes, item.sha256))
-    disputed = {path for path, claim in claims.items() if len(claim) > 1}
-    if not disputed:
-        return tuple(products), []
-    skipped: dict[str, Skipped] = {}
-    for product, version, item in _every_item(products):
-        if item.path in disputed and product.name not in skipped:
-            reason = f"the path {item.path} is also said to have another size or sha256"
-            skipped[product.name] = Skipped(product.name, version.name, item.name, reason)
-    kept = tuple(product for product in products if product.name not in skipped)
-    return kept, list(skipped.values())
-
-
-def _every_item(products: list[Product]) -> Iterator[tuple[Product, Version, Item]]:
-    for product in products:
-        for version in product.versions:
-            for item in version.items:
-                yield product, version, item
 
 
 def _demand_format(document: dict[str, Any], wanted: str, path: str) -> None:

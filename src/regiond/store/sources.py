@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from sqlalchemy import Connection, Row, delete, exists, select, update
 
+from common.canonical import plain
 from common.errors import Conflict, NotFound
 from common.events import Event
 from common.images import Selection
@@ -234,29 +235,66 @@ def create_selection(
         Conflict: there is a selection of that os and release.
     """
     source(conn, source_id)
-    for other in list_selections(conn, source_id):
-        if (other.selection.os, other.selection.release) == (wanted.os, wanted.release):
-            raise Conflict(
-                f"selection {other.id} means {wanted.os}/{wanted.release} already",
-                object=f"boot-source {source_id}",
-                code="selection-exists",
-                remedy=f"delete selection {other.id} first",
-            )
+    _check_release(conn, source_id, wanted, 0)
     added = conn.execute(
         selection.insert().values(
-            source_id=source_id,
-            os=wanted.os,
-            release=wanted.release,
-            arches=list(wanted.arches),
-            subarches=list(wanted.subarches),
-            labels=list(wanted.labels),
-            unchecked=unchecked,
-            created_at=now,
+            source_id=source_id, unchecked=unchecked, created_at=now, **plain(wanted)
         )
     )
     (id,) = added.inserted_primary_key or (0,)  # noqa: A001
     _changed(conn, source_id, now)
     return StoredSelection(id, source_id, wanted, unchecked)
+
+
+def update_selection(
+    conn: Connection, source_id: int, id: int, wanted: Selection, *, unchecked: bool, now: float
+) -> StoredSelection:
+    """Want something else of a source.
+
+    Raises:
+        NotFound: that source has no such selection.
+        Conflict: another selection is of that os and release.
+    """
+    one_selection(conn, source_id, id)
+    _check_release(conn, source_id, wanted, id)
+    conn.execute(
+        update(selection).where(selection.c.id == id).values(unchecked=unchecked, **plain(wanted))
+    )
+    _changed(conn, source_id, now)
+    return StoredSelection(id, source_id, wanted, unchecked)
+
+
+def one_selection(conn: Connection, source_id: int, id: int) -> StoredSelection:
+    """A selection of a source.
+
+    Raises:
+        NotFound: that source has no such selection.
+    """
+    for kept in list_selections(conn, source_id):
+        if kept.id == id:
+            return kept
+    raise _no_selection(source_id, id)
+
+
+def _check_release(conn: Connection, source_id: int, wanted: Selection, own_id: int) -> None:
+    for other in list_selections(conn, source_id):
+        same = (other.selection.os, other.selection.release) == (wanted.os, wanted.release)
+        if same and other.id != own_id:
+            raise Conflict(
+                f"selection {other.id} means {wanted.os}/{wanted.release} already",
+                object=f"boot-source {source_id}",
+                code="selection-exists",
+                remedy=f"update selection {other.id}, or delete it first",
+            )
+
+
+def _no_selection(source_id: int, id: int) -> NotFound:
+    return NotFound(
+        f"boot source {source_id} has no such selection",
+        object=f"selection {id}",
+        code="selection-unknown",
+        remedy=f"boot-source-selections read {source_id} lists them",
+    )
 
 
 def list_selections(conn: Connection, source_id: int | None = None) -> tuple[StoredSelection, ...]:
@@ -292,12 +330,7 @@ def delete_selection(conn: Connection, source_id: int, id: int, now: float) -> N
         delete(selection).where(selection.c.id == id, selection.c.source_id == source_id)
     )
     if deleted.rowcount == 0:
-        raise NotFound(
-            f"boot source {source_id} has no such selection",
-            object=f"selection {id}",
-            code="selection-unknown",
-            remedy=f"boot-source-selections read {source_id} lists them",
-        )
+        raise _no_selection(source_id, id)
     _changed(conn, source_id, now)
 
 

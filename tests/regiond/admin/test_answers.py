@@ -39,8 +39,11 @@ KEYS_OF = {
     "boot-source update": "id url keyring_filename priority",
     "boot-source check": "id url signed_by documents images skipped problems",
     "boot-source-selections read": "id source os release arches subarches labels state",
+    "boot-source-selection read": "id source os release arches subarches labels state",
+    "boot-source-selection update": "id source os release arches subarches labels state",
     "boot-source-selections create": "id source os release arches subarches labels state",
-    "available-images read": "source os release arch subarch label version size_bytes selected",
+    "available-images read": "source os release arch subarch label version versions title"
+    " release_title kflavor subarches support_eol supported size_bytes selected",
     "boot-resources read": "id type name architecture subarches label version state size_bytes"
     " complete_bytes",
     "boot-resources plan": "action name architecture label version size_bytes fetch_bytes",
@@ -127,6 +130,10 @@ class VocabularyTests(AnswerCase):
             ("boot-source delete", 7),
             ("boot-source check", 7),
             ("boot-source-selections read", 7),
+            ("boot-source-selection read", 1, 7),
+            ("boot-source-selection read", 7, 1),
+            ("boot-source-selection update", 1, 7),
+            ("boot-source-selection update", 7, 1),
             ("boot-source-selection delete", 1, 7),
             ("boot-source-selection delete", 7, 1),
             ("available-images read", 7),

@@ -1,41 +1,18 @@
 """From products to offered images: MAAS's mapping."""
 
-from typing import Any
-
 from twisted.trial.unittest import SynchronousTestCase
 
-from regiond.sources.catalogue import Catalogue, Offer, catalogue, folded_subarch
-from regiond.sources.simplestreams import parse_products
+from regiond.sources.catalogue import Offer, catalogue, folded_subarch
+from regiond.sources.simplestreams import Notice, parse_products
+from tests.doubles.catalogues import bootloader, offered
 from tests.doubles.stream_documents import STABLE, item, items, product, product_file, text
-
-
-def offered(*products: dict[str, Any]) -> Catalogue:
-    """The catalogue of one document with these products."""
-    return catalogue([parse_products(text(product_file(*products)), STABLE, "x")])
 
 
 def only_offer(**tags: object) -> Offer:
     """What one product offers, which must be one image."""
     found = offered(product(**tags))
-    assert len(found.offers) == 1, found.ignored
-    return found.offers[0]
-
-
-def bootloader(
-    kind: str = "uefi", os: str = "grub-efi-signed", arch: str = "amd64", **tags: object
-) -> Any:
-    """A bootloader product as MAAS's stream has it."""
-    path = f"bootloaders/{kind}/{arch}/20231004.0/{os}.tar.xz"
-    return {
-        "name": f"com.ubuntu.maas.stable:1:{os}:{kind}:{arch}",
-        "arch": arch,
-        "arches": "i386,amd64",
-        "bootloader-type": kind,
-        "label": "stable",
-        "os": os,
-        "versions": {"20231004.0": {"items": {os: item("archive.tar.xz", path)}}},
-        **tags,
-    }
+    assert len(found.newest) == 1, found.ignored
+    return found.newest[0]
 
 
 class MappingTests(SynchronousTestCase):
@@ -80,25 +57,25 @@ class MappingTests(SynchronousTestCase):
         made = product()
         del made["os"], made["subarch"]
         found = offered({"name": "x:v3:y", **made})
-        self.assertEqual(str(found.offers[0].key), "ubuntu/amd64/generic/jammy/stable")
+        self.assertEqual(str(found.newest[0].key), "ubuntu/amd64/generic/jammy/stable")
 
     def test_bootloader(self) -> None:
         """A bootloader's release is its type, its subarch generic, and it has no flavour."""
-        [offer] = offered(bootloader()).offers
+        [offer] = offered(bootloader()).newest
         self.assertEqual(str(offer.key), "grub-efi-signed/amd64/generic/uefi/stable")
         self.assertEqual((offer.bootloader_type, offer.kflavor), ("uefi", None))
 
     def test_ubuntu_core(self) -> None:
         """Ubuntu Core has its gadget in the release and its kernel snap as flavour."""
         made = product(os="ubuntu-core", release="16", gadget_snap="pc", kernel_snap="pc-kernel")
-        [offer] = offered({"name": "com.ubuntu.maas:v4:core", **made}).offers
+        [offer] = offered({"name": "com.ubuntu.maas:v4:core", **made}).newest
         self.assertEqual(str(offer.key), "ubuntu-core/amd64/generic/16-pc/stable")
         self.assertEqual(offer.kflavor, "pc-kernel")
 
     def test_centos(self) -> None:
         """Another system needs no special product name."""
         made = product(os="centos", release="centos70", subarch="generic")
-        [offer] = offered({"name": "com.ubuntu.maas.stable:centos-bases:7.0:amd64", **made}).offers
+        [offer] = offered({"name": "com.ubuntu.maas.stable:centos-bases:7.0:amd64", **made}).newest
         self.assertEqual(str(offer.key), "centos/amd64/generic/centos70/stable")
 
     def test_rolling(self) -> None:
@@ -162,7 +139,7 @@ class IgnoredTests(SynchronousTestCase):
         for reason, made in cases.items():
             with self.subTest(reason):
                 found = offered(made)
-                self.assertEqual(found.offers, ())
+                self.assertEqual(found.newest, ())
                 [ignored] = found.ignored
                 self.assertIn(reason, ignored.reason)
 
@@ -174,7 +151,7 @@ class IgnoredTests(SynchronousTestCase):
     def test_platform_products(self) -> None:
         """Platform kernels have another version word in their names."""
         made = {"name": "a:v3+platform:b", **product(subarch="nvidia-ga-22.04")}
-        self.assertEqual(len(offered(made).offers), 1)
+        self.assertEqual(len(offered(made).newest), 1)
 
     def test_parse_faults(self) -> None:
         """What the parser skipped is among the ignored."""
@@ -185,22 +162,167 @@ class IgnoredTests(SynchronousTestCase):
     def test_same_image_twice(self) -> None:
         """Of two products that give one image the first is offered, the other named."""
         found = offered(product(), {"name": "second:v3:x", **product()})
-        self.assertEqual(len(found.offers), 1)
+        self.assertEqual(len(found.newest), 1)
         self.assertIn("already offered by com.ubuntu.maas.stable", found.ignored[0].reason)
+
+    def test_same_image_in_two_documents(self) -> None:
+        """Also under one name: of two documents the first gives the image."""
+        first = parse_products(text(product_file(product())), STABLE, "x")
+        again = product(release_title="another")
+        second = parse_products(text(product_file(again, content_id="y")), "y", "y")
+        found = catalogue([first, second])
+        self.assertEqual([offer.content_id for offer in found.newest], [STABLE])
+        self.assertIn("already offered by", found.ignored[0].reason)
+
+    def test_an_older_version_takes_no_image_from_another_product(self) -> None:
+        """A product that was another image once offers only what it is now."""
+        moved = product(label="candidate")
+        moved["versions"]["20240101"] = {"label": "stable", "items": items(version="20240101")}
+        found = offered({"name": "moved:v3:x", **moved}, product())
+        self.assertEqual([offer.key.label for offer in found.newest], ["candidate", "stable"])
+        self.assertEqual(found.ignored, ())
 
     def test_no_fallback(self) -> None:
         """An image whose newest version cannot be used is not offered in an older one."""
         found = offered(product(versions={"2": {"x": item("mystery", "a/x")}, "1": items()}))
-        self.assertEqual((found.offers, found.ignored[0].version), ((), "2"))
+        self.assertEqual((found.newest, found.ignored[0].version), ((), "2"))
+
+
+class AnyProductsTests(SynchronousTestCase):
+    """``any_products``: names that MAAS does not know."""
+
+    names = ("com.example:jammy", "com.example:core", "com.example:grub")
+
+    def products(self) -> list[dict[str, object]]:
+        core = product(os="ubuntu-core", release="22", gadget_snap="pc", kernel_snap="pc-kernel")
+        made = (product(), core, bootloader())
+        return [{**each, "name": name} for each, name in zip(made, self.names, strict=True)]
+
+    def test_taken(self) -> None:
+        """Ubuntu, Ubuntu Core and bootloaders of any name are offered if that is wanted."""
+        found = offered(*self.products(), any_products=True)
+        self.assertEqual([offer.product for offer in found.newest], [*self.names])
+
+    def test_named(self) -> None:
+        """Otherwise each is listed, with what to do about it."""
+        found = offered(*self.products())
+        self.assertEqual([ignored.product for ignored in found.ignored], [*self.names])
+        for ignored in found.ignored:
+            self.assertIn("any_products=true", ignored.reason)
+
+    def test_everything_else_still_counts(self) -> None:
+        """It opens names, not what MAAS cannot boot or does not support."""
+        odd = bootloader("pxe", "pxelinux", "amd64")
+        found = offered(odd, product(maas_supported="3.9"), any_products=True)
+        self.assertEqual((found.newest, len(found.ignored)), ((), 2))
+
+
+class DisputedPathTests(SynchronousTestCase):
+    """A path means the same bytes for ever."""
+
+    def liar(self) -> dict[str, object]:
+        made = product(subarch="hwe-22.04")
+        made["versions"]["20250718"]["items"]["squashfs"]["size"] += 1
+        return made
+
+    def test_in_one_document(self) -> None:
+        """Products that disagree on the bytes of a path are all left out; others are not."""
+        found = offered(product(), self.liar(), product(arch="arm64"))
+        self.assertEqual([offer.key.arch for offer in found.newest], ["arm64"])
+        self.assertEqual(len(found.malformed), 2)
+        for skipped in found.malformed:
+            self.assertIn("jammy/amd64/20250718/squashfs", skipped.reason)
+
+    def test_across_documents(self) -> None:
+        """So are those of different documents of one source."""
+        first = parse_products(text(product_file(product(), product(arch="arm64"))), STABLE, "x")
+        second = parse_products(text(product_file(self.liar(), content_id="y")), "y", "y")
+        found = catalogue([first, second])
+        self.assertEqual([offer.key.arch for offer in found.newest], ["arm64"])
+        self.assertEqual(len(found.malformed), 2)
+
+    def test_another_digest(self) -> None:
+        """The same size with another sha256 is a dispute, too."""
+        liar = product(subarch="hwe-22.04")
+        liar["versions"]["20250718"]["items"]["squashfs"]["sha256"] = "0" * 64
+        self.assertEqual(offered(product(), liar).newest, ())
+
+    def test_shared(self) -> None:
+        """Kernels of one release share a squashfs: the same path twice is no dispute."""
+        self.assertEqual(offered(product(), product(subarch="hwe-22.04")).malformed, ())
+
+
+class NoticeTests(SynchronousTestCase):
+    """Release notifications."""
+
+    def notified(self, *notifications: object, **tags: object) -> list[Notice]:
+        made = {
+            str(n): {"ftype": "notifications", "release_notification": notification}
+            for n, notification in enumerate(notifications)
+        }
+        notice = {"name": "com.ubuntu.maas:stable:1:notices", "versions": {"1": {"items": made}}}
+        found = offered(product(), {**notice, **tags})
+        self.assertEqual(len(found.newest), 1)
+        self.assertEqual([ignored.reason for ignored in found.ignored],
+                         ["is a release notification, not an image"])  # fmt: skip
+        self.assertEqual(found.malformed, ())
+        return list(found.notices)
+
+    def test_read(self) -> None:
+        """Message and MAAS version are kept; the product is no fault of anybody."""
+        said = {"maas_version": "3.9", "message": "MAAS 3.9 is there", "version": 1}
+        self.assertEqual(self.notified(said), [Notice("MAAS 3.9 is there", "3.9")])
+
+    def test_malformed(self) -> None:
+        """One that says nothing is left out, whatever it is instead; others are read."""
+        good = {"message": "good"}
+        odd = [5, None, [], "text", {}, {"message": 5}, {"message": " \n"}, {"message": None}]
+        self.assertEqual(self.notified(*odd, good), [Notice("good", "")])
+
+    def test_one_line(self) -> None:
+        """Whatever a publisher writes, people see one printable line that is not long."""
+        [notice] = self.notified({"message": "a\n\x1b[31mb" + "c" * 9000, "maas_version": "3\r9"})
+        self.assertTrue(notice.message.startswith("a [31mbc"))
+        self.assertTrue(notice.message.isprintable())
+        self.assertEqual((len(notice.message), notice.maas_version), (500, "3 9"))
+
+    def test_other_items(self) -> None:
+        """A notification counts only as such: not in an item of another type."""
+        made = product()
+        said = {"ftype": "other", "release_notification": {"message": "x"}}
+        made["versions"]["20250718"]["items"]["notice"] = said
+        found = offered(made)
+        self.assertEqual((len(found.newest), found.notices), (1, ()))
 
 
 class NewestTests(SynchronousTestCase):
     """``Catalogue.newest``"""
 
     def test_newest(self) -> None:
-        """Of each product only the last version in byte order is the newest."""
+        """Of each product the last version in byte order, and the names of all."""
         versions = {name: items(version=name) for name in ("20250101.2", "20250101.10")}
         found = offered(product(versions=versions), product(arch="arm64"))
-        newest = [(offer.key.arch, offer.version) for offer in found.newest]
-        self.assertEqual(newest, [("amd64", "20250101.2"), ("arm64", "20250718")])
-        self.assertEqual(len(found.offers), 3)
+        self.assertEqual(
+            [(offer.key.arch, offer.version, offer.versions) for offer in found.newest],
+            [
+                ("amd64", "20250101.2", ("20250101.2", "20250101.10")),
+                ("arm64", "20250718", ("20250718",)),
+            ],
+        )
+
+    def test_order(self) -> None:
+        """Versions are ordered by bytes, as every client of these streams orders them."""
+        table = [
+            ("20250101", "20250101.1"),
+            ("20250101.10", "20250101.2"),
+            ("20250101.9", "20250102"),
+            ("20240622_01", "20240623"),
+            ("20240622", "20240622_01"),
+            ("20250102", "9"),
+        ]
+        for older, newer in table:
+            for names in ((older, newer), (newer, older)):
+                [offer] = offered(
+                    product(versions={name: items(version=name) for name in names})
+                ).newest
+                self.assertEqual(offer.versions, (newer, older))

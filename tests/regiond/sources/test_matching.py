@@ -1,66 +1,15 @@
 """Which images a selection means: MAAS's rules."""
 
-from typing import Any
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.images import Selection
-from regiond.sources.catalogue import Offer, catalogue
-from regiond.sources.matching import (
-    SourceOffers,
-    could_mean,
-    explain_unmatched,
-    resolved,
-    select,
-    select_from_sources,
-)
-from regiond.sources.simplestreams import parse_products
-from tests.doubles.stream_documents import STABLE, item, product, product_file, text
-
-
-def ubuntu(release: str, version: str, arch: str = "amd64") -> list[dict[str, Any]]:
-    """The kernels of one release as MAAS's stream has them."""
-    title = f"{version} LTS" if version.endswith("04") and int(version[:2]) % 2 == 0 else version
-    common = {"release": release, "version": version, "arch": arch, "release_title": title}
-    older = f"generic,ga-18.04,ga-{version}"
-    newer = f"{older},hwe-{version}"
-    return [
-        product(**common, subarch=f"ga-{version}", subarches=older),
-        product(
-            **common,
-            subarch=f"ga-{version}",
-            subarches=older,
-            kflavor="lowlatency",
-            name="l:v3:1" + arch + version,
-        ),
-        product(**common, subarch=f"hwe-{version}", subarches=newer),
-        product(**common, subarch=f"hwe-{version}-edge", subarches=f"{newer},hwe-{version}-edge"),
-    ]
-
-
-def bootloader(
-    arch: str = "amd64", os: str = "grub-efi-signed", kind: str = "uefi"
-) -> dict[str, Any]:
-    """A bootloader product."""
-    entry = item("archive.tar.xz", f"bootloaders/{kind}/{arch}/{os}.tar.xz", arch.encode())
-    return {
-        "name": f"com.ubuntu.maas.stable:1:{os}:{kind}:{arch}",
-        "os": os,
-        "arch": arch,
-        "label": "stable",
-        "bootloader-type": kind,
-        "versions": {"1": {"items": {os: entry}}},
-    }
-
-
-def offers_of(*products: dict[str, Any]) -> tuple[Offer, ...]:
-    """What a source with these products offers."""
-    found = catalogue([parse_products(text(product_file(*products)), STABLE, "x")])
-    assert not found.ignored, found.ignored
-    return found.newest
-
+from regiond.sources.catalogue import Offer
+from regiond.sources.matching import SourceOffers, could_mean, select, select_from_sources
+from regiond.sources.releases import Releases
+from tests.doubles.catalogues import TODAY, bootloader, offers_of, ubuntu
+from tests.doubles.stream_documents import product
 
 OFFERS = offers_of(
     *ubuntu("jammy", "22.04"),
@@ -68,15 +17,16 @@ OFFERS = offers_of(
     *ubuntu("noble", "24.04", "arm64"),
     *ubuntu("plucky", "25.04"),
     bootloader(),
-    bootloader("i386", "pxelinux", "pxe"),
+    bootloader("pxe", "pxelinux", "i386"),
 )
+RELEASES = Releases.of(OFFERS, TODAY)
 
 
 def chosen(*selections: Selection, offers: tuple[Offer, ...] = OFFERS) -> list[str]:
     """The images that are selected, bootloaders left out, without os and label."""
     return [
         f"{offer.key.release}/{offer.key.arch}/{offer.key.subarch}"
-        for offer in select(selections, offers)
+        for offer in select(selections, offers, TODAY)
         if offer.bootloader_type is None
     ]
 
@@ -94,7 +44,7 @@ class SelectTests(SynchronousTestCase):
 
     def test_nothing(self) -> None:
         """No selection selects nothing, not even bootloaders."""
-        self.assertEqual(select((), OFFERS), ())
+        self.assertEqual(select((), OFFERS, TODAY), ())
 
     def test_empty_lists(self) -> None:
         """An empty list of arches, subarches or labels selects no image."""
@@ -162,7 +112,7 @@ class SelectTests(SynchronousTestCase):
 
     def test_bootloaders(self) -> None:
         """Any selection brings all bootloaders of the source: amd64 needs i386's pxelinux."""
-        found = select((Selection("ubuntu", "jammy", ("amd64",)),), OFFERS)
+        found = select((Selection("ubuntu", "jammy", ("amd64",)),), OFFERS, TODAY)
         boot = {offer.key.arch for offer in found if offer.bootloader_type}
         self.assertEqual(boot, {"amd64", "i386"})
 
@@ -175,33 +125,6 @@ class SelectTests(SynchronousTestCase):
         self.assertEqual(set(chosen(*selections)), each)
 
 
-class LatestLtsTests(SynchronousTestCase):
-    """``latest-lts``"""
-
-    def test_newest(self) -> None:
-        """latest-lts is the newest LTS, not the newest release."""
-        selection = Selection("ubuntu", "latest-lts", ("arm64",), ("generic",))
-        self.assertEqual(
-            chosen(selection), ["noble/arm64/ga-24.04", "noble/arm64/ga-24.04-lowlatency"]
-        )
-        self.assertEqual(resolved(selection, OFFERS).release, "noble")
-
-    def test_none(self) -> None:
-        """Where no LTS is offered, latest-lts stays symbolic and selects nothing."""
-        offers = offers_of(*ubuntu("plucky", "25.04"))
-        selection = Selection("ubuntu", "latest-lts")
-        self.assertEqual(resolved(selection, offers), selection)
-        self.assertEqual(chosen(selection, offers=offers), [])
-
-    def test_numbers(self) -> None:
-        """Versions compare as numbers: 22.04 is newer than 8.04."""
-        offers = offers_of(
-            *ubuntu("jammy", "22.04"),
-            product(release="hardy", version="8.04", release_title="8.04 LTS"),
-        )
-        self.assertEqual(resolved(Selection("ubuntu", "latest-lts"), offers).release, "jammy")
-
-
 class SelectFromSourcesTests(SynchronousTestCase):
     """``select_from_sources``"""
 
@@ -210,7 +133,10 @@ class SelectFromSourcesTests(SynchronousTestCase):
         jammy, both = offers_of(*ubuntu("jammy", "22.04")), OFFERS
         everything = (Selection("ubuntu", "*"),)
         found = select_from_sources(
-            [SourceOffers(1, 1, everything, both), SourceOffers(2, 5, everything, jammy)]
+            [
+                SourceOffers(1, 1, everything, both, TODAY),
+                SourceOffers(2, 5, everything, jammy, TODAY),
+            ]
         )
         sources = {(selected.offer.key.release, selected.source_id) for selected in found}
         self.assertLessEqual({("jammy", 2), ("noble", 1)}, sources)
@@ -222,8 +148,8 @@ class SelectFromSourcesTests(SynchronousTestCase):
         """A source gives only what its own selections want, whatever its priority."""
         found = select_from_sources(
             [
-                SourceOffers(1, 9, (), OFFERS),
-                SourceOffers(2, 0, (Selection("ubuntu", "jammy"),), OFFERS),
+                SourceOffers(1, 9, (), OFFERS, TODAY),
+                SourceOffers(2, 0, (Selection("ubuntu", "jammy"),), OFFERS, TODAY),
             ]
         )
         self.assertEqual({selected.source_id for selected in found}, {2})
@@ -231,7 +157,7 @@ class SelectFromSourcesTests(SynchronousTestCase):
     def test_equal_priority(self) -> None:
         """Of two sources with one priority the older wins, in whatever order they come."""
         wanted = (Selection("ubuntu", "jammy"),)
-        sources = [SourceOffers(n, 0, wanted, OFFERS) for n in (2, 1)]
+        sources = [SourceOffers(n, 0, wanted, OFFERS, TODAY) for n in (2, 1)]
         for order in (sources, sources[::-1]):
             self.assertEqual({one.source_id for one in select_from_sources(order)}, {1})
 
@@ -247,8 +173,8 @@ class CouldMeanTests(SynchronousTestCase):
             Selection("ubuntu", "noble", ("*",), ("generic",)),
             Selection("ubuntu", "latest-lts"),
         ):
-            for offer in select((selection,), OFFERS):
-                self.assertTrue(could_mean(selection, offer), (selection, offer.key))
+            for offer in select((selection,), OFFERS, TODAY):
+                self.assertTrue(could_mean(selection, offer, RELEASES), (selection, offer.key))
 
     def test_others(self) -> None:
         """Images of another name are not meant."""
@@ -260,35 +186,4 @@ class CouldMeanTests(SynchronousTestCase):
             Selection("ubuntu", "jammy", ("*",), ("hwe-24.04",)),
             Selection("ubuntu", "jammy", labels=("daily",)),
         ):
-            self.assertFalse(could_mean(selection, jammy), selection)
-
-
-class ExplainUnmatchedTests(SynchronousTestCase):
-    """``explain_unmatched``"""
-
-    def test_matched(self) -> None:
-        """A selection that matches needs no explanation."""
-        self.assertIsNone(explain_unmatched(Selection("ubuntu", "jammy"), OFFERS))
-
-    def test_nearest(self) -> None:
-        """The first word that leads nowhere is named with the nearest right one."""
-        cases = {
-            "no os 'ubunut'; did you mean 'ubuntu'?": Selection("ubunut", "jammy"),
-            "no release 'jamy'; did you mean 'jammy'?": Selection("ubuntu", "jamy"),
-            "no arch 'amd46'; did you mean 'amd64'?": Selection("ubuntu", "jammy", ("amd46",)),
-            "no arch 'x86'; offered: amd64": Selection("ubuntu", "jammy", ("x86",)),
-            "no subarch 'ga-22.4'; did you mean 'ga-22.04'?": Selection(
-                "ubuntu", "jammy", ("*",), ("ga-22.4",)
-            ),
-            "no label 'stabel'; did you mean 'stable'?": Selection(
-                "ubuntu", "jammy", labels=("stabel",)
-            ),
-        }
-        for explanation, selection in cases.items():
-            self.assertEqual(explain_unmatched(selection, OFFERS), explanation)
-
-    def test_nothing_offered(self) -> None:
-        """A source without images says so."""
-        for offers in ((), offers_of(bootloader())):
-            explained = explain_unmatched(Selection("ubuntu", "jammy"), offers)
-            self.assertEqual(explained, "the source offers no images")
+            self.assertFalse(could_mean(selection, jammy, RELEASES), selection)

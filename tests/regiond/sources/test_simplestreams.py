@@ -243,20 +243,6 @@ class FaultyProductTests(SynchronousTestCase):
         [read] = parsed(document).products[0].versions[0].items
         self.assertEqual((read.sha256, read.sha512), ("ab" * 32, "cd" * 64))
 
-    def test_shared_path(self) -> None:
-        """Kernels of one release share a squashfs: the same path twice is no conflict."""
-        read = parsed(product_file(product(), product(subarch="hwe-22.04")))
-        self.assertEqual((len(read.products), read.skipped), (2, ()))
-
-    def test_conflict(self) -> None:
-        """Products that disagree on the bytes of a path are all skipped; others are not."""
-        liar = product(subarch="hwe-22.04")
-        liar["versions"]["20250718"]["items"]["squashfs"]["size"] += 1
-        read = parsed(product_file(product(), liar, product(arch="arm64")))
-        self.assertEqual([good.versions[0].tags["arch"] for good in read.products], ["arm64"])
-        self.assertEqual(len(read.skipped), 2)
-        self.assertIn("jammy/amd64/20250718/squashfs", read.skipped[0].reason)
-
     @settings(max_examples=100)
     @given(st.binary(max_size=60) | st.text(max_size=60).map(json.dumps).map(str.encode))
     def test_any_bytes(self, payload: bytes) -> None:

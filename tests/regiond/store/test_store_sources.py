@@ -1,3 +1,5 @@
+from functools import partial
+
 import attrs
 
 from common.errors import Conflict, NotFound
@@ -78,6 +80,26 @@ class SourceSuite(Store):
         self.select(1)
         self.assertRaises(Conflict, self.select, 1)
         self.select(2)
+
+    def test_a_selection_can_be_changed(self) -> None:
+        """All fields are replaced, the id stays, and another one's os and release are refused."""
+        self.create()
+        made, other = self.select(1), self.select(1, attrs.evolve(JAMMY, release="noble"))
+        wanted = Selection("ubuntu", "jammy", ("*",), ("hwe-*",), ("daily", "stable"))
+        revision = self.read(sources.selection_revision)
+        change = partial(self.write, sources.update_selection)
+        changed = change(1, made.id, wanted, unchecked=False, now=NOW)
+        self.assertEqual((changed.id, changed.selection, changed.unchecked), (1, wanted, False))
+        self.assertEqual(self.read(sources.one_selection, 1, made.id), changed)
+        self.assertGreater(self.read(sources.selection_revision), revision)
+        with self.assertRaises(Conflict) as caught:
+            change(1, other.id, wanted, unchecked=False, now=NOW)
+        self.assertIn("selection 1", caught.exception.message)
+        self.assertEqual(self.read(sources.one_selection, 1, other.id), other)
+        self.create(OTHER)
+        for place in ((2, made.id), (1, 9), (9, 1)):
+            self.assertRaises(NotFound, self.read, sources.one_selection, *place)
+            self.assertRaises(NotFound, change, *place, wanted, unchecked=True, now=NOW)
 
     def test_selections_belong_to_their_source(self) -> None:
         """A selection cannot be deleted through another source, nor made for none."""
