@@ -65,7 +65,10 @@ UNMATCHED = {
         asked(release="*-lts"),
         "no release '*-lts'; did you mean 'latest-lts'?",
     ),
-    "release word": (asked(release="suported"), "no release 'suported'; did you mean 'supported'?"),
+    "release word": (
+        asked(release="supp0rted"),
+        "no release 'supp0rted'; did you mean 'supported'?",
+    ),
     "release far off": (asked(release="zzz"), "no release 'zzz'; offered: jammy, noble"),
     "arch": (asked(arches=("amd46",)), "no arch 'amd46'; did you mean 'amd64'?"),
     "arch that is none": (asked(arches=("x86",)), "no arch 'x86'; offered: amd64"),
