@@ -49,6 +49,7 @@ from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
 from regiond.fleet import RegionFleet
 from regiond.fulfilment import PARALLEL_TRANSFERS, Transfers
+from regiond.housekeeping import EventExpiry
 from regiond.import_service import ImportService, Schedule
 from regiond.importer import Importer
 from regiond.racks.enrolment import Enrolment
@@ -151,6 +152,7 @@ class RegionDaemon(MultiService):
         self.sessions = Sessions(
             self.fleet, lambda: [self._endpoint()], config.name, release(), reactor
         )
+        self._expiry = EventExpiry(self.database, reactor, reactor.seconds)
         self._systemd = SystemdService(reactor, supervisor, self._check_alive)
 
     def startService(self) -> None:
@@ -176,6 +178,7 @@ class RegionDaemon(MultiService):
         if self._config.default_boot_source:
             await self.boot_sources.make_default()
         self.imports.setServiceParent(self)
+        self._expiry.setServiceParent(self)
         self._systemd.setServiceParent(self)
         self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")

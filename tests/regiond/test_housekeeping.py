@@ -1,8 +1,11 @@
 """Letting go: bytes that nobody needs go after their times of grace, and their space with them."""
 
+from twisted.internet.task import Clock
+
 from common.digests import CHUNK_BYTES
-from regiond.housekeeping import EVENTS_KEPT_S, GARBAGE_GRACE_S, clean_up, is_due
-from regiond.store import events
+from common.events import Event, Severity
+from regiond.housekeeping import DAY_S, GARBAGE_GRACE_S, EventExpiry, clean_up, is_due
+from regiond.store import events, settings
 from regiond.store.images import GRACE_S
 from tests.doubles.importing import FIRST, JAMMY, NOBLE, SECOND, ImportCase, path_of
 from tests.doubles.stream_source import Fault
@@ -87,16 +90,57 @@ class CleanUpTests(ImportCase):
         """A region without garbage has nothing to do, and says so without a write."""
         self.assertFalse(await is_due(self.database, self.time))
 
+
+class EventTests(ImportCase):
+    """Events that are over expire; nothing else is needed for it."""
+
+    async def setUp(self) -> None:
+        """One event that is over, one that is open."""
+        await super().setUp()
+        self.began = self.time
+        for about in ("past", "open"):
+            event = Event("source", Severity.ERROR, about, "why")
+            await self.database.write(events.raise_event, event, self.time)
+        await self.database.write(events.clear_event, "source", "past", self.time)
+
+    async def objects(self) -> set[str]:
+        kept = await self.database.read(events.list_events, cleared=True)
+        return {each.event.object for each in kept}
+
     async def test_past_events_are_kept_for_thirty_days(self) -> None:
-        """What was cleared can be looked up for a month, and is forgotten then."""
-        self.source.faults["streams/v1/index.sjson"] = Fault(status=500)
-        await self.run_import()
-        self.publish()
-        self.heal()
-        await self.run_import()
-        past = await self.database.read(events.list_events, cleared=True)
-        self.assertEqual(len(past), 1)
-        await clean_up(self.database, self.time + EVENTS_KEPT_S - 1)
-        self.assertEqual(await self.database.read(events.list_events, cleared=True), past)
-        await clean_up(self.database, self.time + EVENTS_KEPT_S + 1)
-        self.assertEqual(await self.database.read(events.list_events, cleared=True), ())
+        """What was cleared can be looked up for a month; what is open stays for ever."""
+        await clean_up(self.database, self.time + 30 * DAY_S)
+        self.assertEqual(await self.objects(), {"past", "open"})
+        await clean_up(self.database, self.time + 30 * DAY_S + 1)
+        self.assertEqual(await self.objects(), {"open"})
+
+    async def test_admins_choose_how_long(self) -> None:
+        """The setting holds at once."""
+        await self.database.write(settings.put, "events_days", 2, self.time)
+        await clean_up(self.database, self.time + 2 * DAY_S + 1)
+        self.assertEqual(await self.objects(), {"open"})
+
+    async def test_without_any_import_too(self) -> None:
+        """Once a day is enough for it, and a day with nothing to forget writes nothing."""
+        clock = Clock()
+        expiry = EventExpiry(self.database, clock, lambda: self.began + clock.seconds())
+        expiry.startService()
+        self.addCleanup(expiry.stopService)
+        before = self.fingerprint()
+        clock.pump([DAY_S] * 30)
+        self.assertEqual((await self.objects(), self.fingerprint()), ({"past", "open"}, before))
+        clock.advance(DAY_S)
+        self.assertEqual(await self.objects(), {"open"})
+
+    async def test_a_day_on_which_the_database_fails_is_not_the_last(self) -> None:
+        """It is tried again the next day."""
+        clock = Clock()
+        expiry = EventExpiry(self.database, clock, lambda: self.began + clock.seconds())
+        expiry.startService()
+        self.addCleanup(expiry.stopService)
+        opened, self.database._opened = self.database._opened, None
+        clock.advance(31 * DAY_S)
+        self.database._opened = opened
+        self.assertEqual(await self.objects(), {"past", "open"})
+        clock.advance(DAY_S)
+        self.assertEqual(await self.objects(), {"open"})

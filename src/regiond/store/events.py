@@ -3,7 +3,7 @@
 from collections.abc import Collection, Container
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 
 from common.events import Event, Occurrence, Severity, at_least
 from regiond.store import changes
@@ -106,9 +106,17 @@ def some_events(conn: Connection, ids: Collection[int]) -> tuple[Occurrence, ...
 
 def expire(conn: Connection, before: float) -> int:
     """Forget what was cleared, or was mere information, before that time; returns how many."""
-    past = event.c.cleared_at < before
+    return conn.execute(delete(event).where(_expired(before))).rowcount
+
+
+def has_expired(conn: Connection, before: float) -> bool:
+    """Whether there is anything to forget."""
+    return conn.execute(select(event.c.id).where(_expired(before)).limit(1)).first() is not None
+
+
+def _expired(before: float) -> ColumnElement[bool]:
     news = (event.c.severity == Severity.INFO.value) & (event.c.last_at < before)
-    return conn.execute(delete(event).where(past | news)).rowcount
+    return (event.c.cleared_at < before) | news
 
 
 def _occurrence(row: Row[Any]) -> Occurrence:

@@ -60,7 +60,9 @@ class EventSuite(Store):
         for event in (FULL, OLD, NEWS):
             self.raise_event(event)
         self.write(events.clear_event, OLD.code, OLD.object, NOW)
+        self.assertFalse(self.read(events.has_expired, NOW))
         self.assertEqual(self.write(events.expire, NOW), 0)
+        self.assertTrue(self.read(events.has_expired, NOW + DAY_S))
         self.assertEqual(self.write(events.expire, NOW + DAY_S), 2)
         (kept,) = self.read(events.list_events, cleared=True)
         self.assertEqual(kept.event.code, "no-space")
