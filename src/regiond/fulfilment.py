@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, DeferredSemaphore
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,12 +23,12 @@ from common.origins import HttpOrigin
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
 from regiond.planning import BlobFetch, ImportPlan, PlannedImage
+from regiond.slots import Slots
 from regiond.store import generations, images
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
 from regiond.upstream import Look, authorised, location_of
 
-PARALLEL_TRANSFERS = 4
 _ENDS_ALL = (Stale, NoSpace, StorageError)
 
 T = TypeVar("T")
@@ -69,6 +69,7 @@ class Transfers:
         clock: monotonic.
         now: seconds since the epoch.
         random: in [0, 1), for back-off.
+        most_at_once: how many blobs are fetched at once, as things are now.
     """
 
     agent: IAgent
@@ -77,6 +78,7 @@ class Transfers:
     clock: IReactorTime
     now: Callable[[], float]
     random: Callable[[], float]
+    most_at_once: Callable[[], int]
 
 
 @attrs.define
@@ -153,8 +155,9 @@ class Fulfilment:
             self._run.looked_at.add(str(planned.offer.key))
         for staged in self._staged:
             await self._publish_if_complete(staged)
-        few = DeferredSemaphore(PARALLEL_TRANSFERS)
-        await all_of([few.run(self._get, blob) for blob in plan.fetch])
+        few = Slots(self._transfers.most_at_once)
+        getting = [few.run(partial(self._get, blob)) for blob in plan.fetch]
+        await all_of([Deferred.fromCoroutine(each) for each in getting])
 
     async def _get(self, blob: BlobFetch) -> None:
         """Fetch one blob, then publish the images that waited for nothing else."""

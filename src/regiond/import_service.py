@@ -1,27 +1,29 @@
-"""When imports run: at start, every hour, on demand; one at a time, stoppable.
+"""Runs imports when they are due or asked for; one at a time, stoppable.
 
-What an import does is ``importer``'s business; this module only decides when, and tells
-everybody who waits for one how it ended.
+What an import does is ``importer``'s business, and when one is due ``schedule``'s; this
+module holds the timer, and tells everybody who waits for an import how it ended.
 
 * A request during an import joins it. If the selections changed since it began, another
   import follows before the waiters are told.
-* A failed import is tried again sooner than the interval: after a minute, then two, four,
-  ... so that an outage upstream heals by itself.
+* A stop is told at once. What a thread still writes, or verifies, ends behind it, and only
+  then can the next import begin.
+* An import that found no space is parked: it goes on when there is room.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol
 
 import attrs
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
-from common.errors import Conflict, InternalError, RackferryError
+from common.errors import Conflict, InternalError, NoSpace, RackferryError
+from regiond.schedule import Ending, Past, Schedule, look_every_s, next_due_s
 
-FIRST_RETRY_S = 60.0
+STOP_PATIENCE_S = 1.0
 
 
 @attrs.frozen
@@ -29,9 +31,10 @@ class ImportResult:
     """How an import ended.
 
     ``outcome`` is "unchanged", "complete" or "incomplete"; in ``ImportService.last`` also
-    "failed" (all of it, by the one reason) or "stopped". ``failed`` maps what failed (an
-    image, a source) to the reason. ``lagging`` names the sources that show older documents
-    than they did: the newer ones stay in use. ``work_s`` is the time of the work.
+    "failed" (all of it, by the one reason), "parked" (for lack of space) or "stopped".
+    ``failed`` maps what failed (an image, a source) to the reason. ``lagging`` names the
+    sources that show older documents than they did: the newer ones stay in use. ``work_s`` is
+    the time of the work.
     """
 
     outcome: str
@@ -42,22 +45,6 @@ class ImportResult:
     fetched_bytes: int = 0
     work_s: float = 0.0
     lagging: tuple[str, ...] = ()
-
-
-@attrs.frozen
-class Schedule:
-    """What admins can change at run time."""
-
-    automatic: bool = True
-    interval_s: float = 3600.0
-
-    @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Schedule":
-        """The schedule that the region's settings describe."""
-        return cls(
-            bool(settings.get("boot_images_auto_import", True)),
-            60.0 * float(settings.get("boot_images_import_interval_minutes", 60)),
-        )
 
 
 class Imports(Protocol):
@@ -71,48 +58,79 @@ class Imports(Protocol):
         """A number that changes whenever a source or a selection changes."""
         ...
 
+    async def has_room(self) -> bool:
+        """Whether what found no space would find it now, as far as that can be known."""
+        ...
+
 
 class ImportService(Service):
-    """One import at a time."""
+    """One import at a time.
+
+    Args:
+        imports: what runs.
+        schedule: what admins want now; ``reschedule`` is called when that changes.
+        clock: for everything.
+
+    Attributes:
+        last: how the last import of this process ended.
+        past: the same for the schedule; None before the first.
+    """
 
     log = Logger()
 
     def __init__(
-        self,
-        imports: Imports,
-        schedule: Callable[[], Awaitable[Schedule]],
-        clock: IReactorTime,
+        self, imports: Imports, schedule: Callable[[], Schedule], clock: IReactorTime
     ) -> None:
         self._imports = imports
         self._schedule = schedule
         self._clock = clock
-        self._work: Deferred[None] | None = None
+        self._work: Deferred[None] = succeed(None)
+        self._began_s = 0.0
         self._importing = False
-        self._scheduling: Deferred[None] | None = None
+        self._is_stopping = False
+        self._requests = 0
         self._timer: IDelayedCall | None = None
+        self._parked: LoopingCall | None = None
         self._waiters: list[Deferred[ImportResult]] = []
-        self._failures = 0
         self.last: ImportResult | None = None
+        self.past: Past | None = None
 
     @property
     def is_importing(self) -> bool:
         """Whether an import runs now."""
         return self._importing
 
+    @property
+    def is_parked(self) -> bool:
+        """Whether an import waits for space."""
+        return self._parked is not None
+
+    @property
+    def next_at(self) -> float | None:
+        """When the next import is due by itself; None if none is."""
+        return None if self._timer is None else self._timer.getTime()
+
     def startService(self) -> None:
         """Begin: the first import runs at once, if imports are automatic."""
         super().startService()
-        self._plan_next(0.0)
+        self.reschedule()
 
     def stopService(self) -> Deferred[None]:
-        """Stop the running import and wait for it; what it fetched stays."""
+        """Stop the running import and wait until nothing of it is left; partials stay."""
         super().stopService()
+        self.stop_import()
+        self.reschedule()
+        return self._echo()
+
+    def reschedule(self) -> None:
+        """The schedule changed: what is due begins now, what is not any more does not."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._scheduling is not None:
-            self._scheduling.cancel()
-        return self.stop_import()
+        due_s = next_due_s(self._schedule(), self.past)
+        if self.running and not self._importing and due_s is not None:
+            delay_s = max(0.0, due_s - self._clock.seconds())
+            self._timer = self._clock.callLater(delay_s, self._timer_fired)
 
     def request(self, reason: str) -> Deferred[ImportResult]:
         """Import now, or join the running import; fires with how it ended."""
@@ -123,103 +141,144 @@ class ImportService(Service):
 
         waiter: Deferred[ImportResult] = Deferred(forget)
         self._waiters.append(waiter)
+        self._requests += 1
         if not self._importing:
             self._begin(reason)
         return waiter
 
     def stop_import(self) -> Deferred[None]:
-        """Stop the running import; fires when it has stopped. Partials are kept."""
-        if self._work is None or not self._importing:
-            stopped: Deferred[None] = Deferred()
-            stopped.callback(None)
-            return stopped
-        done: Deferred[None] = Deferred()
-        self._work.addBoth(lambda _: done.callback(None))
-        self._work.cancel()
-        return done
+        """Stop the running import, or the one that is parked; partials are kept.
+
+        Returns:
+            fires when it has stopped, or soon: what is left then is a thread at work.
+        """
+        self._unpark()
+        if not self._importing:
+            return succeed(None)
+        if not self._is_stopping:
+            self._is_stopping = True
+            self._tell(_stopped())
+            self._work.cancel()
+        return self._echo().addTimeout(
+            STOP_PATIENCE_S, self._clock, onTimeoutCancel=lambda _, __: None
+        )
+
+    def _echo(self) -> Deferred[None]:
+        """Fires when nothing of the import is left."""
+        ended: Deferred[None] = Deferred()
+        if self._importing:
+            self._work.addBoth(lambda _: ended.callback(None))
+        else:
+            ended.callback(None)
+        return ended
+
+    def _timer_fired(self) -> None:
+        self._timer = None
+        self._begin("scheduled")
 
     def _begin(self, reason: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._unpark()
         self._importing = True
+        self._is_stopping = False
+        self._began_s = self._clock.seconds()
+        self.reschedule()
         self._work = Deferred.fromCoroutine(self._import_and_tell(reason))
 
     async def _import_and_tell(self, reason: str) -> None:
         try:
-            result = await self._import_until_settled(reason)
-        except CancelledError:
-            self._tell(
-                Conflict(
-                    "the import was stopped; what it fetched is kept",
-                    object="import",
-                    code="import-stopped",
-                    remedy="import again to go on where it stopped",
-                )
-            )
+            outcome: ImportResult | RackferryError = await self._import_until_settled(reason)
         except RackferryError as error:
-            self.log.error("import failed: {reason}", reason=error.line())
-            self._tell(error)
+            outcome = error
         except Exception as error:  # noqa: BLE001 - a bug must not end the schedule
-            self.log.failure("import failed")
-            self._tell(InternalError(f"the import failed: {type(error).__name__}, see the log"))
+            if not (self._is_stopping and isinstance(error, CancelledError)):
+                self.log.failure("import failed")
+            outcome = InternalError(f"the import failed: {type(error).__name__}, see the log")
+        self._importing = False
+        if not self._is_stopping:
+            self._tell(outcome)
+        if self._waiters and not self._importing:
+            self._go_on()
+        self.reschedule()
+
+    def _go_on(self) -> None:
+        """Somebody asked while an import was being stopped."""
+        if self.running:
+            self._begin("asked for again")
         else:
-            self._tell(result)
+            self._tell(_stopped())
 
     async def _import_until_settled(self, reason: str) -> ImportResult:
         while True:
             revision = await self._imports.revision()
             result = await self._imports.run(reason)
-            if await self._imports.revision() == revision:
+            if not await self._is_overtaken(revision):
                 return result
             reason = "the selections changed during the import"
 
+    async def _is_overtaken(self, revision: int) -> bool:
+        """Whether something changed since; who asks while we look is not told too early."""
+        while True:
+            requests = self._requests
+            if await self._imports.revision() != revision:
+                return True
+            if self._requests == requests:
+                return False
+
     def _tell(self, outcome: ImportResult | RackferryError) -> None:
-        self._importing = False
+        """Remember how the import ended, and tell those who wait."""
         waiters, self._waiters = self._waiters, []
         if isinstance(outcome, ImportResult):
-            self.last = outcome
-            failed = bool(outcome.failed)
+            self._ended(outcome, Ending.FAILED if outcome.failed else Ending.DONE)
             for waiter in waiters:
                 waiter.callback(outcome)
-        else:
-            failed = outcome.code != "import-stopped"
-            generation = self.last.generation if self.last else 0
-            reasons = {"import": outcome}
-            self.last = ImportResult("failed" if failed else "stopped", generation, failed=reasons)
-            for waiter in waiters:
-                waiter.errback(outcome)
-        self._failures = self._failures + 1 if failed else 0
-        if self.running and self._timer is None:
-            self._scheduling = Deferred.fromCoroutine(self._schedule_next())
-            self._scheduling.addErrback(self._schedule_failed)
-
-    async def _schedule_next(self) -> None:
-        schedule = await self._schedule()
-        delay_s = schedule.interval_s
-        if self._failures:
-            delay_s = min(delay_s, FIRST_RETRY_S * 2 ** (self._failures - 1))
-        self._plan_next(delay_s)
-
-    def _schedule_failed(self, failure: Failure) -> None:
-        if not failure.check(CancelledError):
-            self.log.failure("the import schedule could not be read", failure)
-            self._plan_next(FIRST_RETRY_S)
-
-    def _plan_next(self, delay_s: float) -> None:
-        if self.running:
-            self._timer = self._clock.callLater(delay_s, self._timer_fired)
-
-    def _timer_fired(self) -> None:
-        self._timer = None
-        self._scheduling = Deferred.fromCoroutine(self._import_if_automatic())
-        self._scheduling.addErrback(self._schedule_failed)
-
-    async def _import_if_automatic(self) -> None:
-        schedule = await self._schedule()
-        if self._importing or not self.running:
             return
-        if schedule.automatic:
-            self._begin("scheduled")
-        else:
-            self._plan_next(schedule.interval_s)
+        ending = _ending_of(outcome)
+        generation = self.last.generation if self.last else 0
+        self._ended(ImportResult(ending, generation, failed={"import": outcome}), ending)
+        if ending is Ending.PARKED and self.running:
+            self._park()
+        if ending is not Ending.STOPPED:
+            self.log.error("import {ending}: {why}", ending=ending.value, why=outcome.line())
+        for waiter in waiters:
+            waiter.errback(outcome)
+
+    def _ended(self, result: ImportResult, ending: Ending) -> None:
+        self.last = result
+        past = Past(self._began_s, self._clock.seconds(), ending)
+        self.past = past if self.past is None else past.after(self.past)
+
+    def _park(self) -> None:
+        if self.past is not None:
+            self._parked = LoopingCall(self._look_for_room)
+            self._parked.clock = self._clock
+            self._parked.start(look_every_s(self.past), now=False)
+
+    def _unpark(self) -> None:
+        if self._parked is not None:
+            self._parked.stop()
+            self._parked = None
+
+    async def _look_for_room(self) -> None:
+        looking = self._parked
+        try:
+            has_room = await self._imports.has_room()
+        except RackferryError as error:
+            self.log.warn("the free space is not known: {reason}", reason=error.line())
+            return
+        if has_room and self._parked is looking:
+            self._begin("there is room now")
+
+
+def _stopped() -> Conflict:
+    return Conflict(
+        "the import was stopped; what it fetched is kept",
+        object="import",
+        code="import-stopped",
+        remedy="import again to go on where it stopped",
+    )
+
+
+def _ending_of(error: RackferryError) -> Ending:
+    if isinstance(error, NoSpace):
+        return Ending.PARKED
+    return Ending.STOPPED if error.code == "import-stopped" else Ending.FAILED

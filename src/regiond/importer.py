@@ -16,30 +16,26 @@ What is promised here:
 from collections.abc import Callable, Iterable
 
 import attrs
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from common.errors import Conflict, NotFound, RackferryError, SourceError
+from common.errors import NoSpace, NotFound, SourceError
 from common.events import Event, Severity
 from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
+from regiond.import_records import IMPORT, ImportRecords
 from regiond.import_service import ImportResult
 from regiond.notices import source_notices, support_ended
 from regiond.planning import ImportPlan, plan_import
+from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import events, generations, imports, leases, sources
+from regiond.store import generations, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
-
-IMPORT = "import"  # as events and messages call it
-LEASE = "import"
-LEASE_TTL_S = 15.0
-LEASE_RENEWAL_S = 5.0
 
 
 class Importer:
@@ -69,12 +65,17 @@ class Importer:
         self._database = database
         self._upstream = upstream
         self._transfers = transfers
-        self._holder = holder
+        self._records = ImportRecords(database, holder, clock, now)
         self._clock = clock
         self._now = now
         self._settled: frozenset[object] | None = None
         self._losses = 0
         self.progress = Progress()
+        self.room = RoomWatch(database)
+
+    async def has_room(self) -> bool:
+        """Whether there is space now for what there was none for."""
+        return await self.room.is_there()
 
     async def revision(self) -> int:
         """Changes whenever a source or a selection changes."""
@@ -148,15 +149,12 @@ class Importer:
             work_s = self._clock.seconds() - began_s
             return ImportResult("unchanged", generation, work_s=work_s, lagging=lagging)
         self.log.info("import begins: {reason}", reason=reason)
-        epoch = await self._acquire()
-        renewing = LoopingCall(self._renew, epoch)
-        renewing.clock = self._clock
-        renewing.start(LEASE_RENEWAL_S, now=False)
         try:
-            run = await self._recorded(epoch, looks)
+            async with self._records.lease() as epoch:
+                run = Run(epoch, self.progress)
+                async with self._records.recorded(run):
+                    await self._import(run, looks)
         finally:
-            renewing.stop()
-            await self._database.write(leases.release, LEASE, epoch)
             self._database.settle()
         self._settled = None if run.failed else state
         generation, _ = await self._database.read(generations.current_generation)
@@ -171,64 +169,6 @@ class Importer:
             lagging,
         )
 
-    async def _acquire(self) -> int:
-        epoch = await self._database.write(
-            leases.acquire, LEASE, self._holder, self._now(), LEASE_TTL_S
-        )
-        if epoch is None:
-            raise Conflict(
-                "another region is importing",
-                object="import",
-                code="import-elsewhere",
-                remedy="wait for it; racks of all regions get what it publishes",
-            )
-        return epoch
-
-    async def _renew(self, epoch: int) -> None:
-        # Whoever lost the lease finds out by the next write.
-        try:
-            await self._database.write(leases.renew, LEASE, epoch, self._now(), LEASE_TTL_S)
-        except RackferryError as error:
-            self.log.warn("the import lease was not renewed: {reason}", reason=error.line())
-
-    async def _recorded(self, epoch: int, looks: list[Look]) -> Run:
-        """An import, with a record of how it ended whatever happens."""
-        run = Run(epoch, self.progress)
-        run_id = await self._database.write(imports.begin_import, epoch, self._now())
-        outcome, reason = "failed", ""
-        try:
-            await self._import(run, looks)
-            outcome = "incomplete" if run.failed else "complete"
-            reason = "; ".join(error.line() for error in run.failed.values())
-        except CancelledError:
-            outcome = "stopped"
-            raise
-        except RackferryError as error:
-            reason = error.line()
-            run.note(_about_import(error))
-            raise
-        finally:
-            await self._keep_outcome(run, run_id, outcome, reason)
-        return run
-
-    async def _keep_outcome(self, run: Run, run_id: int, outcome: str, reason: str) -> None:
-        """Keep what was found and how it ended; a failure here must not hide the first one."""
-        try:
-            await self._database.write(
-                events.settle, tuple(run.raised.values()), run.looked_at, self._now()
-            )
-            await self._database.write(
-                imports.end_import,
-                run_id,
-                outcome,
-                reason=reason,
-                published=len(run.published),
-                fetched_bytes=run.progress.fetched_bytes,
-                now=self._now(),
-            )
-        except RackferryError as error:
-            self.log.error("the import's end was not kept: {reason}", reason=error.line())
-
     async def _import(self, run: Run, looks: list[Look]) -> None:
         for look in looks:
             await self._take_in(run, look)
@@ -241,7 +181,14 @@ class Importer:
         run.progress.total_bytes = plan.fetch_bytes
         run.progress.total_images = len(plan.stage)
         await self._retire(run, plan)
-        await Fulfilment(self._database, self._transfers, run, looks).do(plan)
+        # Now, and not before: what nobody wants any more goes although there is no room.
+        await self.room.check([blob.fetch_bytes for blob in plan.fetch])
+        try:
+            await Fulfilment(self._database, self._transfers, run, looks).do(plan)
+        except NoSpace as error:
+            rest = (await self.plan(looks)).fetch
+            left = [blob.fetch_bytes for blob in rest]
+            raise await self.room.explained(error, left) from error
         run.progress.phase = "cleaning up"
         # These were there until their successors came; the documents shown still name them.
         await self._retire(run, plan, stay_mirrored=True)
@@ -344,12 +291,6 @@ class Importer:
                 Event("selection-unmatched", Severity.WARNING, object_name(look.source.id),
                       "; ".join(reasons), "delete it, or wait until the source has it")
             )  # fmt: skip
-
-
-def _about_import(error: RackferryError) -> Event:
-    """The event of what ended the whole import; the next one that gets on clears it."""
-    about = f"{error.object}: " if error.object not in {"", IMPORT} else ""
-    return attrs.evolve(Event.of(error), object=IMPORT, cause=about + error.message)
 
 
 def _state(

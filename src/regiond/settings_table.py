@@ -12,6 +12,9 @@ import attrs
 
 from common.errors import NotFound, WrongUsage
 
+PARALLEL_TRANSFERS = "boot_images_parallel_transfers"
+MOST_TRANSFERS = 16
+
 _TRUTHS = dict.fromkeys(("true", "yes", "on", "1"), True) | dict.fromkeys(
     ("false", "no", "off", "0"), False
 )
@@ -50,7 +53,7 @@ TRUTH = Values("true or false", lambda text: _TRUTHS.get(text.lower()))
 SETTINGS = (
     Setting("boot_images_auto_import", True, TRUTH, "import by itself"),
     Setting("boot_images_import_interval_minutes", 60, whole(1, 10080), "from one import to the next"),
-    Setting("boot_images_parallel_transfers", 4, whole(1, 16), "files that are fetched at once"),
+    Setting(PARALLEL_TRANSFERS, 4, whole(1, MOST_TRANSFERS), "files that are fetched at once"),
     Setting("boot_images_reserve_mib", 1024, whole(0, 1 << 20), "what an import leaves free on the database's disk"),
     Setting("events_days", 30, whole(1, 3650), "how long past events can be read"),
 )  # fmt: skip

@@ -48,16 +48,18 @@ from regiond.boot_sources import BootSources
 from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
 from regiond.fleet import RegionFleet
-from regiond.fulfilment import PARALLEL_TRANSFERS, Transfers
+from regiond.fulfilment import Transfers
 from regiond.housekeeping import EventExpiry
-from regiond.import_service import ImportService, Schedule
+from regiond.import_service import ImportService
 from regiond.importer import Importer
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
+from regiond.schedule import Schedule
 from regiond.selections import Selections
+from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
 from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -108,6 +110,7 @@ class RegionDaemon(MultiService):
         self._starting: Deferred[None] | None = None
         self._is_ready = False
         self.database = Database(config.database, reactor)
+        self.settings = RegionSettings(self.database, reactor.seconds)
         self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
         identity = self._server_identity()
         self._racks_tls = ServerTLS(identity, asks_certificate=True)
@@ -125,6 +128,7 @@ class RegionDaemon(MultiService):
             reactor,
             reactor.seconds,
             SystemRandom().random,
+            lambda: int(self.settings.values[PARALLEL_TRANSFERS]),
         )
         self.importer = Importer(
             self.database,
@@ -134,8 +138,9 @@ class RegionDaemon(MultiService):
             clock=reactor,
             now=reactor.seconds,
         )
-        self.settings = RegionSettings(self.database, reactor.seconds)
-        self.imports = ImportService(self.importer, self._schedule, reactor)
+        self.imports = ImportService(
+            self.importer, lambda: Schedule.of(self.settings.values), reactor
+        )
         self.boot_sources = BootSources(self.database, upstream, reactor.seconds)
         self.selections = Selections(self.database, upstream, reactor.seconds)
         self.region = Region(self.database, self.importer, reactor.seconds)
@@ -259,7 +264,7 @@ class RegionDaemon(MultiService):
     def _source_agent(self) -> Any:
         pools = [HTTPConnectionPool(self._reactor), HTTPConnectionPool(self._reactor)]
         for pool in pools:
-            pool.maxPersistentPerHost = PARALLEL_TRANSFERS
+            pool.maxPersistentPerHost = MOST_TRANSFERS
         return source_agent(
             self._reactor,
             *pools,
@@ -281,16 +286,17 @@ class RegionDaemon(MultiService):
         self._racks_tls.use(identity)
         self._enrol_tls.use(identity)
 
-    async def _schedule(self) -> Schedule:
-        return Schedule.of(self.settings.values)
-
     def _changed(self, changes: tuple[Change, ...]) -> None:
         if any(change.kind == "generation" for change in changes):
             telling = Deferred.fromCoroutine(self._announce())
             telling.addErrback(lambda failure: _log.failure("racks were not told", failure))
         if any(change.kind == "setting" for change in changes):
-            heeding = Deferred.fromCoroutine(self.settings.reload())
+            heeding = Deferred.fromCoroutine(self._heed_settings())
             heeding.addErrback(lambda failure: _log.failure("settings were not read", failure))
+
+    async def _heed_settings(self) -> None:
+        await self.settings.reload()
+        self.imports.reschedule()
 
     async def _announce(self) -> None:
         generation, digest = await self.database.read(generations.current_generation)

@@ -19,8 +19,9 @@ from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.chunk_cache import ChunkCache
 from regiond.fleet import RegionFleet
-from regiond.import_service import ImportService, Schedule
+from regiond.import_service import ImportService
 from regiond.racks.sessions import Sessions
+from regiond.schedule import Schedule
 from regiond.store import blobs
 from tests.doubles.importing import ImportCase
 from tests.doubles.trust import endpoints
@@ -51,10 +52,7 @@ class AnswerCase(ImportCase):
         async def read_chunk(blob_id: int, seq: int) -> bytes:
             return await self.database.read(blobs.read_chunk, blob_id, seq)
 
-        async def by_hand() -> Schedule:
-            return Schedule(automatic=False)
-
-        self.imports = ImportService(self.importer, by_hand, reactor)
+        self.imports = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
         self.fleet = RegionFleet(
             self.database,
             ChunkCache(read_chunk),

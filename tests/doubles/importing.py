@@ -29,6 +29,7 @@ from regiond.importer import Importer
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
 from regiond.selections import Selections
+from regiond.settings_table import PARALLEL_TRANSFERS
 from regiond.sources import verified
 from regiond.store import events, generations, images, sources
 from regiond.store.blobs import Blob, find_blob
@@ -135,8 +136,9 @@ class ImportCase(TestCase):
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""
         transfers = Transfers(
-            self.agent, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0
-        )
+            self.agent, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0,
+            lambda: self.settings.values[PARALLEL_TRANSFERS],
+        )  # fmt: skip
         return Importer(
             self.database,
             self.upstream,

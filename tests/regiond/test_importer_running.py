@@ -4,7 +4,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import CancelledError
 
 from common.errors import RackferryError
-from regiond.import_service import ImportService, Schedule
+from regiond.import_service import ImportService
+from regiond.schedule import Schedule
 from regiond.store import imports, leases
 from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, PATIENT, ImportCase, path_of
 from tests.doubles.stream_source import Fault
@@ -23,10 +24,7 @@ class WhileItRunsTests(ImportCase):
         self.path = path_of("jammy", "squashfs")
         self.source.faults[self.path] = Fault(stop_at=len(LARGE) - 10)
 
-        async def by_hand() -> Schedule:
-            return Schedule(automatic=False)
-
-        self.service = ImportService(self.importer, by_hand, reactor)
+        self.service = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
         self.service.startService()
         self.addCleanup(self.service.stopService)
 

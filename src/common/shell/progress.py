@@ -7,7 +7,7 @@ the phase changes, so that a log stays short.
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from common.shell.render import human_size
+from common.sizes import human_size
 
 _CLEAR_LINE = "\r\x1b[K"
 

@@ -14,12 +14,12 @@ from typing import Any
 import attrs
 
 from common.errors import RackferryError
+from common.sizes import human_size
 from common.vocabulary import Answer, Verb
 
 Row = Mapping[str, Any]
 
 _PLAIN_WIDTH = 10_000  # a table that is read by a program is never folded
-_SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _TIME_KEYS = frozenset({"at", "created", "last_seen", "last_success", "last_sync", "updated"})
 _TIME_ENDING = "_at"
 _BYTES_ENDING = "_bytes"
@@ -79,17 +79,6 @@ def event_line(row: Row, screen: Screen) -> str:
 def as_json_line(item: object) -> str:
     """For programs that read line by line."""
     return json.dumps(item, ensure_ascii=False) + "\n"
-
-
-def human_size(size_bytes: int) -> str:
-    """Binary units, three digits: ``1.46 GiB``."""
-    size, unit = float(size_bytes), _SIZE_UNITS[0]
-    for larger in _SIZE_UNITS[1:]:
-        if size < 1024:
-            break
-        size, unit = size / 1024, larger
-    digits = f"{size:.0f}" if size >= 100 or unit == "B" else f"{size:.3g}"
-    return f"{digits} {unit}"
 
 
 def cell(key: str, value: Any, screen: Screen) -> str:

@@ -235,6 +235,12 @@ class Database:
             pass
         await self._begin_log_anew(opened)
 
+    async def free_bytes(self) -> int | None:
+        """The free space of the disk below the database; None if it is a server's."""
+        if self._file is None:
+            return None
+        return await self._reading.run(partial(sqlite.free_bytes, self._file))
+
     def _in_use(self) -> _Opened:
         if self._opened is None:
             raise StorageError(

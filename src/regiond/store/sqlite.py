@@ -19,6 +19,7 @@ Facts behind the settings (https://sqlite.org/pragma.html, measured with the pro
 """
 
 import os
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from common.durable import Lock, lock_file, make_directory, open_for_reading, sync_file
-from common.errors import ConfigError, RackferryError
+from common.errors import ConfigError, RackferryError, StorageError
 
 PAGE_BYTES = 65536
 KEPT_LOG_BYTES = 64 << 20
@@ -112,6 +113,22 @@ def ended_unclean(file: Path) -> bool:
     """Whether the last process that had the file open was killed: its log is still there."""
     log = file.with_name(file.name + "-wal")
     return log.exists() and log.stat().st_size > 0
+
+
+def free_bytes(file: Path) -> int:
+    """What may still be written on the disk of a database file.
+
+    Raises:
+        StorageError: the disk does not say.
+    """
+    try:
+        return shutil.disk_usage(file.parent).free
+    except OSError as error:
+        raise StorageError(
+            f"the free space is not known: {error.strerror}",
+            object=str(file.parent),
+            remedy="look whether its disk is there",
+        ) from error
 
 
 def quick_check(connection: sqlite3.Connection) -> list[str]:

@@ -4,13 +4,11 @@ import io
 import json
 from datetime import UTC
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import ConfigError
 from common.shell.progress import ProgressLine, progress_line
-from common.shell.render import Screen, as_json, cell, error_text, for_people, human_size
+from common.shell.render import Screen, as_json, cell, error_text, for_people
 from common.vocabulary import BY_NAME
 
 PLAIN = Screen(zone=UTC)
@@ -106,28 +104,7 @@ class RecordTests(SynchronousTestCase):
 
 
 class FormTests(SynchronousTestCase):
-    """Sizes, JSON, errors, progress."""
-
-    def test_sizes(self) -> None:
-        """Sizes have three digits and a binary unit."""
-        for size_bytes, text in {
-            0: "0 B",
-            1023: "1023 B",
-            1024: "1 KiB",
-            1536: "1.5 KiB",
-            1023 * 1024: "1023 KiB",
-            1_567_890_123: "1.46 GiB",
-            2**50: "1024 TiB",
-        }.items():
-            self.assertEqual(human_size(size_bytes), text)
-
-    @settings(max_examples=50, deadline=None)
-    @given(st.integers(0, 2**60))
-    def test_size_is_near(self, size_bytes: int) -> None:
-        """A readable size is within one percent of the true one."""
-        number, unit = human_size(size_bytes).split()
-        factor = 1024 ** ("B", "KiB", "MiB", "GiB", "TiB").index(unit)
-        self.assertLessEqual(abs(float(number) * factor - size_bytes), size_bytes / 100)
+    """JSON, errors, progress."""
 
     def test_json_is_the_answer(self) -> None:
         """JSON has no envelope."""
