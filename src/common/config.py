@@ -40,6 +40,9 @@ _RATE_BYTES = {
 _TIME = re.compile(r"(\d\d):(\d\d)")
 _TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)(?::|$)")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::(\d{1,5}))?")
+_BOOT_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+# What no boot loader's own language takes apart, with ; and the like between other characters.
+_KERNEL_PARAMETER = re.compile(r"[A-Za-z0-9_.][^\s'\"\\`$\x00-\x1f\x7f-\U0010ffff]*")
 _DAY_MINUTES = 24 * 60
 
 Config = TypeVar("Config", bound="RegiondConfig | RackdConfig")
@@ -64,6 +67,12 @@ def unix_path(description: str) -> Path | None:
         return None
     address = re.split(r"(?<!\\):", description)[1].removeprefix("address=")
     return Path(address.replace(r"\:", ":"))
+
+
+def tcp_port(description: str) -> int | None:
+    """The port of a ``tcp:`` endpoint string; None for any other, and where 0 lets any be taken."""
+    match = _TCP_PORT.match(description)
+    return (int(match[1]) or None) if match else None
 
 
 def _expect(kind: type, value: Any) -> Any:
@@ -123,6 +132,19 @@ def _database(value: Any) -> str:
 def _transport(value: Any) -> str:
     if _text(value) not in {"https", "amp"}:
         raise ValueError(f'expected "https" or "amp", not {value!r}')
+    return cast("str", value)
+
+
+def _boot_url(value: Any) -> str:
+    if _text(value) and not _BOOT_URL.fullmatch(value):
+        raise ValueError(f'expected "http://HOST:PORT", not {value!r}')
+    return cast("str", value)
+
+
+def _kernel_parameters(value: Any) -> str:
+    for word in _text(value).split():
+        if not _KERNEL_PARAMETER.fullmatch(word):
+            raise ValueError(f"{word!r} cannot stand in every boot loader's menu")
     return cast("str", value)
 
 
@@ -233,6 +255,8 @@ class RackdConfig:
     state_dir: Path = _path_key("/var/lib/rackd")  # noqa: RUF009  (an attrs.field)
     images_dir: Path = _path_key("/var/lib/rackd/boot-resources")  # noqa: RUF009  (an attrs.field)
     image_transport: str = _key("https", _transport)
+    boot_url: str = _key("", _boot_url)
+    kernel_parameters: str = _key("", _kernel_parameters)
     bandwidth: tuple[Bandwidth, ...] = ()
     listen: RackListen = attrs.field(factory=RackListen)
 

@@ -150,6 +150,12 @@ def hard_link(source: Path, target: Path) -> None:
                 raise
 
 
+def make_symlink(path: Path, target: str) -> None:
+    """Make the symbolic link ``path``, which must be new. Its directory is synced by the caller."""
+    with storage_errors(path, "make the link"):
+        path.symlink_to(target)
+
+
 def replace_symlink(path: Path, target: str) -> None:
     """Let the symbolic link ``path`` point to ``target``, atomically and durably.
 

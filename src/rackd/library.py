@@ -13,18 +13,19 @@ sinks; it is called on a disk thread.
 
 import os
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import attrs
 
 from common import durable
-from common.digests import is_sha256
+from common.digests import is_sha256, sha256_hex
 from common.errors import ConfigError
 from common.images import File
-from rackd import snapshot
+from rackd import archives, snapshot
+from rackd.archives import Member
 from rackd.filesystem import describe_file_system, free_bytes
-from rackd.partials import PartialSink, Threads
+from rackd.partials import PartialSink, Threads, keep_whole
 from rackd.planning import CleanUp, HeldSnapshot, Holdings
 from rackd.records import HeldFile, Record, snapshot_made_at
 from rackd.snapshot import Snapshot
@@ -55,10 +56,15 @@ class Library:
         images_dir: where everything is.
         on_disk: runs the sinks' hashing, writes and renames.
         on_sync: runs the sinks' syncs.
+        recipe: by which generated files are made now; a tree made by another counts as not
+            held, so that the next sync makes it anew.
     """
 
-    def __init__(self, images_dir: Path, *, on_disk: Threads, on_sync: Threads) -> None:
+    def __init__(
+        self, images_dir: Path, *, on_disk: Threads, on_sync: Threads, recipe: str = ""
+    ) -> None:
         self.images_dir = images_dir
+        self.recipe = recipe
         self.cache = images_dir / "cache"
         self.current: Snapshot | None = None
         self._partial = images_dir / "partial"
@@ -100,7 +106,9 @@ class Library:
     def held_view(self) -> str:
         """The digest of the view that is complete on the disk; "" for none."""
         current = self.current
-        return current.record.view_digest if current and current.is_complete else ""
+        if current is None or not current.is_complete or current.record.recipe != self.recipe:
+            return ""
+        return current.record.view_digest
 
     def survey(self) -> Survey:
         """Look at everything; put aside what is not ours."""
@@ -111,8 +119,8 @@ class Library:
         snapshots = []
         for name in snapshot.snapshot_names(self.images_dir):
             record = snapshot.read_record(self.images_dir / name)
-            blobs = {file.sha256 for file in record.files.values()} if record else ()
-            snapshots.append(HeldSnapshot(name, snapshot_made_at(name) or 0.0, frozenset(blobs)))
+            blobs = record.blobs if record else frozenset[str]()
+            snapshots.append(HeldSnapshot(name, snapshot_made_at(name) or 0.0, blobs))
         holdings = Holdings(
             cache=cache,
             partials={name.removesuffix(_PART): size for name, size in partials.items()},
@@ -133,6 +141,25 @@ class Library:
             on_disk=self._on_disk,
             on_sync=self._on_sync,
         )
+
+    def unpack(self, archive: File) -> tuple[Member, ...]:
+        """Make blobs of the members of an archive that is in the cache.
+
+        Raises:
+            SourceError: it cannot be unpacked; nothing of it was written.
+            NoSpace, StorageError: the disk.
+        """
+        return archives.unpack(self.cache / archive.sha256, self._keep)
+
+    def keep(self, contents: Iterable[bytes]) -> None:
+        """Make blobs of contents that were made here."""
+        for content in contents:
+            self._keep(Member("", sha256_hex(content), len(content)), iter((content,)))
+
+    def _keep(self, member: Member, parts: Iterator[bytes]) -> None:
+        finished = self.cache / member.sha256
+        if not _is_whole(finished, member.size_bytes):
+            keep_whole(self._partial / f"{member.sha256}{_PART}", finished, parts)
 
     def publish(self, record: Record, now_s: float) -> Snapshot:
         """Build a snapshot of what ``record`` says, and let machines see it."""
@@ -173,14 +200,10 @@ class Library:
             Whether this is news.
         """
         current = self.current
-        if current is None or not current.is_complete:
+        if current is None or not current.is_complete or file.sha256 not in current.record.blobs:
             return False
-        try:
-            status = (self.cache / file.sha256).lstat()
-            if stat.S_ISREG(status.st_mode) and status.st_size == file.size_bytes:
-                return False
-        except FileNotFoundError:
-            pass
+        if _is_whole(self.cache / file.sha256, file.size_bytes):
+            return False
         self.current = attrs.evolve(current, is_complete=False)
         return True
 
@@ -214,6 +237,14 @@ class Library:
 
     def _put_aside(self, path: Path) -> PutAside:
         return PutAside(path, durable.set_aside(path, self._aside))
+
+
+def _is_whole(path: Path, size_bytes: int) -> bool:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
 
 
 def _is_blob_name(name: str) -> bool:

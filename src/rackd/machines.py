@@ -176,7 +176,7 @@ class Machines(Resource):
             return
         path = requested_path(request.path)
         current = self._library.current
-        files = current.record.files if current else {}
+        files = current.record.shown if current else {}
         if path in files:
             await self._send(request, files[path])
             return

@@ -15,8 +15,9 @@ nothing touches the file once its sink was let go of: the next sink may have it 
 """
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -24,7 +25,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from common import durable
 from common.digests import CHUNK_BYTES, RunningDigest, chunk_count, digest_at
-from common.errors import RackferryError, StorageError
+from common.errors import IntegrityError, RackferryError, StorageError
 from common.unbroken import unbroken
 
 T = TypeVar("T")
@@ -37,6 +38,34 @@ class Threads(Protocol):
     """Runs a function in a thread pool: ``partial(deferToThreadPool, reactor, pool)``."""
 
     def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+def keep_whole(partial: Path, finished: Path, parts: Iterable[bytes]) -> None:
+    """Make a blob of bytes that were made here, in the order of durability of every blob.
+
+    Whatever stood at either name is replaced. It blocks.
+
+    Args:
+        partial: where the bytes are written.
+        finished: the blob's name in the cache: the SHA-256 that the bytes must have.
+        parts: the bytes.
+
+    Raises:
+        IntegrityError: they have another SHA-256.
+        NoSpace, StorageError: the disk.
+    """
+    digest = hashlib.sha256()
+    fd = durable.open_partial(partial)
+    try:
+        durable.truncate(fd, 0, partial)
+        for part in parts:
+            digest.update(part)
+            durable.write_all(fd, (part,), partial)
+        if digest.hexdigest() != finished.name:
+            raise IntegrityError("what was to be kept has another SHA-256", object=finished.name)
+        durable.finish_file(fd, partial, finished)
+    finally:
+        os.close(fd)
 
 
 class PartialSink:

@@ -10,6 +10,8 @@ initrd. An image may also stand in further directories:
   rolling;
 * a bootloader stands in ``bootloader/<type>/<arch>`` and nowhere else.
 
+An archive stands nowhere itself: its members stand where it would (``rackd.tree``).
+
 What is selected is never deleted; what was replaced stays ``RETENTION_S``, for those who
 are still reading it.
 """
@@ -23,6 +25,14 @@ from common.names import is_segment
 from rackd.records import HeldFile
 
 RETENTION_S = 2 * 3600.0
+
+ARCHIVE = "archive.tar.xz"
+"""The file type of an archive whose members stand in its image's directory."""
+
+# What stands in the root of the tree beside the operating systems (rackd.tree).
+_RESERVED = frozenset(
+    {"boot.ipxe", "bootloader", "current", "grub", "maas.meta", "mirror", "pxelinux.cfg"}
+)
 
 
 @attrs.frozen
@@ -63,15 +73,19 @@ class Skipped:
 
 @attrs.frozen
 class Layout:
-    """Which file stands at which path, and what could not be laid out."""
+    """Which file stands at which path, and what could not be laid out.
+
+    ``archives`` are at the paths where they would stand, and do not.
+    """
 
     files: Mapping[str, File]
     skipped: tuple[Skipped, ...] = ()
+    archives: Mapping[str, File] = attrs.field(factory=dict)
 
     @property
     def blobs(self) -> frozenset[str]:
         """The blobs that the tree needs."""
-        return frozenset(file.sha256 for file in self.files.values())
+        return frozenset(file.sha256 for file in (*self.files.values(), *self.archives.values()))
 
     @property
     def held_files(self) -> dict[str, HeldFile]:
@@ -110,7 +124,7 @@ class CleanUp:
 def plan(images: Sequence[Image], holdings: Holdings) -> SyncPlan:
     """What it takes to hold exactly ``images``."""
     layout = lay_out(images)
-    wanted = {file.sha256: file for file in layout.files.values()}
+    wanted = {f.sha256: f for f in (*layout.files.values(), *layout.archives.values())}
     missing = [
         file for sha256, file in wanted.items() if holdings.cache.get(sha256) != file.size_bytes
     ]
@@ -162,7 +176,7 @@ def lay_out(images: Iterable[Image]) -> Layout:
     skipped = []
     sizes: dict[str, int] = {}
     usable = []
-    for image in sorted(images, key=_precedence):
+    for image in sorted(images, key=precedence):
         reason = _unusable(image, sizes)
         if reason:
             skipped.append(Skipped(str(image.key), reason))
@@ -179,15 +193,15 @@ def lay_out(images: Iterable[Image]) -> Layout:
         # A directory that is an image's own is never taken by another's further name.
         for directory in further_directories(image):
             owners.setdefault(directory, image)
-    files = {
-        f"{directory}/{file.name}": file
-        for directory, image in owners.items()
-        for file in image.files
-    }
-    return Layout(files, tuple(skipped))
+    files: dict[str, File] = {}
+    archives: dict[str, File] = {}
+    for directory, image in owners.items():
+        for file in image.files:
+            (archives if file.ftype == ARCHIVE else files)[f"{directory}/{file.name}"] = file
+    return Layout(files, tuple(skipped), archives)
 
 
-def _precedence(image: Image) -> tuple[object, ...]:
+def precedence(image: Image) -> tuple[object, ...]:
     """GA kernels come first, so that ``generic`` is theirs before it is an HWE kernel's."""
     return (not image.key.subarch.startswith("ga-"), image.key, image.version)
 
@@ -196,7 +210,7 @@ def _unusable(image: Image, sizes: Mapping[str, int]) -> str:
     key = image.key
     if key.os.startswith("."):
         return f"{key.os} would be a hidden directory"
-    if key.os in {"bootloader", "current"} and image.bootloader_type is None:
+    if key.os in _RESERVED and image.bootloader_type is None:
         return f"{key.os} is not the name of an operating system here"
     if image.bootloader_type is not None and not is_segment(image.bootloader_type):
         return f"bootloader type {image.bootloader_type!r} cannot be a directory"

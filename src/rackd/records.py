@@ -8,13 +8,14 @@ what it holds after a restart, without any region, and can tell its own files fr
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import attrs
 
 from common.canonical import canonical_json, parse
 from common.digests import is_sha256
 from common.errors import ProtocolError
-from common.names import is_item_path
+from common.names import is_item_path, is_segment
 
 RECORD_NAME = ".rackferry-view"
 
@@ -30,6 +31,12 @@ def snapshot_name(now_s: float, generation: int, taken: Collection[str]) -> str:
         if name not in taken:
             return name
         moment += timedelta(seconds=1)
+
+
+def snapshot_generation(name: str) -> int | None:
+    """The generation that a snapshot shows; None if this is no such name."""
+    match = _NAME.fullmatch(name)
+    return int(match[2]) if match else None
 
 
 def snapshot_made_at(name: str) -> float | None:
@@ -70,12 +77,28 @@ class Record:
         view_digest: the SHA-256 of the view that this is, complete.
         images: the images, in the order of their keys.
         files: by path in the tree; hard-linked names are listed one by one.
+        links: relative symbolic links in the root, and the path in ``files`` of each.
+        archives: what is kept and stands at no path: archives whose members do.
+        recipe: names the rules and settings by which the generated files were made.
     """
 
     generation: int
     view_digest: str
     images: tuple[HeldImage, ...] = ()
     files: Mapping[str, HeldFile] = attrs.field(factory=dict)
+    links: Mapping[str, str] = attrs.field(factory=dict)
+    archives: tuple[HeldFile, ...] = ()
+    recipe: str = ""
+
+    @cached_property
+    def shown(self) -> Mapping[str, HeldFile]:
+        """What can be read at each path, links included."""
+        return {**self.files, **{name: self.files[path] for name, path in self.links.items()}}
+
+    @cached_property
+    def blobs(self) -> frozenset[str]:
+        """The SHA-256 of everything in the cache that this snapshot needs."""
+        return frozenset(file.sha256 for file in (*self.files.values(), *self.archives))
 
     def to_document(self) -> bytes:
         """What stands in the file ``RECORD_NAME``."""
@@ -85,7 +108,13 @@ class Record:
     def from_document(cls, document: bytes) -> "Record":
         """Raises ``ProtocolError`` for anything that is no record, odd paths included."""
         record = parse(cls, document, "snapshot record")
-        for path, file in record.files.items():
+        for path, file in (
+            *record.files.items(),
+            *((file.sha256, file) for file in record.archives),
+        ):
             if not is_item_path(path) or not is_sha256(file.sha256) or file.size_bytes < 0:
                 raise ProtocolError("not a valid snapshot record", object=path)
+        for name, path in record.links.items():
+            if not is_segment(name) or name in record.files or path not in record.files:
+                raise ProtocolError("not a valid snapshot record", object=name)
         return record

@@ -1,8 +1,9 @@
 """Snapshots on the disk: built out of sight, shown by one rename and one flip.
 
-A snapshot is a directory of hard links to the cache, with a record of itself inside. It is
-built under a hidden name; every directory is synced; then it gets its name, and only then
-``current`` points to it. All functions here block.
+A snapshot is a directory of hard links to the cache, with a few relative symbolic links in
+its root that firmware asks for, and a record of itself inside. It is built under a hidden
+name; every directory is synced; then it gets its name, and only then ``current`` points to
+it. All functions here block.
 """
 
 import os
@@ -92,12 +93,12 @@ def build(images_dir: Path, cache: Path, record: Record, now_s: float) -> Snapsh
                 durable.make_directory(parent, sync=False)
                 directories.add(parent)
         durable.hard_link(cache / file.sha256, target)
+    for link, path in record.links.items():
+        durable.make_symlink(building / link, path)
     durable.write_durably(building / RECORD_NAME, record.to_document())
     missing, _ = inspect(building, cache, record)
     if missing:
-        raise StorageError(
-            "is not the blob that was linked there", object=str(building / missing[0])
-        )
+        raise StorageError("is not what was linked there", object=str(building / missing[0]))
     for directory in directories:
         durable.sync_directory(directory)
     durable.rename_durably(building, images_dir / name)
@@ -121,19 +122,21 @@ def inspect(directory: Path, cache: Path, record: Record) -> tuple[list[str], li
     """Compare a snapshot with its record.
 
     Returns:
-        The paths that are missing or are not the same file as their blob in the cache,
-        and everything that is not ours.
+        The paths that are missing, or are not the same file as their blob in the cache or
+        the link that they should be, and everything that is not ours.
     """
     expected = {str(parent) for path in record.files for parent in Path(path).parents}
     right, foreign = set(), []
     for path, found in _walk(directory, expected):
         relative = str(path.relative_to(directory))
-        file = record.files.get(relative)
-        if file is not None and _is_blob(found, cache / file.sha256, file.size_bytes):
+        file, link = record.files.get(relative), record.links.get(relative)
+        if (file is not None and _is_blob(found, cache / file.sha256, file.size_bytes)) or (
+            link is not None and _is_link(path, found, link)
+        ):
             right.add(relative)
         elif relative != RECORD_NAME or not stat.S_ISREG(found.st_mode):
             foreign.append(path)
-    return sorted(set(record.files) - right), foreign
+    return sorted({*record.files, *record.links} - right), foreign
 
 
 def _walk(directory: Path, expected: set[str]) -> Iterator[tuple[Path, os.stat_result]]:
@@ -153,6 +156,13 @@ def _walk(directory: Path, expected: set[str]) -> Iterator[tuple[Path, os.stat_r
 def _is_blob(found: os.stat_result, blob: Path, size_bytes: int) -> bool:
     try:
         return os.path.samestat(found, blob.lstat()) and found.st_size == size_bytes
+    except OSError:
+        return False
+
+
+def _is_link(path: Path, found: os.stat_result, target: str) -> bool:
+    try:
+        return stat.S_ISLNK(found.st_mode) and str(path.readlink()) == target
     except OSError:
         return False
 

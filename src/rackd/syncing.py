@@ -1,24 +1,39 @@
 """One sync: from the digest of a view to a snapshot that machines see.
 
-Read the view and its image documents -> survey the disk -> plan -> fetch -> link -> flip ->
-clean up. Each step may fail; what was fetched stays, and the next sync goes on from there.
+Read the view and its image documents -> survey the disk -> plan -> fetch -> unpack -> link ->
+flip -> clean up. Each step may fail; what was fetched stays, and the next sync goes on from there.
 """
 
 from collections.abc import Collection, Sequence
+from functools import partial
 from typing import Protocol
 
+import attrs
 from twisted.internet.defer import DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
-from common.errors import IntegrityError, NoSpace, RackferryError
+from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
 from common.images import Image, View, ViewImage
+from rackd.archives import Member
 from rackd.event_log import EventLog
 from rackd.library import Library, PutAside
+from rackd.menus import MenuSettings
 from rackd.partials import Threads
-from rackd.planning import RETENTION_S, Holdings, SyncPlan, clean_up, lay_out, own_directory, plan
-from rackd.records import HeldImage, Record
+from rackd.planning import (
+    RETENTION_S,
+    Holdings,
+    Layout,
+    Skipped,
+    SyncPlan,
+    clean_up,
+    lay_out,
+    own_directory,
+    plan,
+)
+from rackd.records import HeldFile, HeldImage, Record
 from rackd.transfers import FetchBlob, Transfers
+from rackd.tree import Tree, grow
 
 _DOCUMENTS_AT_ONCE = 8
 
@@ -40,6 +55,7 @@ class Syncing:
         clock: wall clock and timers.
         on_disk: runs what blocks on the disk.
         events: where things put aside and skipped are named.
+        menus: what an admin says about the generated menus.
     """
 
     def __init__(
@@ -51,7 +67,9 @@ class Syncing:
         clock: IReactorTime,
         on_disk: Threads,
         events: EventLog,
+        menus: MenuSettings | None = None,
     ) -> None:
+        self._menus = menus or MenuSettings()
         self._documents = documents
         self._library = library
         self._fetch = fetch
@@ -84,7 +102,18 @@ class Syncing:
                 return None
         finally:
             self.transfers = None
-        record = record_of(view, digest, images, made)
+        tree = await self._tree(made.layout, images, view.generation)
+        record = Record(
+            generation=view.generation,
+            view_digest=digest,
+            images=held_images(images, tree),
+            files=tree.files,
+            links=tree.links,
+            archives=tuple(
+                HeldFile(file.sha256, file.size_bytes) for file in made.layout.archives.values()
+            ),
+            recipe=self._library.recipe,
+        )
         await self._on_disk(lambda: self._library.publish(record, self._clock.seconds()))
         await self._clean_up(made.layout.blobs)
         return made.need_bytes
@@ -99,7 +128,35 @@ class Syncing:
         """Clean up, if something may have become old enough since the last time."""
         current = self._library.current
         if current is not None and self._clock.seconds() >= self._clean_up_at:
-            await self._clean_up({file.sha256 for file in current.record.files.values()})
+            await self._clean_up(current.record.blobs)
+
+    async def _tree(self, layout: Layout, images: Sequence[Image], generation: int) -> Tree:
+        """Unpack archives, and make what is made here; a bad archive costs its image only."""
+        members: dict[str, Sequence[Member]] = {}
+        for path, archive in layout.archives.items():
+            if archive.sha256 in members:
+                continue
+            try:
+                members[archive.sha256] = await self._on_disk(
+                    partial(self._library.unpack, archive)
+                )
+            except SourceError as error:
+                self._note_once(attrs.evolve(Event.of(error), object=f"{path} {archive.sha256}"))
+        tree = grow(layout, images, members, self._menus, generation)
+        await self._on_disk(lambda: self._library.keep(tree.made))
+        for skipped in tree.skipped:
+            self._note_once(Event("image-skipped", Severity.WARNING, skipped.image, skipped.reason))
+        for method in tree.missing:
+            self._note_once(
+                Event(
+                    "bootloader-missing",
+                    Severity.INFO,
+                    method,
+                    "there are images for its machines, and no bootloader",
+                    "select one, if these machines do not get theirs elsewhere",
+                )
+            )
+        return tree
 
     async def _read(self, digest: str) -> tuple[View, list[Image]]:
         view = View.from_document(await self._documents.document(digest))
@@ -155,8 +212,7 @@ class Syncing:
         made = plan(images, survey.holdings)
         if made.suspect:
             self.name_put_aside(await self._on_disk(lambda: self._library.distrust(made.suspect)))
-        for skipped in made.layout.skipped:
-            self._say_once("image-skipped", skipped.image, skipped.reason)
+        self._name_skipped(made.layout.skipped)
         return made, survey.holdings
 
     async def _clean_up(self, wanted: Collection[str]) -> None:
@@ -185,22 +241,21 @@ class Syncing:
                 )
             )
 
-    def _say_once(self, code: str, object_: str, cause: str) -> None:
-        if (code, object_) not in self._said:
-            self._said.add((code, object_))
-            self._events.note(Event(code, Severity.WARNING, object_, cause))
+    def _name_skipped(self, found: Collection[Skipped]) -> None:
+        for each in found:
+            self._note_once(Event("image-skipped", Severity.WARNING, each.image, each.reason))
+
+    def _note_once(self, event: Event) -> None:
+        if (event.code, event.object) not in self._said:
+            self._said.add((event.code, event.object))
+            self._events.note(event)
 
 
-def record_of(view: View, digest: str, images: Sequence[Image], made: SyncPlan) -> Record:
-    """What the snapshot of a plan holds."""
-    skipped = {each.image for each in made.layout.skipped}
-    return Record(
-        generation=view.generation,
-        view_digest=digest,
-        images=tuple(
-            HeldImage(str(image.key), image.version, image.size_bytes, image.title)
-            for image in sorted(images, key=own_directory)
-            if str(image.key) not in skipped
-        ),
-        files=made.layout.held_files,
+def held_images(images: Sequence[Image], tree: Tree) -> tuple[HeldImage, ...]:
+    """The images of a tree, as people are told about them."""
+    skipped = {each.image for each in tree.skipped}
+    return tuple(
+        HeldImage(str(image.key), image.version, image.size_bytes, image.title)
+        for image in sorted(images, key=own_directory)
+        if str(image.key) not in skipped
     )

@@ -23,7 +23,7 @@ from twisted.python.threadpool import ThreadPool
 import common
 from common import durable
 from common.asking import AdminSocket
-from common.config import RackdConfig, load
+from common.config import RackdConfig, load, tcp_port
 from common.errors import ConfigError, RackferryError, StorageError
 from common.events import Event, Severity
 from common.listening import listen
@@ -37,6 +37,7 @@ from rackd.filesystem import free_bytes
 from rackd.follower import Follower
 from rackd.library import Library
 from rackd.machines import Machines, MachinesSite
+from rackd.menus import IMAGES_PORT, MenuSettings
 from rackd.partials import Threads
 from rackd.syncing import Syncing
 from rackd.uplink import Uplink
@@ -76,8 +77,16 @@ class Rack(MultiService):
         }
         random = SystemRandom().random
         self.events = EventLog(reactor.seconds)
+        menus = MenuSettings(
+            kernel_parameters=config.kernel_parameters,
+            boot_url=config.boot_url,
+            port=tcp_port(config.listen.images) or IMAGES_PORT,
+        )
         self.library = Library(
-            config.images_dir, on_disk=self._threads("disk"), on_sync=self._threads("sync")
+            config.images_dir,
+            on_disk=self._threads("disk"),
+            on_sync=self._threads("sync"),
+            recipe=menus.recipe,
         )
         self.uplink = Uplink(reactor, config, random)
         blobs = BlobFetcher(
@@ -94,6 +103,7 @@ class Rack(MultiService):
             clock=reactor,
             on_disk=self._threads("disk"),
             events=self.events,
+            menus=menus,
         )
         self.follower = Follower(
             self.uplink,

@@ -19,6 +19,7 @@ from common.config import (
     load,
     parse,
     parse_address,
+    tcp_port,
     toml_keys,
     unix_path,
 )
@@ -114,6 +115,11 @@ class ParseTests(SynchronousTestCase):
             (RegiondConfig, '[listen]\nweb = "tcp:65536"', "listen.web: "),
             (RegiondConfig, "[listen]\nweb = 5240", "listen.web: expected a string"),
             (RackdConfig, 'image_transport = "ftp"', 'image_transport: expected "https" or'),
+            (RackdConfig, 'boot_url = "10.0.0.5"', "boot_url: expected "),
+            (RackdConfig, 'boot_url = "http://rack/images"', "boot_url: expected "),
+            (RackdConfig, 'kernel_parameters = "a=$b"', "kernel_parameters: 'a=$b' cannot stand"),
+            (RackdConfig, "kernel_parameters = \"quiet a='b'\"", "kernel_parameters: "),
+            (RackdConfig, 'kernel_parameters = "quiet || shell"', "kernel_parameters: '||'"),
             (RackdConfig, 'regions = ["a:b"]', "regions: "),
             (RackdConfig, "regions = [1]", "regions: expected a string"),
             (RackdConfig, 'enrol = "a:0"', "enrol: "),
@@ -222,6 +228,13 @@ class AddressTests(SynchronousTestCase):
         """Nothing else is."""
         for text in ("", "a:", "a:0", "a:65536", "a b", "::1", "http://a", "a/b", "u@h"):
             self.assertRaises(ValueError, parse_address, text, 5250)
+
+    def test_tcp_port(self) -> None:
+        """The port of a TCP endpoint is found, if it names one."""
+        self.assertEqual(tcp_port("tcp:80:interface=10.0.0.1"), 80)
+        self.assertEqual(tcp_port("tcp6:port=5248"), 5248)
+        for text in ("tcp:0", "unix:/run/a.sock", "systemd:domain=INET:name=images"):
+            self.assertIsNone(tcp_port(text))
 
     def test_unix_path(self) -> None:
         """The path of a Unix endpoint is found, also with an escaped colon."""

@@ -183,6 +183,13 @@ class DirectoryTests(DurableCase):
 class NameTests(DurableCase):
     """Links and renames."""
 
+    def test_new_symlink(self) -> None:
+        """A link is made only where nothing is."""
+        durable.make_symlink(self.path / "link", "a/b")
+        self.assertEqual(str((self.path / "link").readlink()), "a/b")
+        self.assertRaises(StorageError, durable.make_symlink, self.path / "link", "c")
+        self.assertEqual(str((self.path / "link").readlink()), "a/b")
+
     def test_symlink_flips(self) -> None:
         """A link is replaced in one rename: it resolves at every moment."""
         durable.replace_symlink(self.path / "current", "one")

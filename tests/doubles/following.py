@@ -1,10 +1,12 @@
 """A follower on a real directory, with a region and a clock in memory."""
 
+import attrs
 from twisted.internet.task import Clock
 
 from common.images import Image
 from rackd.event_log import EventLog
 from rackd.follower import Follower
+from rackd.planning import ARCHIVE
 from rackd.syncing import Syncing
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import file_of, image_of
@@ -58,6 +60,15 @@ class FollowerCase(LibraryCase):
             files.append(file_of(f"file-{word}", blob))
             self.fetches.blobs[files[-1].sha256] = blob
         return image_of(key, *files, version=version)
+
+    def bootloader(self, key: str, type_: str, *archives: bytes, version: str = "1") -> Image:
+        """A bootloader of these archives, which the region has."""
+        files = []
+        for number, blob in enumerate(archives):
+            file = attrs.evolve(file_of(f"archive-{number}.tar.xz", blob), ftype=ARCHIVE)
+            self.fetches.blobs[file.sha256] = blob
+            files.append(file)
+        return image_of(key, *files, version=version, bootloader_type=type_)
 
     def codes(self) -> list[str]:
         return [each.event.code for each in self.events.read(cleared=True)]

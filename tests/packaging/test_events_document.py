@@ -18,7 +18,6 @@ MAKERS = {
     ("regiond/sources/verdict.py", "_refused"): (0, "signature-"),
     ("regiond/store/racks.py", "_refused"): (1, "token-"),
     ("regiond/store/failures.py", "_Words"): (1, ""),
-    ("rackd/syncing.py", "_say_once"): (0, ""),
 }
 # Tables whose values begin with a code.
 TABLES = {

@@ -106,13 +106,18 @@ class SyncTests(FollowerCase):
 
     def test_retention(self) -> None:
         """What was replaced stays two hours, then goes, with its blobs."""
-        self.hold(1, self.image(JAMMY, "old"))
+        old, new = self.image(JAMMY, "old"), self.image(JAMMY, "new", version="2")
+        self.hold(1, old)
         self.clock.advance(10)
-        self.hold(2, self.image(JAMMY, "new", version="2"))
+        self.hold(2, new)
+        blobs = {image.files[0].sha256 for image in (old, new)}
         for waited_s, left in ((RETENTION_S - 700, 2), (1000, 1)):
             self.clock.pump([100] * (int(waited_s) // 100))
             self.assertEqual(len(list(self.images_dir.glob("snapshot-*"))), left)
-            self.assertEqual(len(list(self.library.cache.iterdir())), left)
+            holdings = self.library.survey().holdings
+            self.assertEqual(len(blobs & set(holdings.cache)), left)
+            named = frozenset().union(*(snapshot.blobs for snapshot in holdings.snapshots))
+            self.assertEqual(set(holdings.cache), named)
 
     def test_empty_view(self) -> None:
         """When nothing is selected any more, the rack shows an empty tree."""

@@ -2,15 +2,23 @@
 
 import errno
 import os
+from pathlib import Path
 from unittest import mock
 
-from common.errors import ConfigError, StorageError
+import attrs
+
+from common import durable
+from common.digests import sha256_hex
+from common.errors import ConfigError, IntegrityError, NoSpace, StorageError
+from common.images import File
 from rackd.filesystem import file_system_of
 from rackd.library import Library
-from rackd.planning import CleanUp, plan
+from rackd.partials import keep_whole
+from rackd.planning import ARCHIVE, CleanUp, plan
 from rackd.records import HeldFile, HeldImage, Record
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import image_of
+from tests.doubles.tarballs import tarball
 
 KEY = "ubuntu/amd64/ga-22.04/jammy/stable"
 NOW_S = 1_795_295_000.0
@@ -104,6 +112,63 @@ class LibraryTests(LibraryCase):
         self.assertEqual(self.library.survey().holdings.cache, {})
         self.assertEqual((self.images_dir / "aside" / file.sha256).read_bytes(), b"sho")
 
+    def archived(self, *members: tuple[str, bytes]) -> File:
+        return attrs.evolve(self.put("a.tar.xz", tarball(*members)), ftype=ARCHIVE)
+
+    def test_unpack(self) -> None:
+        """Members become blobs like any other: named by content, 0444, durable before named."""
+        seen: list[str] = []
+        finish = durable.finish_file
+
+        def finished(fd: int, path: Path, target: Path) -> None:
+            seen.append(f"{path.parent.name} -> {target.parent.name}")
+            finish(fd, path, target)
+
+        with mock.patch.object(durable, "finish_file", finished):
+            archive = self.archived(("grubx64.efi", b"grub"), ("a/b", b"grub"), ("c", b"c"))
+            members = self.library.unpack(archive)
+        self.assertEqual([member.path for member in members], ["a/b", "c", "grubx64.efi"])
+        for member in members:
+            blob = self.library.cache / member.sha256
+            self.assertEqual(sha256_hex(blob.read_bytes()), member.sha256)
+            self.assertEqual(blob.stat().st_mode & 0o777, 0o444)
+        self.assertEqual(seen, ["partial -> cache"] * 3)
+        self.assertEqual(self.library.survey().holdings.partials, {})
+        with mock.patch.object(durable, "finish_file", side_effect=AssertionError("again")):
+            self.assertEqual(self.library.unpack(archive), members)
+
+    def test_made_anew(self) -> None:
+        """A member that is gone or cut is made again from its archive."""
+        archive = self.archived(("grubx64.efi", b"grub"))
+        (member,) = self.library.unpack(archive)
+        blob = self.library.cache / member.sha256
+        for damage in (lambda: None, lambda: blob.write_bytes(b"gr")):
+            blob.unlink()
+            damage()
+            self.library.unpack(archive)
+            self.assertEqual(blob.read_bytes(), b"grub")
+
+    def test_killed_while_unpacking(self) -> None:
+        """What a kill left of a member is begun anew, and is never taken for the member."""
+        archive = self.archived(("grubx64.efi", b"grub"))
+        partial = self.images_dir / "partial" / f"{sha256_hex(b'grub')}.part"
+        partial.write_bytes(b"garbage that is longer")
+        self.reopened()
+        self.library.unpack(archive)
+        self.assertEqual((self.library.cache / sha256_hex(b"grub")).read_bytes(), b"grub")
+        self.assertFalse(partial.exists())
+
+    def test_full_while_unpacking(self) -> None:
+        """A full disk is that, and no fault of the archive."""
+        archive = self.archived(("grubx64.efi", b"grub"))
+        with mock.patch("os.writev", side_effect=OSError(errno.ENOSPC, "x")):
+            self.assertRaises(NoSpace, self.library.unpack, archive)
+
+    def test_keep(self) -> None:
+        """What is made here is a blob, too."""
+        self.library.keep([b"menu"])
+        self.assertEqual(set(self.library.survey().holdings.cache), {sha256_hex(b"menu")})
+
     def test_modes(self) -> None:
         """Directories are 0755, whatever the umask: tftpd and nginx read them."""
         old = os.umask(0o077)
@@ -121,6 +186,19 @@ class LibraryTests(LibraryCase):
         (self.images_dir / FIRST / KEY / "boot-kernel").unlink()
         self.assertEqual(self.reopened().held_view, "")
         self.assertIsNotNone(self.library.current)
+
+    def test_other_recipe(self) -> None:
+        """A tree whose generated files were made by other rules is served, and not held."""
+        self.library.publish(self.record(), NOW_S)
+        self.library.recipe = "other"
+        self.assertEqual(self.library.held_view, "")
+        self.assertIsNotNone(self.library.current)
+
+    def test_keep_only_what_it_is(self) -> None:
+        """Bytes that are not what their name says never get it."""
+        partial, finished = self.images_dir / "partial" / "x.part", self.library.cache / ("0" * 64)
+        self.assertRaises(IntegrityError, keep_whole, partial, finished, [b"1"])
+        self.assertFalse(finished.exists())
 
 
 class OpenTests(LibraryCase):

@@ -25,6 +25,7 @@ from tests.doubles.images import content
 NOW_S = 1_795_295_000.0
 DIRECTORY = "ubuntu/amd64/ga-22.04/jammy/stable"
 PATH = f"{DIRECTORY}/boot-kernel"
+LINK = "lpxelinux.0"
 BLOB = content(1000)
 
 
@@ -97,7 +98,7 @@ class ServingTests(LibraryCase):
         """Let ``PATH`` be these bytes; the snapshot's name."""
         file = self.put("boot-kernel", blob)
         held = {PATH: HeldFile(file.sha256, len(blob))}
-        record = Record(generation, "ab" * 32, (), held)
+        record = Record(generation, "ab" * 32, (), held, {LINK: PATH})
         return self.library.publish(record, NOW_S + generation).name
 
     def ask(self, path: str, method: bytes = b"GET", **headers: str) -> tuple[int, bytes, Headers]:
@@ -118,6 +119,16 @@ class ServingTests(LibraryCase):
         self.assertEqual(headers.getRawHeaders("etag"), [f'"{sha256}"'])
         self.assertEqual(headers.getRawHeaders("cache-control"), ["no-cache"])
         self.assertEqual(self.ask(f"/images/{PATH}", if_none_match=f'"{sha256}"')[0], 304)
+
+    def test_links(self) -> None:
+        """A link of the root gives its file; it is looked up in the record, never followed."""
+        self.show(BLOB)
+        self.assertEqual(self.ask(f"/images/{LINK}")[:2], (200, BLOB))
+        self.assertIn(LINK.encode(), self.ask("/images/")[1])
+        link = self.images_dir / "current" / LINK
+        link.unlink()
+        link.symlink_to("/etc/passwd")
+        self.assertEqual(self.ask(f"/images/{LINK}")[:2], (200, BLOB))
 
     def test_ranges(self) -> None:
         """A range gives exactly its bytes; an impossible one is 416; HEAD gives no body."""

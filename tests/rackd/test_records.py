@@ -52,8 +52,19 @@ class RecordTests(SynchronousTestCase):
             SHA256,
             (HeldImage("ubuntu/amd64/ga-22.04/jammy/stable", "20261121", 5, "22.04 LTS"),),
             {"ubuntu/amd64/ga-22.04/jammy/stable/boot-kernel": HeldFile(SHA256, 5)},
+            {"k": "ubuntu/amd64/ga-22.04/jammy/stable/boot-kernel"},
+            (HeldFile("cd" * 32, 7),),
+            "ef" * 32,
         )
         self.assertEqual(Record.from_document(record.to_document()), record)
+        self.assertEqual(record.shown["k"], HeldFile(SHA256, 5))
+        self.assertEqual(record.blobs, {SHA256, "cd" * 32})
+
+    def test_before_there_were_links(self) -> None:
+        """A record of an earlier release is read: its tree is served until it is made anew."""
+        document = b'{"files":{},"generation":7,"images":[],"view_digest":"' + b"ab" * 32 + b'"}'
+        record = Record.from_document(document)
+        self.assertEqual((record.links, record.archives, record.recipe), ({}, (), ""))
 
     def test_odd(self) -> None:
         """A record that names odd paths, digests or sizes is none."""
@@ -67,3 +78,9 @@ class RecordTests(SynchronousTestCase):
             record = Record(1, SHA256, (), {path: HeldFile(sha256, size_bytes)})
             self.assertRaises(ProtocolError, Record.from_document, record.to_document())
         self.assertRaises(ProtocolError, Record.from_document, b"\xff{")
+        files = {"a/b": HeldFile(SHA256, 1), "c": HeldFile(SHA256, 1)}
+        for name, path in (("../x", "a/b"), ("x/y", "a/b"), ("x", "/etc/passwd"), ("c", "a/b")):
+            record = Record(1, SHA256, (), files, {name: path})
+            self.assertRaises(ProtocolError, Record.from_document, record.to_document())
+        record = Record(1, SHA256, archives=(HeldFile("../x", 1),))
+        self.assertRaises(ProtocolError, Record.from_document, record.to_document())

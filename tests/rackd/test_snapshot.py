@@ -13,6 +13,7 @@ from tests.doubles.disks import LibraryCase
 NOW_S = 1_795_295_000.0
 PATH = "ubuntu/amd64/ga-22.04/jammy/stable/boot-kernel"
 ALIAS = "ubuntu/amd64/generic/jammy/stable/boot-kernel"
+LINK = "lpxelinux.0"
 
 
 class SnapshotCase(LibraryCase):
@@ -25,7 +26,8 @@ class SnapshotCase(LibraryCase):
 
     def record(self, generation: int = 1) -> Record:
         held = HeldFile(self.file.sha256, 6)
-        return Record(generation, f"{generation:064x}", (), {PATH: held, ALIAS: held})
+        files = {PATH: held, ALIAS: held}
+        return Record(generation, f"{generation:064x}", (), files, {LINK: PATH})
 
     def build(self, generation: int = 1, later_s: float = 0) -> snapshot.Snapshot:
         return snapshot.build(self.images_dir, self.cache, self.record(generation), NOW_S + later_s)
@@ -44,6 +46,8 @@ class BuildTests(SnapshotCase):
         blob = (self.cache / self.file.sha256).stat().st_ino
         self.assertEqual((directory / PATH).stat().st_ino, blob)
         self.assertEqual((directory / ALIAS).stat().st_ino, blob)
+        self.assertEqual(str((directory / LINK).readlink()), PATH)
+        self.assertEqual((directory / LINK).read_bytes(), b"kernel")
         self.assertEqual(snapshot.read_record(directory), self.record())
 
     def test_named_last(self) -> None:
@@ -153,6 +157,22 @@ class RecoverTests(SnapshotCase):
         assert recovered.current is not None
         self.assertFalse(recovered.current.is_complete)
         self.assertEqual(recovered.foreign, (path,))
+
+    def test_damaged_link(self) -> None:
+        """A link of the root that is gone, leads elsewhere or is a file is found."""
+        elsewhere = self.images_dir.parent / "elsewhere"
+        for spoil in (
+            lambda link: None,
+            lambda link: link.symlink_to(elsewhere),
+            lambda link: link.write_bytes(b"kernel"),
+        ):
+            built = self.build()
+            link = self.images_dir / built.name / LINK
+            link.unlink()
+            spoil(link)
+            missing, foreign = snapshot.inspect(link.parent, self.cache, self.record())
+            self.assertEqual(missing, [LINK])
+            self.assertEqual(foreign, [link] if os.path.lexists(link) else [])
 
     def test_no_record(self) -> None:
         """A directory with a snapshot's name and no record, or a linked one, is foreign."""
