@@ -14,23 +14,25 @@ sinks; it is called on a disk thread.
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import attrs
 
 from common import durable
 from common.digests import is_sha256, sha256_hex
-from common.errors import ConfigError
+from common.errors import ConfigError, NotFound
 from common.images import File
 from rackd import archives, snapshot
 from rackd.archives import Member
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.partials import PartialSink, Threads, keep_whole
 from rackd.planning import CleanUp, HeldSnapshot, Holdings
-from rackd.records import HeldFile, Record, snapshot_made_at
+from rackd.records import HeldFile, Record, snapshot_generation, snapshot_made_at
 from rackd.snapshot import Snapshot
 
 _PART = ".part"
+_OLD_RECORDS = 8
 
 
 @attrs.frozen
@@ -72,6 +74,8 @@ class Library:
         self._on_disk = on_disk
         self._on_sync = on_sync
         self._lock: durable.Lock | None = None
+        # Several threads ask; what was not found is not remembered.
+        self._old_record = lru_cache(_OLD_RECORDS)(self._read_record)
 
     def open(self) -> tuple[PutAside, ...]:
         """Make, lock and probe the directory, and see to it that ``current`` resolves.
@@ -109,6 +113,37 @@ class Library:
         if current is None or not current.is_complete or current.record.recipe != self.recipe:
             return ""
         return current.record.view_digest
+
+    def record(self, name: str) -> Record:
+        """What a snapshot that may have been replaced shows. On any thread.
+
+        Raises:
+            NotFound: it is not on the disk any more.
+        """
+        current = self.current
+        return current.record if current and current.name == name else self._old_record(name)
+
+    def name_of_generation(self, generation: int) -> str:
+        """The newest snapshot of a generation. On any thread.
+
+        Raises:
+            NotFound: there is none on the disk.
+        """
+        current = self.current
+        if current is not None and current.record.generation == generation:
+            return current.name
+        for name in reversed(snapshot.snapshot_names(self.images_dir)):
+            if snapshot_generation(name) == generation:
+                return name
+        raise NotFound(
+            "this rack does not hold that generation (any more)", object=f"generation {generation}"
+        )
+
+    def _read_record(self, name: str) -> Record:
+        record = snapshot.read_record(self.images_dir / name)
+        if record is None:
+            raise NotFound("this rack does not hold that snapshot any more", object=name)
+        return record
 
     def survey(self) -> Survey:
         """Look at everything; put aside what is not ours."""

@@ -1,4 +1,9 @@
-"""HTTP for machines: ``/images/...`` from the current snapshot, read-only.
+"""HTTP for machines, read-only.
+
+* ``/images/...`` from the snapshot on which the client's address began (``rackd.pins``),
+  else from the current one. ``/images/boot.ipxe`` is always the current one's: it begins a
+  boot.
+* ``/generations/<n>/...`` by number, from every snapshot that is still on the disk.
 
 What a path means is looked up in the snapshot's record, and the bytes are opened in the
 cache by their SHA-256: no path of a request ever reaches the file system, so none can lead
@@ -8,12 +13,14 @@ a clean-up disturbs a read that has begun.
 
 import html
 import os
+import re
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -26,10 +33,12 @@ from common.serving import answering, serve
 from common.sites import QuietSite
 from rackd.library import Library
 from rackd.partials import Threads
-from rackd.records import HeldFile
+from rackd.pins import Pins
+from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet
 
-_ROOT = "/images/"
+_ROOT = re.compile(r"/images/|/generations/(\d{1,19})/")
+_BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
 
 
@@ -97,30 +106,51 @@ class CachedFile:
                 self._fd = -1
 
 
-def requested_path(path: bytes) -> str:
-    """What is asked for below ``/images/``: "" for the root, a trailing slash for a directory.
+@attrs.frozen
+class Asked:
+    """What a request is for.
+
+    Attributes:
+        root: what stands before the path, "/" at both ends.
+        path: in the tree: "" for its root, a trailing slash for a directory.
+        generation: of which tree; None for the one that the client sees.
+    """
+
+    root: str
+    path: str
+    generation: int | None = None
+
+
+def asked(path: bytes) -> Asked:
+    """What a request with this path is for.
 
     Raises:
-        NotFound: something outside ``/images/``.
+        NotFound: something that is not served.
         WrongUsage: no clean path: "..", "//", control characters and the like.
     """
     try:
         text = unquote_to_bytes(path).decode("ascii")
     except UnicodeDecodeError:
         raise WrongUsage("not a path", code="path-malformed") from None
-    if not text.startswith(_ROOT):
-        raise NotFound("no such page", object=text[:200], remedy="images are below /images/")
-    inner = text.removeprefix(_ROOT)
+    match = _ROOT.match(text)
+    if match is None:
+        raise NotFound(
+            "no such page",
+            object=text[:200],
+            remedy="images are below /images/ and /generations/NUMBER/",
+        )
+    inner = text[match.end() :]
     if inner and not is_item_path(inner.removesuffix("/")):
         raise WrongUsage("not a path of an image", object=text[:200], code="path-malformed")
-    return inner
+    return Asked(match[0], inner, int(match[1]) if match[1] else None)
 
 
-def listing(files: Mapping[str, HeldFile], directory: str) -> str | None:
+def listing(files: Mapping[str, HeldFile], root: str, directory: str) -> str | None:
     """A directory as a page of links; None if there is no such directory (pure).
 
     Args:
         files: the whole tree.
+        root: where the tree is.
         directory: "" or a path with a trailing slash.
     """
     entries: dict[str, str] = {}
@@ -135,7 +165,7 @@ def listing(files: Mapping[str, HeldFile], directory: str) -> str | None:
         f'<li><a href="{quote(name)}">{html.escape(name)}</a> {size}</li>\n'
         for name, size in sorted(entries.items())
     )
-    title = html.escape(f"{_ROOT}{directory}")
+    title = html.escape(f"{root}{directory}")
     return f"<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n{up}{lines}</ul>\n"
 
 
@@ -143,8 +173,8 @@ class Machines(Resource):
     """Everything on the rack's images port.
 
     Args:
-        library: the disk, with the snapshot that machines see now.
-        clock: for readers that do not read.
+        library: the disk, with the snapshots.
+        clock: for readers that do not read, and for how long a machine boots.
         on_disk: runs opens and reads, apart from the threads that sync.
         on_damage: is told when the tree is found damaged.
     """
@@ -163,6 +193,7 @@ class Machines(Resource):
         self._clock = clock
         self._on_disk = on_disk
         self._on_damage = on_damage
+        self._pins = Pins()
 
     def render_GET(self, request: Request) -> int:
         """Called by Twisted."""
@@ -174,21 +205,46 @@ class Machines(Resource):
         if request.path == b"/healthz":
             _answer_text(request, "text/plain", "ok\n")
             return
-        path = requested_path(request.path)
-        current = self._library.current
-        files = current.record.shown if current else {}
-        if path in files:
-            await self._send(request, files[path])
+        wanted = asked(request.path)
+        record = await self._record(wanted, request)
+        files = record.shown if record else {}
+        if wanted.path in files:
+            await self._send(request, files[wanted.path])
             return
+        path = wanted.path
         directory = path if not path or path.endswith("/") else f"{path}/"
-        page = listing(files, directory)
+        page = listing(files, wanted.root, directory)
         if page is None:
-            raise NotFound("no such image file in the current snapshot", object=f"{_ROOT}{path}")
+            raise NotFound("no such image file in that snapshot", object=f"{wanted.root}{path}")
         if directory != path:
-            request.redirect(f"{_ROOT}{quote(directory)}".encode("ascii"))
+            request.redirect(f"{wanted.root}{quote(directory)}".encode("ascii"))
             request.finish()
             return
         _answer_text(request, "text/html; charset=utf-8", page)
+
+    async def _record(self, wanted: Asked, request: Request) -> Record | None:
+        """The tree that is asked for; None if there is none yet."""
+        generation = wanted.generation
+        if generation is not None:
+            return await self._on_disk(
+                lambda: self._library.record(self._library.name_of_generation(generation))
+            )
+        current = self._library.current
+        if current is None:
+            return None
+        client = str(getattr(request.getClientAddress(), "host", ""))
+        now_s = self._clock.seconds()
+        if wanted.path == _BEGINNING:
+            self._pins.begin(client, current.name, now_s)
+            return current.record
+        name = self._pins.snapshot_for(client, current.name, now_s)
+        if name == current.name:
+            return current.record
+        try:
+            return await self._on_disk(lambda: self._library.record(name))
+        except NotFound:  # somebody deleted it
+            self._pins.begin(client, current.name, now_s)
+            return current.record
 
     async def _send(self, request: Request, file: HeldFile) -> None:
         source = CachedFile(self._library.cache / file.sha256, file, self._on_disk)

@@ -16,7 +16,7 @@ from twisted.web.http_headers import Headers
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, RackferryError, StorageError, WrongUsage
-from rackd.machines import CachedFile, Machines, MachinesSite, listing, requested_path
+from rackd.machines import Asked, CachedFile, Machines, MachinesSite, asked, listing
 from rackd.planning import CleanUp
 from rackd.records import HeldFile, Record
 from tests.doubles.disks import LibraryCase, at_once
@@ -34,9 +34,11 @@ class PathTests(SynchronousTestCase):
 
     def test_good(self) -> None:
         """Clean paths come through, escaped or not; a trailing slash means a directory."""
-        self.assertEqual(requested_path(b"/images/"), "")
-        self.assertEqual(requested_path(b"/images/a/b+c"), "a/b+c")
-        self.assertEqual(requested_path(b"/images/a/b%2Bc/"), "a/b+c/")
+        self.assertEqual(asked(b"/images/"), Asked("/images/", ""))
+        self.assertEqual(asked(b"/images/a/b+c"), Asked("/images/", "a/b+c"))
+        self.assertEqual(asked(b"/images/a/b%2Bc/"), Asked("/images/", "a/b+c/"))
+        self.assertEqual(asked(b"/generations/12/a"), Asked("/generations/12/", "a", 12))
+        self.assertEqual(asked(b"/generations/0/"), Asked("/generations/0/", "", 0))
 
     def test_bad(self) -> None:
         """Anything that is not clean is refused, however it is written."""
@@ -55,15 +57,27 @@ class PathTests(SynchronousTestCase):
             b"/images/%ff",
             b"/images/" + b"a/" * 600 + b"a",
         ):
-            self.assertRaises(WrongUsage, requested_path, path)
-        for path in (b"/", b"/image", b"/images", b"/../images/a", b"http://x/images/a", b"*"):
-            self.assertRaises(NotFound, requested_path, path)
+            self.assertRaises(WrongUsage, asked, path)
+        for path in (
+            b"/",
+            b"/image",
+            b"/images",
+            b"/../images/a",
+            b"http://x/images/a",
+            b"*",
+            b"/generations/",
+            b"/generations/1",
+            b"/generations/-1/a",
+            b"/generations/x/a",
+            b"/generations/12345678901234567890/a",
+        ):
+            self.assertRaises(NotFound, asked, path)
 
     @given(st.binary(max_size=40))
     def test_any(self, path: bytes) -> None:
         """No bytes whatever lead to a path with an empty or dotted segment."""
         try:
-            inner = requested_path(b"/images/" + path)
+            inner = asked(b"/images/" + path).path
         except RackferryError:
             return
         for segment in inner.removesuffix("/").split("/"):
@@ -77,14 +91,14 @@ class ListingTests(SynchronousTestCase):
     def test_listing(self) -> None:
         """A directory shows its own entries once each; one that is not there is none."""
         files = {path: HeldFile("ab" * 32, 5) for path in ("a/b/x", "a/b/y", "a/c", "d/e")}
-        page = listing(files, "a/")
+        page = listing(files, "/images/", "a/")
         assert page is not None
         self.assertEqual(page.count("<li>"), 3)
         self.assertIn('<a href="b/">b/</a>', page)
         self.assertIn('<a href="c">c</a> 5', page)
-        self.assertIsNone(listing(files, "a/c/"))
-        self.assertIsNone(listing(files, "z/"))
-        self.assertIsNotNone(listing({}, ""))
+        self.assertIsNone(listing(files, "/images/", "a/c/"))
+        self.assertIsNone(listing(files, "/images/", "z/"))
+        self.assertIsNotNone(listing({}, "/images/", ""))
 
 
 class ServingTests(LibraryCase):
