@@ -52,7 +52,7 @@ class BootloaderTests(FollowerCase):
         ]
         self.hold(3, *images)
         self.assertEqual(self.codes(), ["archive-refused", "image-skipped"])
-        refused, skipped = self.events.read()
+        refused, skipped = (each.event for each in self.events.read())
         self.assertIn("bootloader/uefi/amd64/archive-1.tar.xz", refused.object)
         self.assertIn("it ends too early", refused.cause)
         self.assertEqual(skipped.object, UEFI)
@@ -116,5 +116,5 @@ class BootloaderTests(FollowerCase):
         ]
         self.hold(3, attrs.evolve(image, files=tuple(files)))
         self.assertEqual(self.codes(), ["bootloader-missing", "bootloader-missing"])
-        self.assertEqual({event.severity for event in self.events.read()}, {Severity.INFO})
+        self.assertEqual({each.event.severity for each in self.events.read()}, {Severity.INFO})
         self.assertEqual(self.follower.status, "synced")
