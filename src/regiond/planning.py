@@ -174,6 +174,12 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     """
     selected = select_from_sources(sources)
     wanted, refused = _without_contradictions(selected, holdings.blobs)
+    kept = {each.offer.key for each in wanted}
+    published = {
+        (image.key, image.version, image.files)
+        for image in holdings.images
+        if image.state is HeldState.PUBLISHED
+    }
     stage = tuple(
         PlannedImage(
             chosen.source_id,
@@ -189,7 +195,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
             ),
         )
         for chosen in wanted
-        if not any(_is_published(chosen.offer, image) for image in holdings.images)
+        if (chosen.offer.key, chosen.offer.version, _names(chosen.offer)) not in published
     )
     retire, guarded = _retirements(sources, selected, stage, holdings.images)
     return ImportPlan(
@@ -197,18 +203,9 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         fetch=_fetches(stage, wanted, holdings.blobs),
         retire=retire,
         refused=refused,
-        refused_of=frozenset(each.source_id for each in selected if each not in wanted),
+        refused_of=frozenset(each.source_id for each in selected if each.offer.key not in kept),
         guarded=bool(guarded),
         reason=_guard_reason(guarded),
-    )
-
-
-def _is_published(offer: Offer, image: HeldImage) -> bool:
-    return (
-        image.state is HeldState.PUBLISHED
-        and image.key == offer.key
-        and image.version == offer.version
-        and image.files == _names(offer)
     )
 
 

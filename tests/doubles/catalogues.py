@@ -5,7 +5,7 @@ from typing import Any
 
 from regiond.sources.catalogue import Catalogue, Offer, catalogue
 from regiond.sources.simplestreams import parse_products
-from tests.doubles.stream_documents import STABLE, item, product, product_file, text
+from tests.doubles.stream_documents import STABLE, item, items, product, product_file, text
 
 TODAY = date(2025, 8, 1)
 
@@ -59,3 +59,20 @@ def offers_of(*products: dict[str, Any]) -> tuple[Offer, ...]:
     found = offered(*products)
     assert not found.ignored, found.ignored
     return found.newest
+
+
+def full_size() -> dict[str, Any]:
+    """A product file of the size of the real one: 242 products, 1,936 items."""
+    made = []
+    names = [f"hwe-{n}" for n in range(11)]
+    for release in (f"release{n}" for n in range(11)):
+        for arch in ("amd64", "arm64"):
+            for place, subarch in enumerate(names):
+                tags = {"release": release, "arch": arch, "version": release, "subarch": subarch}
+                versions = {
+                    version: items(release, arch, version, subarch)
+                    for version in ("20250615", "20250718")
+                }
+                listed = ",".join(["generic", *names[: place + 1]])
+                made.append(product(**tags, subarches=listed, versions=versions))
+    return product_file(*made)

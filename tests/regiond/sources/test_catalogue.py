@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from regiond.sources.catalogue import Offer, catalogue, folded_subarch
 from regiond.sources.simplestreams import Notice, parse_products
-from tests.doubles.catalogues import bootloader, offered
+from tests.doubles.catalogues import bootloader, full_size, offered
 from tests.doubles.stream_documents import STABLE, item, items, product, product_file, text
 
 
@@ -293,6 +293,28 @@ class NoticeTests(SynchronousTestCase):
         made["versions"]["20250718"]["items"]["notice"] = said
         found = offered(made)
         self.assertEqual((len(found.newest), found.notices), (1, ()))
+
+
+class OneAmongManyTests(SynchronousTestCase):
+    """A catalogue of the real size with one bad product."""
+
+    def test_one_bad_product_costs_that_product_only(self) -> None:
+        """Of 242 products the other 241 are offered, whatever is wrong with the one."""
+        good = catalogue([parse_products(text(full_size()), STABLE, "x")])
+        self.assertEqual((len(good.newest), good.ignored), (242, ()))
+        everything = {offer.product for offer in good.newest}
+        for change in (
+            {"versions": []},
+            {"versions": {"1": {"items": {"k": {"path": "../x", "size": 1}}}}},
+            {"label": "a/b"},
+            {"maas_supported": "99"},
+        ):
+            document = full_size()
+            name = list(document["products"])[100]
+            document["products"][name] |= change
+            found = catalogue([parse_products(text(document), STABLE, "x")])
+            self.assertEqual({offer.product for offer in found.newest}, everything - {name})
+            self.assertEqual([ignored.product for ignored in found.ignored], [name])
 
 
 class NewestTests(SynchronousTestCase):
