@@ -22,6 +22,8 @@ from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, 
 OPTIONS = ("--help", "--json", "--socket", "--version")
 NOUNS = tuple(dict.fromkeys(noun for noun, _ in BY_NAME))
 
+Table = Mapping[tuple[str, str], Verb]
+
 _KEY_VALUE = re.compile(r"([A-Za-z_][\w-]*)(@?)=(.*)", re.DOTALL)
 _TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
     "false": False,
@@ -58,9 +60,9 @@ class Invocation:
     note: str = ""
 
 
-def verbs_of(noun: str) -> tuple[Verb, ...]:
+def verbs_of(noun: str, table: Table = BY_NAME) -> tuple[Verb, ...]:
     """The verbs of a noun, in the order of the table."""
-    return tuple(verb for (of, _), verb in BY_NAME.items() if of == noun)
+    return tuple(verb for (of, _), verb in table.items() if of == noun)
 
 
 def phrase(verb: Verb) -> str:
@@ -75,13 +77,15 @@ def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation
         WrongUsage: with the nearest right word.
     """
     options, rest = _options(words)
+    table: Table = BY_NAME
     if rest[:1] == ["maas"] and not options.is_version:
         note = maas_words.answer_without_profile(rest[1:])
         if note:
             return attrs.evolve(options, note=note)
         if len(rest) < 2:
             raise WrongUsage("maas needs a profile", remedy="rackferry maas PROFILE NOUN VERB")
-        options, rest = attrs.evolve(options, is_maas=True), maas_words.translated(rest[2:])
+        table, rest = maas_words.TABLE, maas_words.translated(rest[2:])
+        options = attrs.evolve(options, is_maas=True)
     if options.is_version:
         return options
     if rest[:1] == ["help"]:
@@ -90,7 +94,7 @@ def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation
         return attrs.evolve(options, topic=_topic(rest[:2]))
     if not rest:
         return options
-    verb, after = _verb(rest)
+    verb, after = _verb(rest, table)
     return _question(options, verb, after, read_file)
 
 
@@ -138,9 +142,9 @@ def _topic(words: Sequence[str]) -> tuple[str, ...]:
     return tuple(words[:2]) if tuple(words[:2]) in BY_NAME else tuple(words[:1])
 
 
-def _verb(words: list[str]) -> tuple[Verb, list[str]]:
+def _verb(words: list[str], table: Table) -> tuple[Verb, list[str]]:
     noun, *rest = words
-    verbs = {verb.verb: verb for verb in verbs_of(noun)}
+    verbs = {verb.verb: verb for verb in verbs_of(noun, table)}
     if not verbs:
         raise unknown("word", noun, NOUNS)
     if "" in verbs:
@@ -152,7 +156,7 @@ def _verb(words: list[str]) -> tuple[Verb, list[str]]:
             remedy=f"rackferry {noun} --help explains them",
         )
     if rest[0] not in verbs:
-        phrases = [phrase(verb) for verb in BY_NAME.values()]
+        phrases = [phrase(verb) for verb in table.values()]
         raise unknown("verb", f"{noun} {rest[0]}", phrases)
     return verbs[rest[0]], rest[1:]
 

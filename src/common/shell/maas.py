@@ -12,10 +12,12 @@ from typing import Any
 
 import attrs
 
+from common.errors import WrongUsage
 from common.vocabulary import Question
 
 _API = "/MAAS/api/2.0"
 _INDENT = 4  # MAAS's; scripts that grep and cut rely on one key per line
+_PER_SOURCE = frozenset({"http_proxy", "enable_http_proxy", "boot_images_no_proxy"})
 _TYPES = {"synced": "Synced", "uploaded": "Uploaded"}
 
 Row = Mapping[str, Any]
@@ -228,10 +230,42 @@ def _rack_images(question: Question) -> Talk:
     return _json({"images": images, "connected": connected, "status": rack["status"]})
 
 
+# Settings: `maas PROFILE maas get-config name=... | set-config name=... value=...`
+
+
+def _get_config(question: Question) -> Talk:
+    row = yield Question("config", "get", (_setting(question),))
+    return _json(row["value"])
+
+
+def _set_config(question: Question) -> Talk:
+    name = _setting(question)
+    yield Question("config", "set", (), {name: question.parameters["value"]})
+    return Said("OK")
+
+
+def _setting(question: Question) -> str:
+    """The setting's name, which is MAAS's where it has one.
+
+    Raises:
+        WrongUsage: code ``maas-setting``: what MAAS sets for all sources, each has here.
+    """
+    name = str(question.parameters["name"])
+    if name in _PER_SOURCE:
+        raise WrongUsage(
+            "each boot source has its own proxy",
+            object=name,
+            code="maas-setting",
+            remedy="boot-source update ID proxy=URL, or proxy= for none",
+        )
+    return name
+
+
 _TALKS: Mapping[tuple[str, str], Callable[[Question], Talk]] = {
     ("boot-sources", "read"): _sources,
     ("boot-sources", "create"): _one_source,
     ("boot-source", "read"): _one_source,
+    ("boot-source", "update"): _one_source,
     ("boot-source", "delete"): _empty,
     ("boot-source-selections", "read"): _selections,
     ("boot-source-selections", "create"): _one_selection,
@@ -249,4 +283,6 @@ _TALKS: Mapping[tuple[str, str], Callable[[Question], Talk]] = {
     ("rack-controller", "import-boot-images"): _text("Import of boot images started on {}"),
     ("rack-controller", "list-boot-images"): _rack_images,
     ("rack-controller", "delete"): _empty,
+    ("maas", "get-config"): _get_config,
+    ("maas", "set-config"): _set_config,
 }

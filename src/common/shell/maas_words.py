@@ -6,6 +6,26 @@
 
 from collections.abc import Mapping, Sequence
 
+from common.verbs import REGION, Parameter, Verb
+from common.vocabulary import BY_NAME
+
+_NAME = Parameter("name", "MAAS's name of the setting", required=True)
+
+# MAAS's own noun `maas`; answered out of our words (``common.shell.maas``), by no daemon.
+TABLE: Mapping[tuple[str, str], Verb] = {
+    **BY_NAME,
+    ("maas", "get-config"): Verb(
+        "maas", "get-config", "read a setting", REGION, parameters=(_NAME,)
+    ),
+    ("maas", "set-config"): Verb(
+        "maas",
+        "set-config",
+        "change a setting",
+        REGION,
+        parameters=(_NAME, Parameter("value", "what it is to be", required=True)),
+    ),
+}
+
 _WITHOUT_PROFILE = {
     "login": "no login is needed: the admin socket knows who asks",
     "logout": "there was no login",

@@ -119,6 +119,15 @@ class OptionTests(SynchronousTestCase):
         self.assertEqual(invocation.question, Question("boot-sources", "read"))
         self.assertTrue(invocation.is_maas)
 
+    def test_a_noun_of_maas_alone(self) -> None:
+        """MAAS's own noun has its settings; without ``maas PROFILE`` nobody knows it."""
+        invocation = _parse("maas admin maas set-config name=n value=")
+        self.assertEqual(
+            invocation.question, Question("maas", "set-config", (), {"name": "n", "value": ""})
+        )
+        error = self.assertRaises(WrongUsage, _parse, "maas admin maas get-confg name=n")
+        self.assertIn("maas get-config", error.remedy)
+
     def test_lines_of_maas_that_ask_for_nothing(self) -> None:
         """Logging in and out is a line to say, whatever options stand there."""
         for line in (

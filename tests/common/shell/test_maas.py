@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from common.errors import WrongUsage
 from common.shell.maas import Said, printed, talk
 from common.vocabulary import Question
 
@@ -215,6 +216,23 @@ class MaasTests(SynchronousTestCase):
                 "status": "synced",
             },
         )
+
+    def test_settings(self) -> None:
+        """A setting is read as its value and changed with OK; its name is MAAS's."""
+        name, row = "boot_images_auto_import", {"value": True}
+        read = Question("maas", "get-config", (), {"name": name})
+        self.assertEqual(said(read, {("config", "get", (name,)): row}).text, "true")
+        change = Question("maas", "set-config", (), {"name": name, "value": "false"})
+        talking = talk(change)
+        self.assertEqual(next(talking), Question("config", "set", (), {name: "false"}))
+        self.assertEqual(said(change, {("config", "set", ()): [row]}).text, "OK")
+
+    def test_a_proxy_is_each_sources_own(self) -> None:
+        """What MAAS sets for the whole process is refused, with where it went."""
+        for name in ("http_proxy", "enable_http_proxy"):
+            change = Question("maas", "set-config", (), {"name": name, "value": "http://p:8000"})
+            error = self.assertRaises(WrongUsage, said, change, {})
+            self.assertIn("boot-source update ID proxy=", error.remedy)
 
     def test_other_words_stay_ours(self) -> None:
         """A word that MAAS does not have answers as it does without ``maas``."""
