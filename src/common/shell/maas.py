@@ -248,14 +248,13 @@ def _setting(question: Question) -> str:
     """The setting's name, which is MAAS's where it has one.
 
     Raises:
-        WrongUsage: code ``maas-setting``: what MAAS sets for all sources, each has here.
+        WrongUsage: what MAAS sets for all sources, each has for itself here.
     """
     name = str(question.parameters["name"])
     if name in _PER_SOURCE:
         raise WrongUsage(
             "each boot source has its own proxy",
             object=name,
-            code="maas-setting",
             remedy="boot-source update ID proxy=URL, or proxy= for none",
         )
     return name
@@ -269,6 +268,8 @@ _TALKS: Mapping[tuple[str, str], Callable[[Question], Talk]] = {
     ("boot-source", "delete"): _empty,
     ("boot-source-selections", "read"): _selections,
     ("boot-source-selections", "create"): _one_selection,
+    ("boot-source-selection", "read"): _one_selection,
+    ("boot-source-selection", "update"): _one_selection,
     ("boot-source-selection", "delete"): _empty,
     ("boot-resources", "read"): _resources,
     ("boot-resources", "import"): _text("Import of boot resources started"),

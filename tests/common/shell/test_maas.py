@@ -120,6 +120,9 @@ class MaasTests(SynchronousTestCase):
         }
         self.assertEqual(self.answer("boot-source-selections read 1", [SELECTION]), [expected])
         self.assertEqual(self.answer("boot-source-selections create 1", SELECTION), expected)
+        for verb in ("read", "update"):
+            answer = self.answer(f"boot-source-selection {verb} 1 3", SELECTION)
+            self.assertEqual(answer, expected)
 
     def test_boot_resources(self) -> None:
         """One resource per name and architecture, whatever versions are there."""
