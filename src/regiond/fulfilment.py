@@ -228,16 +228,19 @@ class Fulfilment:
             self._failed(error, [staged])
 
     async def _publish(self, staged: _Staged) -> None:
-        generation = await self._database.write(
-            generations.publish_image, staged.image_id, self._run.epoch, self._transfers.now()
+        published = await self._database.write(
+            generations.publish_images, [staged.image_id], self._run.epoch, self._transfers.now()
         )
+        if staged.image_id in published.refused:  # an admin deleted it meanwhile, for example
+            self._failed(published.refused[staged.image_id], [staged])
+            return
         self._run.published.append(staged.planned.offer.key)
         self._run.progress.published += 1
         self.log.info(
             "published {image} {version} as generation {generation}",
             image=staged.name,
             version=staged.planned.offer.version,
-            generation=generation,
+            generation=published.generation,
         )
 
 

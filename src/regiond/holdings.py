@@ -6,7 +6,7 @@ from regiond.store.database import Database
 
 
 async def read_holdings(database: Database) -> Holdings:
-    """Every image that is being imported or published, and every blob."""
+    """Every image that is being imported, published or kept, and every blob."""
     return Holdings(
         tuple(
             HeldImage(

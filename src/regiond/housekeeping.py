@@ -1,10 +1,10 @@
 """Letting go of what nobody needs any more: old images, views, events, and their bytes.
 
-Runs at the end of an import, under its lease. Times of grace, one after the other: a
-retired image or document keeps its bytes for two hours (``store.images.GRACE_S``: racks may
-still be fetching them); a blob without any reference stays for another hour (``GARBAGE_GRACE_S``: an
-admin may want back what was just deleted); a past event is kept for ``events_days``. Events
-expire daily, too, even if nothing is ever imported.
+Runs at the end of an import, under its lease. Versions beyond those that are kept are
+retired first. Times of grace, one after the other: a retired image or document keeps its
+bytes for two hours (``store.images.GRACE_S``: racks may still be fetching them); a blob
+without any reference stays for another hour (``GARBAGE_GRACE_S``: an admin may want back
+what was just deleted); a past event is kept for ``events_days``. Events expire daily, too, even if nothing is ever imported.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from common.errors import RackferryError
 from regiond.settings_table import all_values
-from regiond.store import events, garbage, generations, images, mirrors, settings
+from regiond.store import events, garbage, generations, images, kept, mirrors, settings
 from regiond.store.database import Database
 
 GARBAGE_GRACE_S = 3600.0
@@ -26,11 +26,14 @@ DAY_S = 24 * 3600.0
 
 async def is_due(database: Database, now: float) -> bool:
     """Whether there is anything to let go of; reads only."""
+    if await database.read(kept.surplus_images):
+        return True
     return await database.read(garbage.is_due, now, GARBAGE_GRACE_S)
 
 
 async def clean_up(database: Database, now: float) -> None:
     """Let go; the file of an embedded database gets smaller."""
+    await database.write(kept.retire_surplus, now)
     await database.write(images.forget_retired, now)
     await database.write(mirrors.forget_retired, now)
     await database.write(generations.prune, now)

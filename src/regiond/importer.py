@@ -37,6 +37,8 @@ from regiond.store import generations, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
 
+VANISHED = "image-vanished"
+
 
 class Importer:
     """Runs imports, one at a time (``ImportService`` sees to that).
@@ -177,6 +179,7 @@ class Importer:
             await clean_up(self._database, self._now())
         plan = await self.plan(looks)
         self._note_plan(run, plan)
+        await self._note_vanished(run, plan, looks)
         run.progress.phase = "fetching"
         run.progress.total_bytes = plan.fetch_bytes
         run.progress.total_images = len(plan.stage)
@@ -217,6 +220,21 @@ class Importer:
             first = run.failed[plan.refused[0].product]
             run.note(attrs.evolve(Event.of(first), object=IMPORT, cause=reasons))
 
+    async def _note_vanished(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
+        """Only a source that was read just now can have taken something away, or brought it back."""
+        read = {look.source.id for look in looks if look.reading is not None}
+        unread = {str(gone.key) for gone in plan.vanished if gone.source_id not in read}
+        for kept in await self._database.read(events.list_events):
+            if kept.event.code == VANISHED and kept.event.object not in unread:
+                run.looked_at.add(kept.event.object)
+        for gone in plan.vanished:
+            if gone.source_id in read:
+                run.note(
+                    Event("image-vanished", Severity.INFO, str(gone.key),
+                          f"boot-source {gone.source_id} no longer offers it; what is held stays",
+                          "delete its selection if it is not wanted any more")
+                )  # fmt: skip
+
     async def _retire(self, run: Run, plan: ImportPlan, *, stay_mirrored: bool = False) -> None:
         """Let those go that wait for nothing that is still to be published."""
         retired = set(plan.retirements(run.published)) - run.retired_ids
@@ -229,7 +247,7 @@ class Importer:
                 stay_mirrored=stay_mirrored,
             )
             run.retired_ids |= retired
-            run.retired += [each.key for each in plan.retire if each.image_id in retired]
+            run.retired += dict.fromkeys(g.key for g in plan.retire if g.image_id in retired)
 
     async def _show_documents(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
         """Mirrors go over to what was read, in one generation with the images it names."""

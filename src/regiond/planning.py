@@ -7,8 +7,9 @@ The rules:
 
 * The newest offered version of every selected image is to be held, with exactly the
   files that the source signed. Blobs are shared by SHA-256 and fetched once.
-* An image goes only when no selection means it any more. One that is selected and
-  vanished upstream stays; a source that could not be read offers nothing and loses nothing.
+* An image goes only when no selection means it any more, and its kept versions with it.
+  One that is selected and vanished upstream stays with all of them; a source that could not
+  be read offers nothing and loses nothing.
 * A selection that matches nothing of its source never empties that source: the plan is
   then *guarded* and says why.
 * When ``latest-lts`` moves on, the old release stays until the new one is complete.
@@ -35,10 +36,11 @@ from regiond.sources.simplestreams import Skipped
 
 
 class HeldState(StrEnum):
-    """How far a held image is: being fetched, or visible to racks."""
+    """How far a held image is: being fetched, visible to racks, or an older version kept."""
 
     IMPORTING = "importing"
     PUBLISHED = "published"
+    KEPT = "kept"
 
 
 @attrs.frozen
@@ -125,8 +127,9 @@ class ImportPlan:
     """What an import will do.
 
     ``stage`` are the images to fetch or publish, in order; ``refused`` are those that
-    contradict what is held, of the sources ``refused_of``. ``guarded`` says that retirements
-    were withheld, ``reason`` why.
+    contradict what is held, of the sources ``refused_of``; ``vanished`` those that stay and
+    that their source no longer has. ``guarded`` says that retirements were withheld,
+    ``reason`` why.
     """
 
     stage: tuple[PlannedImage, ...] = ()
@@ -134,6 +137,7 @@ class ImportPlan:
     retire: tuple[Retirement, ...] = ()
     refused: tuple[Skipped, ...] = ()
     refused_of: frozenset[int] = frozenset()
+    vanished: tuple[HeldImage, ...] = ()
     guarded: bool = False
     reason: str = ""
 
@@ -204,6 +208,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         retire=retire,
         refused=refused,
         refused_of=frozenset(each.source_id for each in selected if each.offer.key not in kept),
+        vanished=_vanished(sources, holdings.images),
         guarded=bool(guarded),
         reason=_guard_reason(guarded),
     )
@@ -293,9 +298,9 @@ def _retirements(
         source = by_id.get(image.source_id)
         if source and _has_vanished(image, source):
             continue
-        if image.state is HeldState.PUBLISHED:
+        if image.state is not HeldState.IMPORTING:
             if image.key in chosen:
-                continue  # its successor retires it when it is published
+                continue  # whether it is one too many is the store's to say (``versions``)
             if source and _matches_nothing(source):
                 guarded[source.source_id] = source
                 continue
@@ -307,6 +312,20 @@ def _retirements(
 
 def _is_current(image: HeldImage, offer: Offer | None) -> bool:
     return offer is not None and offer.version == image.version and _names(offer) == image.files
+
+
+def _vanished(
+    sources: Sequence[SourceOffers], images: Iterable[HeldImage]
+) -> tuple[HeldImage, ...]:
+    """The published images that are wanted and no longer offered by the source they are of."""
+    by_id = {source.source_id: source for source in sources}
+    return tuple(
+        image
+        for image in images
+        if image.state is HeldState.PUBLISHED
+        and image.source_id in by_id
+        and _has_vanished(image, by_id[image.source_id])
+    )
 
 
 def _has_vanished(image: HeldImage, source: SourceOffers) -> bool:
@@ -326,7 +345,7 @@ def _successors(
     image: HeldImage, source: SourceOffers | None, stage: tuple[PlannedImage, ...]
 ) -> frozenset[ImageKey]:
     """The staged images that a release leaves for when ``latest-lts`` moves on."""
-    if source is None or image.state is not HeldState.PUBLISHED:
+    if source is None or image.state is HeldState.IMPORTING:
         return frozenset()
     if not _was_meant_by(LATEST_LTS, image, source):
         return frozenset()

@@ -74,7 +74,7 @@ class Region:
     # Images
 
     async def list_images(self, image_type: str) -> list[dict[str, Any]]:
-        """The images that are published or being imported."""
+        """The images that are published or being imported, and the versions that are kept."""
         found = await self._database.read(images.list_images)
         return [image_row(each) for each in found if image_type in {"all", each.type}]
 
@@ -92,7 +92,7 @@ class Region:
         }
 
     async def delete_image(self, image_id: int) -> dict[str, Any]:
-        """Take an image out of what racks hold; the next import fetches it again if wanted."""
+        """Let a version go: a published one leaves the racks, and is fetched again if wanted."""
         found = await self._database.read(images.image_details, image_id)
         generation = await self._database.write(
             generations.retire_images, [image_id], None, self._now()
@@ -147,6 +147,7 @@ class Region:
             "images": {
                 "published": sum(each.state == "published" for each in kept),
                 "importing": sum(each.state == "importing" for each in kept),
+                "kept": sum(each.state == "kept" for each in kept),
             },
             "space": {
                 "blobs": len(held),

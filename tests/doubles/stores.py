@@ -134,8 +134,16 @@ class Store:
         """Stage, store and publish an image; returns its id."""
         image = self.stage(files, version, of, now)
         self.store(*files)
-        self.write(generations.publish_image, image, self.epoch, now)
+        self.publish_staged(image, now=now)
         return image
+
+    def publish_staged(self, image: int, epoch: int | None = None, now: float = NOW) -> int:
+        """Publish a staged image; the generation, or raises why it was refused."""
+        ids, epoch = [image], self.epoch if epoch is None else epoch
+        published = self.write(generations.publish_images, ids, epoch, now)
+        for why in published.refused.values():
+            raise why
+        return published.generation
 
 
 class OnSQLite(SynchronousTestCase):

@@ -260,7 +260,24 @@ class RetirementTests(SynchronousTestCase):
     def test_vanished(self) -> None:
         """A selected image that vanished upstream stays."""
         store = holding(source(offer("jammy"), offer("noble")))
-        self.assertTrue(plan_import([source(offer("noble"))], store.holdings).is_empty)
+        plan = plan_import([source(offer("noble"))], store.holdings)
+        self.assertTrue(plan.is_empty)
+        self.assertEqual([gone.key.release for gone in plan.vanished], ["jammy"])
+        self.assertEqual(plan_import([source(offer("jammy"))], store.holdings).vanished[0].key,
+                         offer("noble").key)  # fmt: skip
+
+    def test_kept(self) -> None:
+        """Kept versions stay while their image is wanted, and go with it."""
+        store = holding(source(offer("jammy", "2"), offer("noble")))
+        kept = attrs.evolve(store.images[1], id=9, version="1", state=HeldState.KEPT)
+        held = Holdings((*store.images.values(), kept), store.blobs)
+        for offers in ([offer("jammy", "2"), offer("noble")], [offer("noble")], []):
+            self.assertTrue(plan_import([source(*offers)], held).is_empty)
+        unwanted = source(offer("jammy", "2"), offer("noble"),
+                          selections=(Selection("ubuntu", "noble"),))  # fmt: skip
+        self.assertEqual(plan_import([unwanted], held).retirements(), (1, 9))
+        typo = source(offer("jammy", "2"), selections=(Selection("ubuntu", "nobel"),))
+        self.assertEqual(plan_import([typo], held).retire, ())
 
     def test_empty_upstream(self) -> None:
         """A source that offers nothing, or could not be read, loses nothing."""

@@ -7,48 +7,84 @@ yet. Writers carry the fencing token of the import lease, and are ``Stale`` with
 
 from collections.abc import Collection, Iterable, Mapping
 
+import attrs
 from sqlalchemy import Connection, delete, func, select, update
 
 from common.digests import sha256_hex
-from common.errors import Conflict, Stale
+from common.errors import Conflict, RackferryError, Stale
 from common.images import File, Image, View, ViewImage
 from regiond.store import changes, mirrors
-from regiond.store.images import GRACE_S, StoredImage, image_details, is_key, key_of
+from regiond.store.images import (
+    GRACE_S,
+    StoredImage,
+    find_images,
+    is_key,
+    key_of,
+    unknown_image,
+)
+from regiond.store.kept import retire_surplus
 from regiond.store.tables import blob, document, generation, image, lease
 
 IMPORT_LEASE = "import"
 
 
-def publish_image(conn: Connection, image_id: int, epoch: int, now: float) -> int:
-    """Make an image visible in place of its older version; returns the new generation.
+@attrs.frozen
+class Published:
+    """What a publish came to.
 
-    All or nothing: every file it needs must be complete. Publishing twice is once.
+    ``refused``: why some of the images, by id, are not in ``generation``: NotFound (no such
+    image) or Conflict (code image-incomplete: a file is not complete; image-retired).
+    """
+
+    generation: int
+    refused: Mapping[int, RackferryError] = attrs.field(factory=dict)
+
+
+def publish_images(conn: Connection, ids: Collection[int], epoch: int, now: float) -> Published:
+    """Make images visible in place of their older versions: one generation for all of them.
+
+    Each is published whole or not at all: every file it needs must be complete. The older
+    version is kept, or retired if that makes more of them than are kept. Publishing twice
+    is once.
 
     Raises:
-        NotFound: no such image.
-        Conflict: a file is not complete (code image-incomplete), or it was retired.
         Stale: the import lease was granted to somebody else.
     """
     _check_lease(conn, epoch)
-    found = image_details(conn, image_id)
-    if found.state == "published":
-        return current_generation(conn)[0]
-    if found.state != "importing":
-        raise Conflict(
-            "was retired meanwhile", object=f"boot-resource {image_id}", code="image-retired"
-        )
-    sha256 = _keep_document(conn, _described(conn, found).to_document())
+    found = find_images(conn, ids)
+    refused: dict[int, RackferryError] = {
+        each: unknown_image(each) for each in ids if each not in found
+    }
+    fresh = [each for each in found.values() if each.state != "published"]
+    complete = _complete_blobs(conn, fresh)
+    documents: dict[int, bytes] = {}
+    for each in fresh:
+        try:
+            documents[each.id] = _described(each, complete).to_document()
+        except Conflict as error:
+            refused[each.id] = error
+    if not documents:
+        return Published(current_generation(conn)[0], refused)
+    names = _keep_documents(conn, documents.values())
+    for each in fresh:
+        if each.id in documents:
+            _replace(conn, each, names[documents[each.id]], now)
+    retire_surplus(conn, now)
+    return Published(_new_generation(conn, now), refused)
+
+
+def _replace(conn: Connection, new: StoredImage, document_sha256: str, now: float) -> None:
+    """Publish one in place of the older version of its key."""
     conn.execute(
         update(image)
-        .where(is_key(found.key), image.c.state == "published")
-        .values(state="retired", retired_at=now)
+        .where(is_key(new.key), image.c.state == "published")
+        .values(state="kept", retired_at=now)
     )
     conn.execute(
         update(image)
-        .where(image.c.id == image_id)
-        .values(state="published", published_at=now, document_sha256=sha256)
+        .where(image.c.id == new.id)
+        .values(state="published", published_at=now, document_sha256=document_sha256)
     )
-    return _new_generation(conn, now)
 
 
 def retire_images(
@@ -61,8 +97,8 @@ def retire_images(
 ) -> int:
     """Take images out of what racks are to hold; returns the generation that says so.
 
-    Images that were still being imported are given up. If racks are to hold the same
-    without them there is no new generation.
+    Images that were still being imported are given up, kept versions are let go. If racks
+    are to hold the same without them there is no new generation.
 
     Args:
         conn: the transaction.
@@ -80,7 +116,7 @@ def retire_images(
     conn.execute(delete(image).where(wanted, image.c.state == "importing"))
     conn.execute(
         update(image)
-        .where(wanted, image.c.state == "published")
+        .where(wanted, image.c.state.in_(["published", "kept"]))
         .values(state="retired", retired_at=now)
     )
     if not stay_mirrored:
@@ -182,21 +218,24 @@ def _check_lease(conn: Connection, epoch: int) -> None:
         )
 
 
-def _described(conn: Connection, found: StoredImage) -> Image:
-    """The image document; every file must be complete, with the size that was promised."""
-    complete = {
-        row.sha256: row
-        for row in conn.execute(
-            select(blob.c.sha256, blob.c.size_bytes, blob.c.digests_sha256).where(
-                blob.c.state == "complete", blob.c.sha256.in_([f.sha256 for f in found.files])
-            )
+def _complete_blobs(conn: Connection, wanted: Iterable[StoredImage]) -> dict[tuple[str, int], str]:
+    """Name and size of those complete blobs that these images need -> their digest lists' names."""
+    names = {file.sha256 for each in wanted for file in each.files}
+    rows = conn.execute(
+        select(blob.c.sha256, blob.c.size_bytes, blob.c.digests_sha256).where(
+            blob.c.state == "complete", blob.c.sha256.in_(names)
         )
-    }
-    missing = [
-        file.name
-        for file in found.files
-        if file.sha256 not in complete or complete[file.sha256].size_bytes != file.size_bytes
-    ]
+    )
+    return {(row.sha256, row.size_bytes): row.digests_sha256 for row in rows}
+
+
+def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> Image:
+    """The image document; every file must be complete, with the size that was promised."""
+    if found.state != "importing":
+        raise Conflict(
+            "was retired meanwhile", object=f"boot-resource {found.id}", code="image-retired"
+        )
+    missing = [file.name for file in found.files if (file.sha256, file.size_bytes) not in complete]
     if missing or not found.files:
         raise Conflict(
             f"is not complete: {', '.join(missing) or 'it has no files'}",
@@ -213,7 +252,7 @@ def _described(conn: Connection, found: StoredImage) -> Image:
                 ftype=file.ftype,
                 sha256=file.sha256,
                 size_bytes=file.size_bytes,
-                digests_sha256=complete[file.sha256].digests_sha256,
+                digests_sha256=complete[file.sha256, file.size_bytes],
                 source=file.source_id,
                 upstream_path=file.upstream_path,
             )
@@ -249,15 +288,18 @@ def _generation_now(conn: Connection, now: float) -> int:
 def _new_generation(conn: Connection, now: float) -> int:
     highest = conn.execute(select(func.coalesce(func.max(generation.c.number), 0))).scalar_one()
     number = int(highest) + 1
-    view = _view(conn, number)
-    sha256 = _keep_document(conn, view.to_document())
+    (sha256,) = _keep_documents(conn, [_view(conn, number).to_document()]).values()
     conn.execute(generation.insert().values(number=number, view_sha256=sha256, created_at=now))
     changes.record(conn, "generation", str(number), now)
     return number
 
 
-def _keep_document(conn: Connection, content: bytes) -> str:
-    sha256 = sha256_hex(content)
-    if read_document(conn, sha256) is None:
-        conn.execute(document.insert().values(sha256=sha256, content=content))
-    return sha256
+def _keep_documents(conn: Connection, contents: Collection[bytes]) -> dict[bytes, str]:
+    """Keep documents; returns the name of each."""
+    names = {content: sha256_hex(content) for content in contents}
+    query = select(document.c.sha256).where(document.c.sha256.in_(names.values()))
+    known = set(conn.execute(query).scalars())
+    new = [{"sha256": n, "content": c} for c, n in names.items() if n not in known]
+    if new:
+        conn.execute(document.insert(), new)
+    return names

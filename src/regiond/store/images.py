@@ -1,11 +1,12 @@
 """Images: which files each needs, how much of them is here, and what became of it.
 
 An image is *importing* from the moment it is staged, *published* when every file it needs is
-complete (``generations``), *retired* when a newer version took its place or nobody wants it.
+complete (``generations``), *kept* when a newer version took its place and older ones are kept
+(``kept``), *retired* when they are too many or nobody wants it any more.
 Its ``image_file`` rows are what keeps its blobs from being garbage; they go with the image.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -85,8 +86,10 @@ class StoredImage:
         return f"{self.key.arch}/{self.key.subarch}"
 
 
+_IS_REPLACED = image.c.state.in_(["kept", "retired"])
+
 IS_SUPERSEDED = (
-    (image.c.state == "retired")
+    _IS_REPLACED
     & image.c.mirrored
     & exists().where(
         mirror_document.c.source_id == image.c.source_id, mirror_document.c.retired_at.is_(None)
@@ -142,9 +145,9 @@ def stage_image(conn: Connection, new: NewImage, now: float) -> int:
 
 
 def list_images(
-    conn: Connection, states: Iterable[str] = ("importing", "published")
+    conn: Connection, states: Iterable[str] = ("importing", "published", "kept")
 ) -> tuple[StoredImage, ...]:
-    """The images in these states, by key; the one being imported after the published one."""
+    """The images in these states, by key; of one key the oldest row first."""
     found = _select(conn, image.c.state.in_(list(states)))
     return tuple(sorted(found, key=lambda each: (each.key, each.id)))
 
@@ -155,15 +158,25 @@ def image_details(conn: Connection, id: int) -> StoredImage:
     Raises:
         NotFound: no such image.
     """
-    found = _select(conn, image.c.id == id)
+    found = find_images(conn, [id])
     if not found:
-        raise NotFound(
-            "there is no such image",
-            object=f"boot-resource {id}",
-            code="image-unknown",
-            remedy="boot-resources read lists them",
-        )
-    return found[0]
+        raise unknown_image(id)
+    return found[id]
+
+
+def find_images(conn: Connection, ids: Collection[int]) -> dict[int, StoredImage]:
+    """The images with these ids, also retired ones, as far as they are there."""
+    return {each.id: each for each in _select(conn, image.c.id.in_(ids))}
+
+
+def unknown_image(id: int) -> NotFound:
+    """The error that there is no image with that id."""
+    return NotFound(
+        "there is no such image",
+        object=f"boot-resource {id}",
+        code="image-unknown",
+        remedy="boot-resources read lists them",
+    )
 
 
 def unstage(conn: Connection, ids: Iterable[int]) -> int:
@@ -180,7 +193,12 @@ def forget_retired(conn: Connection, now: float) -> int:
 
 def is_spent(now: float) -> ColumnElement[bool]:
     """The condition that nobody needs a retired image any more."""
-    return (image.c.state == "retired") & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
+    return (image.c.state == "retired") & _is_past(now)
+
+
+def _is_past(now: float) -> ColumnElement[bool]:
+    """The condition that an image left every view, longer ago than the grace time."""
+    return _IS_REPLACED & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
 
 
 def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> bool:  # noqa: ARG001 - every rack has the same view for now
@@ -191,7 +209,7 @@ def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> 
     of_image = (
         select(image.c.id)
         .join(image_file, image_file.c.image_id == image.c.id)
-        .where(image_file.c.sha256 == sha256, image.c.state != "importing", ~is_spent(now))
+        .where(image_file.c.sha256 == sha256, image.c.state != "importing", ~_is_past(now))
     )
     of_document = select(mirror_document.c.source_id).where(
         mirror_document.c.sha256 == sha256,

@@ -155,6 +155,6 @@ def _take_out(conn: Connection, of: ColumnElement[bool], now: float) -> int:
     """Superseded images leave the mirrors; racks may fetch them for a grace time."""
     return conn.execute(
         update(image)
-        .where(of, image.c.state == "retired", image.c.mirrored)
+        .where(of, image.c.state.in_(["kept", "retired"]), image.c.mirrored)
         .values(mirrored=False, retired_at=now)
     ).rowcount

@@ -178,7 +178,7 @@ image = _table(
         nullable=False,
         comment="as the stream names it; the newest is the last in byte order",
     ),
-    Column("state", String(10), nullable=False, comment="importing, published or retired"),
+    Column("state", String(10), nullable=False, comment="importing, published, kept or retired"),
     Column("type", Text, nullable=False, comment="synced or uploaded"),
     Column("source_id", _Key, comment="null for uploads; the source may be gone since"),
     Column("kflavor", Text, comment="kernel flavour, if it has one"),
@@ -189,7 +189,7 @@ image = _table(
     Column("document_sha256", _Sha256, comment="its image document; null until published"),
     Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("published_at", Double, comment="null until then"),
-    Column("retired_at", Double, comment="its bytes stay for a grace time after this"),
+    Column("retired_at", Double, comment="left the view; racks may go on fetching it for a while"),
     Column(
         "mirrored",
         Boolean,

@@ -52,7 +52,7 @@ class GenerationSuite(Store):
         blob = self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
         self.write(blobs.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
         with self.assertRaises(Conflict) as caught:
-            self.write(generations.publish_image, image, self.epoch, NOW)
+            self.publish_staged(image)
         self.assertEqual(caught.exception.code, "image-incomplete")
         self.assertIn("file-1", caught.exception.message)
         self.assertEqual(self.read(generations.current_generation), before)
@@ -61,7 +61,7 @@ class GenerationSuite(Store):
     def test_an_image_without_files_is_not_published(self) -> None:
         """Nothing to hold is not a complete image."""
         image = self.stage([])
-        self.assertRaises(Conflict, self.write, generations.publish_image, image, self.epoch, NOW)
+        self.assertRaises(Conflict, self.publish_staged, image)
 
     def test_a_newer_version_takes_the_place_of_the_older(self) -> None:
         """The view names one version per image; the older one is retired."""
@@ -82,8 +82,20 @@ class GenerationSuite(Store):
     def test_publishing_twice_is_once(self) -> None:
         """A repeated publish makes no second generation."""
         image = self.publish([KERNEL])
-        self.assertEqual(self.write(generations.publish_image, image, self.epoch, NOW), 1)
+        self.assertEqual(self.publish_staged(image), 1)
         self.assertEqual(self.read(generations.current_generation)[0], 1)
+
+    def test_images_that_are_complete_together_are_one_generation(self) -> None:
+        """One that is not complete, or unknown, costs the others nothing."""
+        first, second = self.stage([KERNEL]), self.stage([KERNEL], of=key("noble"))
+        late = self.stage([NEWER], of=key("focal"))
+        self.store(KERNEL)
+        ids = [first, second, late, 99]
+        published = self.write(generations.publish_images, ids, self.epoch, NOW)
+        self.assertEqual((published.generation, set(self.view().images)), (
+            1, {str(key()), str(key("noble"))}))  # fmt: skip
+        self.assertEqual({each: why.code for each, why in published.refused.items()}, {
+            late: "image-incomplete", 99: "image-unknown"})  # fmt: skip
 
     def test_a_stale_import_publishes_and_retires_nothing(self) -> None:
         """Whoever lost the lease cannot change what racks hold."""
@@ -91,11 +103,8 @@ class GenerationSuite(Store):
         staged = self.stage([KERNEL], of=key("noble"))
         stale = self.epoch
         self.take_lease()
-        for work, target in (
-            (generations.publish_image, staged),
-            (generations.retire_images, [image]),
-        ):
-            self.assertRaises(Stale, self.write, work, target, stale, NOW)
+        self.assertRaises(Stale, self.publish_staged, staged, stale)
+        self.assertRaises(Stale, self.write, generations.retire_images, [image], stale, NOW)
         self.assertEqual(self.read(generations.current_generation)[0], 1)
 
     def test_retiring_takes_images_out_of_the_view(self) -> None:
@@ -113,7 +122,7 @@ class GenerationSuite(Store):
         """What was given up does not come back by a late publish."""
         image = self.publish([KERNEL])
         self.write(generations.retire_images, [image], self.epoch, NOW)
-        self.assertRaises(Conflict, self.write, generations.publish_image, image, self.epoch, NOW)
+        self.assertRaises(Conflict, self.publish_staged, image)
 
     def test_every_generation_is_told_through_the_change_feed(self) -> None:
         """Subscribers hear of a publish after its commit, and the feed keeps it."""

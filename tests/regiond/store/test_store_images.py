@@ -70,7 +70,7 @@ class ImageSuite(Store):
         self.store(KERNEL, SQUASHFS)
         may = (self.read, images.is_blob_in_view, KERNEL.sha256, 1)
         self.assertFalse(may[0](*may[1:], NOW))
-        self.write(generations.publish_image, image, self.epoch, NOW)
+        self.publish_staged(image)
         self.assertTrue(may[0](*may[1:], NOW))
         self.assertFalse(self.read(images.is_blob_in_view, SQUASHFS.sha256, 1, NOW))
         self.write(generations.retire_images, [image], self.epoch, NOW)

@@ -43,6 +43,12 @@ def upgrade() -> None:
         _may_have("lagging_since", sa.Double(), "older documents are refused since then"),
     ):
         op.add_column("boot_source", column)
+    for name, comment in (
+        ("state", "importing, published, kept or retired"),
+        ("retired_at", "left the view; racks may go on fetching it for a while"),
+    ):
+        if op.get_bind().dialect.supports_comments:
+            op.alter_column("image", name, comment=comment)
     op.add_column("image", _no("mirrored", "the mirror's documents name its files"))
     op.add_column("rack", _may_have("selections", sa.JSON(), "all it may hold; null: everything"))
     op.add_column("event", _may_have("told_at", sa.Double(), "when the hooks were told of it"))

@@ -1,0 +1,42 @@
+"""Versions that are kept: what a newer one replaced, as many as ``boot_images_versions`` says.
+
+A kept version is in no view and costs only space: its files stay referenced. What is too
+many is retired, and goes the way of everything that is retired.
+"""
+
+from collections import defaultdict
+
+from sqlalchemy import Connection, select, update
+
+from regiond.store import settings
+from regiond.store.tables import image
+from regiond.versions import DEFAULT_VERSIONS, HeldVersion, surplus
+
+VERSIONS = "boot_images_versions"
+
+
+def surplus_images(conn: Connection) -> tuple[int, ...]:
+    """The ids of the versions beyond those that the setting keeps of each image."""
+    if conn.execute(select(image.c.id).where(image.c.state == "kept").limit(1)).first() is None:
+        return ()
+    most = int(settings.get(conn, VERSIONS, DEFAULT_VERSIONS))
+    key = (image.c.os, image.c.arch, image.c.subarch, image.c.release, image.c.label)
+    rows = conn.execute(
+        select(image.c.id, image.c.version, image.c.state, *key).where(
+            image.c.state.in_(["published", "kept"])
+        )
+    )
+    versions: defaultdict[tuple[str, ...], list[HeldVersion]] = defaultdict(list)
+    for id, version, state, *of in rows:  # noqa: A001 - as the column is called
+        versions[tuple(of)].append(HeldVersion(id, version, state))
+    return tuple(sorted(gone for held in versions.values() for gone in surplus(held, most)))
+
+
+def retire_surplus(conn: Connection, now: float) -> int:
+    """Retire the versions that are too many; no view changes. Returns how many."""
+    gone = surplus_images(conn)
+    if gone:
+        conn.execute(
+            update(image).where(image.c.id.in_(gone)).values(state="retired", retired_at=now)
+        )
+    return len(gone)

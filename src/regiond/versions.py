@@ -1,0 +1,42 @@
+"""Which versions of an image stay (pure).
+
+Of every image the published version stays, and the newest of the others, as many together
+as the setting says. A version is complete or does not count: one that is being imported
+neither takes the place of an older one nor is it ever surplus.
+"""
+
+from collections.abc import Iterable
+
+import attrs
+
+DEFAULT_VERSIONS = 1
+_COMPLETE = ("published", "kept")
+
+
+@attrs.frozen
+class HeldVersion:
+    """One version of an image; ``state`` as in the store: importing, published, kept."""
+
+    id: int
+    version: str
+    state: str
+
+
+def surplus(held: Iterable[HeldVersion], most: int) -> frozenset[int]:
+    """The ids of those that go, of the versions of one image.
+
+    Args:
+        held: all of them.
+        most: how many stay; the published one always does.
+    """
+    complete = [each for each in held if each.state in _COMPLETE]
+    # The newest is the last in byte order, as for every client of these streams. The same
+    # version with other files (upstream corrected it) counts once: the later one.
+    newest = sorted(
+        complete, key=lambda each: (each.state == "published", each.version, each.id), reverse=True
+    )
+    stay: dict[str, int] = {}
+    for each in newest:
+        if len(stay) < max(most, 1):
+            stay.setdefault(each.version, each.id)
+    return frozenset(each.id for each in complete) - frozenset(stay.values())
