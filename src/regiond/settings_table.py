@@ -55,6 +55,7 @@ SETTINGS = (
     Setting("boot_images_import_interval_minutes", 60, whole(1, 10080), "from one import to the next"),
     Setting(PARALLEL_TRANSFERS, 4, whole(1, MOST_TRANSFERS), "files that are fetched at once"),
     Setting("boot_images_reserve_mib", 1024, whole(0, 1 << 20), "what an import leaves free on the database's disk"),
+    Setting("boot_images_versions", 1, whole(1, 100), "versions that are kept of each image"),
     Setting("events_days", 30, whole(1, 3650), "how long past events can be read"),
 )  # fmt: skip
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import attrs
 
-DEFAULT_VERSIONS = 1
 _COMPLETE = ("published", "kept")
 
 

@@ -8,9 +8,10 @@ from collections import defaultdict
 
 from sqlalchemy import Connection, select, update
 
+from regiond.settings_table import setting
 from regiond.store import settings
 from regiond.store.tables import image
-from regiond.versions import DEFAULT_VERSIONS, HeldVersion, surplus
+from regiond.versions import HeldVersion, surplus
 
 VERSIONS = "boot_images_versions"
 
@@ -19,7 +20,7 @@ def surplus_images(conn: Connection) -> tuple[int, ...]:
     """The ids of the versions beyond those that the setting keeps of each image."""
     if conn.execute(select(image.c.id).where(image.c.state == "kept").limit(1)).first() is None:
         return ()
-    most = int(settings.get(conn, VERSIONS, DEFAULT_VERSIONS))
+    most = int(settings.get(conn, VERSIONS, setting(VERSIONS).default))
     key = (image.c.os, image.c.arch, image.c.subarch, image.c.release, image.c.label)
     rows = conn.execute(
         select(image.c.id, image.c.version, image.c.state, *key).where(
