@@ -4,7 +4,8 @@ Runs at the end of an import, under its lease. Versions beyond those that are ke
 retired first. Times of grace, one after the other: a retired image or document keeps its
 bytes for two hours (``store.images.GRACE_S``: racks may still be fetching them); a blob
 without any reference stays for another hour (``GARBAGE_GRACE_S``: an admin may want back
-what was just deleted); a past event is kept for ``events_days``. Events expire daily, too, even if nothing is ever imported.
+what was just deleted); a past event is kept for ``events_days``. Events
+expire daily, too, even if nothing is ever imported.
 """
 
 from collections.abc import Callable
