@@ -33,7 +33,7 @@ from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import generations, sources
+from regiond.store import events, generations, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
 
