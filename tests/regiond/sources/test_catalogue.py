@@ -225,14 +225,6 @@ class DisputedPathTests(SynchronousTestCase):
         made["versions"]["20250718"]["items"]["squashfs"]["size"] += 1
         return made
 
-    def test_in_one_document(self) -> None:
-        """Products that disagree on the bytes of a path are all left out; others are not."""
-        found = offered(product(), self.liar(), product(arch="arm64"))
-        self.assertEqual([offer.key.arch for offer in found.newest], ["arm64"])
-        self.assertEqual(len(found.malformed), 2)
-        for skipped in found.malformed:
-            self.assertIn("jammy/amd64/20250718/squashfs", skipped.reason)
-
     def test_across_documents(self) -> None:
         """So are those of different documents of one source."""
         first = parse_products(text(product_file(product(), product(arch="arm64"))), STABLE, "x")
@@ -240,12 +232,6 @@ class DisputedPathTests(SynchronousTestCase):
         found = catalogue([first, second])
         self.assertEqual([offer.key.arch for offer in found.newest], ["arm64"])
         self.assertEqual(len(found.malformed), 2)
-
-    def test_another_digest(self) -> None:
-        """The same size with another sha256 is a dispute, too."""
-        liar = product(subarch="hwe-22.04")
-        liar["versions"]["20250718"]["items"]["squashfs"]["sha256"] = "0" * 64
-        self.assertEqual(offered(product(), liar).newest, ())
 
     def test_shared(self) -> None:
         """Kernels of one release share a squashfs: the same path twice is no dispute."""

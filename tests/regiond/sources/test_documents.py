@@ -273,13 +273,6 @@ class IndexFaultTests(SourceCase):
         self.assertIsInstance(error, SignatureError)
         self.assertEqual(error.code, "signature-keyring-unusable")
 
-    async def test_cycle(self) -> None:
-        """An index that names itself is refused."""
-        document = index()
-        document["index"]["self"] = {"format": "index:1.0", "path": INDEX_PATH}
-        self.source.files[INDEX_PATH] = signed(text(document), "ed25519")
-        self.assertEqual((await self.refusal()).code, "document-index-cycle")
-
 
 class ProductFaultTests(SourceCase):
     """A fault of one product file leaves the others alone."""

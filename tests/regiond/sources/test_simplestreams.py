@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import SourceError
-from regiond.sources import simplestreams
 from regiond.sources.simplestreams import Index, ProductFile, parse_index, parse_products
 from tests.doubles.stream_documents import (
     STABLE,
@@ -60,23 +59,6 @@ class ParseIndexTests(SynchronousTestCase):
         """A stream without dates is read."""
         self.assertIsNone(self.read(index(updated=None)).updated)
 
-    def test_faults(self) -> None:
-        """Each fault of the index has a code of its own."""
-        cases = {
-            "document-format": [{"format": "index:2.0"}, {}, product_file()],
-            "document-updated": [index(updated=None) | {"updated": "yesterday"}],
-            "document-path": [
-                index({STABLE: path})
-                for path in ("/etc/passwd", "http://x/y.sjson", "streams/v1/../x.json", "a.json")
-            ],
-        }
-        cases["document-format"] += [index() | {"index": []}, index() | {"index": {"a": 1}}]
-        for code, documents in cases.items():
-            for document in documents:
-                with self.subTest(document):
-                    error = self.assertRaises(SourceError, self.read, document)
-                    self.assertEqual(error.code, code)
-
     def test_dates(self) -> None:
         """Any zone is understood, none is UTC; what is no date is refused."""
         document = index(updated=None)
@@ -108,26 +90,6 @@ class ParseProductsTests(SynchronousTestCase):
         shuffled = {name: items(version=name) for name in sorted(names, key=hash)}
         [only] = parsed(product_file(product(versions=shuffled))).products
         self.assertEqual([version.name for version in only.versions], names[::-1])
-
-    def test_faults(self) -> None:
-        """Each fault of the document has a code of its own."""
-        cases = {
-            "document-format": [index(), {"format": "products:1.0", "content_id": STABLE}],
-            "document-content-id": [product_file(content_id="other"), {"format": "products:1.0"}],
-            "document-updated": [product_file() | {"updated": 1}],
-            "document-alias": [product_file() | {"_aliases": []}],
-        }
-        for code, documents in cases.items():
-            for document in documents:
-                with self.subTest(document):
-                    error = self.assertRaises(SourceError, parsed, document)
-                    self.assertEqual((error.code, error.object), (code, STABLE_PATH))
-
-    def test_too_many(self) -> None:
-        """A document with more items than anyone needs is refused."""
-        self.patch(simplestreams, "MAX_ITEMS", 3)
-        error = self.assertRaises(SourceError, parsed, product_file(product()))
-        self.assertEqual(error.code, "document-too-large")
 
     def test_aliases(self) -> None:
         """Aliases are merged before tags are read."""
@@ -168,74 +130,8 @@ class InheritanceTests(SynchronousTestCase):
         self.assertNotIn("path", version.tags)
 
 
-FAULTY_ITEMS: dict[str, dict[str, object]] = {
-    "climbs": {"path": "a/../../etc/passwd"},
-    "absolute": {"path": "/a/kernel"},
-    "other host": {"path": "//host/kernel"},
-    "URL": {"path": "http://host/kernel"},
-    "query": {"path": "a/kernel?x"},
-    "escape": {"path": "a/%2e%2e/kernel"},
-    "control character": {"path": "a/ker\nnel"},
-    "NUL": {"path": "a/ker\0nel"},
-    "backslash": {"path": "a\\kernel"},
-    "empty segment": {"path": "a//kernel"},
-    "dots": {"path": "a/.../kernel"},
-    "option": {"path": "-a/kernel"},
-    "reserved": {"path": "streams/v1/index.json"},
-    "state": {"path": ".data/x"},
-    "long": {"path": "a/" * 600 + "kernel"},
-    "no text": {"path": 5},
-    "null path": {"path": ["a"]},
-    "size as text": {"size": "6"},
-    "size as float": {"size": 6.0},
-    "size as bool": {"size": True},
-    "negative size": {"size": -1},
-    "no size": {"size": None},
-    "huge size": {"size": 2**40},
-    "no sha256": {"sha256": None, "md5": "d41d8cd98f00b204e9800998ecf8427e"},
-    "short sha256": {"sha256": "abc"},
-    "sha256 as number": {"sha256": 5},
-    "odd sha256": {"sha256": "g" * 64},
-    "odd sha512": {"sha512": "a" * 64},
-    "no ftype": {"ftype": None},
-    "ftype as number": {"ftype": 1},
-}
-
-
-class FaultyProductTests(SynchronousTestCase):
-    """``parse_products``: one product is wrong, the others are used."""
-
-    def test_items(self) -> None:
-        """A product with any impossible item is skipped whole, and says which one and why."""
-        for case, changes in FAULTY_ITEMS.items():
-            with self.subTest(case):
-                document = one_item(**changes)
-                name = next(iter(document["products"]))
-                document["products"]["good"] = product(arch="arm64")
-                read = parsed(document)
-                self.assertEqual([good.name for good in read.products], ["good"])
-                [skipped] = read.skipped
-                self.assertEqual(
-                    (skipped.product, skipped.version, skipped.item), (name, "1", "boot-kernel")
-                )
-                self.assertTrue(skipped.reason)
-                self.assertTrue(str(skipped).isprintable())
-
-    def test_shapes(self) -> None:
-        """A product, version or item of another type than object is skipped and named."""
-        shapes: list[object] = [
-            5,
-            {"versions": []},
-            {"versions": {"1": 5}},
-            {"versions": {"1": {"items": []}}},
-            {"versions": {"1": {"items": {"k": 5}}}},
-        ]
-        for shape in shapes:
-            document = product_file(product())
-            document["products"]["odd"] = shape
-            read = parsed(document)
-            self.assertEqual([skipped.product for skipped in read.skipped], ["odd"])
-            self.assertEqual(len(read.products), 1)
+class DigestTests(SynchronousTestCase):
+    """Digests of items; what is refused stands in test_rejections."""
 
     def test_upper_case(self) -> None:
         """Digests in upper case mean the same."""
