@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
+from urllib.parse import urlsplit
 
 import attrs
 from cattrs import transform_error
@@ -20,6 +21,7 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from common.canonical import strict_converter
 from common.errors import ConfigError
+from common.events import Severity
 from common.names import is_segment
 
 RPC_PORT = 5250
@@ -148,6 +150,32 @@ def _kernel_parameters(value: Any) -> str:
     return cast("str", value)
 
 
+def _level(value: Any) -> str:
+    if _text(value) not in set(Severity):
+        raise ValueError(f'expected "info", "warning" or "error", not {value!r}')
+    return cast("str", value)
+
+
+def _command(value: Any) -> tuple[str, ...]:
+    words = tuple(_text(item) for item in _expect(list, value))
+    if words and not Path(words[0]).is_absolute():
+        raise ValueError(f'"{words[0]}" is not an absolute path')
+    return words
+
+
+def _optional_path(value: Any) -> Path | None:
+    return _path(value) if _text(value) else None
+
+
+def _webhook(value: Any) -> str:
+    # The address may hold a password: what is wrong is said without it.
+    parts = urlsplit(_text(value))
+    is_near = parts.hostname in {"localhost", "127.0.0.1", "::1"}
+    if value and (not parts.hostname or parts.scheme not in {"https", *(["http"] * is_near)}):
+        raise ValueError("expected https://HOST/..., or http:// on this machine")
+    return cast("str", value)
+
+
 def _endpoint(value: Any) -> str:
     # Imported here: the shell reads configurations rarely, and Twisted takes its time.
     from twisted.internet.endpoints import serverFromString  # noqa: PLC0415  (see above)
@@ -223,6 +251,16 @@ class Bandwidth:
     to_minute: int = _key(_DAY_MINUTES, _minute_of_day, "to")
 
 
+@attrs.frozen
+class Hooks:
+    """Who is told of events of this ``level`` and worse: a program, a web address, or both."""
+
+    level: str = _key("error", _level)
+    program: tuple[str, ...] = _key((), _command, "exec")
+    webhook: str = _key("", _webhook)
+    webhook_token_file: Path | None = _key(None, _optional_path)  # noqa: RUF009  (an attrs.field)
+
+
 def _host_names() -> tuple[str, ...]:
     return (socket.gethostname(),)
 
@@ -240,6 +278,7 @@ class RegiondConfig:
     default_boot_source: bool = _key(default=True, read=_flag)
     admin_group: str = _key("", _text)
     listen: RegionListen = attrs.field(factory=RegionListen)
+    hooks: Hooks = attrs.field(factory=Hooks)
 
 
 @attrs.frozen
@@ -311,7 +350,7 @@ def parse(kind: type[Config], text: str, name: str) -> Config:
         raise ConfigError(f"not TOML: {error}", object=name) from error
     except Exception as error:
         reason, _, key = transform_error(error, format_exception=_reason)[0].rpartition(" @ $")
-        for name_in_toml, field in toml_keys(Bandwidth).items():
+        for name_in_toml, field in (toml_keys(Bandwidth) | toml_keys(Hooks)).items():
             key = key.replace(f".{field.name}", f".{name_in_toml}")
         where = f"{key.removeprefix('.')}: " if key else ""
         raise ConfigError(f"{where}{reason}".replace("\n", " "), object=name) from error

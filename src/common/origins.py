@@ -83,7 +83,7 @@ async def get(agent: IAgent, url: str, headers: Headers) -> IResponse:
         SourceError: a redirect that is not followed.
     """
     try:
-        return await _cancellable(agent.request(b"GET", url.encode("ascii"), headers, None))
+        return await cancellable(agent.request(b"GET", url.encode("ascii"), headers, None))
     except UNREACHABLE as error:
         raise unreachable(error, url) from error
 
@@ -98,7 +98,7 @@ def unreachable(error: Exception, url: str) -> TransferError:
     )
 
 
-def _cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
+def cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
     """The same request; when cancelled, it fails with CancelledError and nothing else.
 
     twisted.web fails a cancelled request with DNSLookupError, ConnectingCancelledError or

@@ -22,8 +22,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from common.backoff import backoff
+from common.bell import Bell
 from common.errors import InternalError, NoDaemon, NoSpace, RackferryError
-from rackd.bell import Bell
 from rackd.event_log import EventLog
 from rackd.library import Library
 from rackd.syncing import Documents, Syncing

@@ -21,13 +21,14 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.threadpool import ThreadPool
-from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 import common
 from common.asking import AdminSocket
 from common.bulk_tls import BulkTLSFactory
 from common.config import RegiondConfig, load
 from common.errors import ConfigError, RackferryError
+from common.events import Severity
 from common.fetching import Limits
 from common.identity import utc_now
 from common.identity_files import load_or_create_authority, server_identity
@@ -47,8 +48,10 @@ from regiond.admin.sources import SourceAnswers
 from regiond.boot_sources import BootSources
 from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
+from regiond.deliveries import Program, Webhook
 from regiond.fleet import RegionFleet
 from regiond.fulfilment import Transfers
+from regiond.hooks import Deliver, Teller, Telling, forget_failure
 from regiond.housekeeping import EventExpiry
 from regiond.import_service import ImportService
 from regiond.importer import Importer
@@ -63,6 +66,7 @@ from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
 from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
+from regiond.telling import Hook
 from regiond.upstream import Upstream
 from regiond.web.site import web_site
 
@@ -157,6 +161,7 @@ class RegionDaemon(MultiService):
         self.sessions = Sessions(
             self.fleet, lambda: [self._endpoint()], config.name, release(), reactor
         )
+        self._tellers = self._make_tellers()
         self._expiry = EventExpiry(self.database, reactor, reactor.seconds)
         self._systemd = SystemdService(reactor, supervisor, self._check_alive)
 
@@ -184,9 +189,14 @@ class RegionDaemon(MultiService):
             await self.boot_sources.make_default()
         self.imports.setServiceParent(self)
         self._expiry.setServiceParent(self)
+        for teller in self._tellers.values():
+            teller.setServiceParent(self)
         self._systemd.setServiceParent(self)
         self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")
+        for hook in Hook:
+            if hook not in self._tellers:
+                await forget_failure(self.database, hook, self._reactor.seconds())
 
     def stopService(self) -> Deferred[None]:
         """Stop everything; what was fetched stays."""
@@ -271,6 +281,22 @@ class RegionDaemon(MultiService):
             tls=BrowserLikePolicyForHTTPS(),
             connect_timeout_s=Limits().connect_timeout_s,
         )
+
+    def _make_tellers(self) -> dict[Hook, Teller]:
+        """Those who tell the site of events, if it wants that."""
+        hooks, reactor = self._config.hooks, self._reactor
+        deliver: dict[Hook, Deliver] = {}
+        if hooks.program:
+            deliver[Hook.PROGRAM] = Program(reactor, hooks.program).deliver
+        if hooks.webhook:
+            agent = Agent(reactor, BrowserLikePolicyForHTTPS())
+            webhook = Webhook(agent, hooks.webhook, hooks.webhook_token_file, reactor)
+            deliver[Hook.WEBHOOK] = webhook.deliver
+        region = Telling(
+            self.database, self._config.name, reactor, reactor.seconds, SystemRandom().random
+        )
+        level = Severity(hooks.level)
+        return {hook: Teller(hook, how, level, region) for hook, how in deliver.items()}
 
     def _server_identity(self) -> Any:
         return server_identity(

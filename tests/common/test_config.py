@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.config import (
     Bandwidth,
+    Hooks,
     RackdConfig,
     RackListen,
     RegiondConfig,
@@ -243,6 +244,40 @@ class AddressTests(SynchronousTestCase):
         self.assertIsNone(unix_path("tcp:80"))
 
 
+class HooksTests(SynchronousTestCase):
+    """``[hooks]``"""
+
+    def test_values(self) -> None:
+        """A program, an address and a token, as they are typed."""
+        text = """
+        [hooks]
+        level = "info"
+        exec = ["/bin/page", "--now"]
+        webhook = "https://u:p@alerts.example/x"
+        webhook_token_file = "/etc/token"
+        """
+        hooks = parse(RegiondConfig, text, "x").hooks
+        self.assertEqual((hooks.level, hooks.program), ("info", ("/bin/page", "--now")))
+        self.assertEqual(hooks.webhook, "https://u:p@alerts.example/x")
+        self.assertEqual(hooks.webhook_token_file, Path("/etc/token"))
+        near = parse(RegiondConfig, '[hooks]\nwebhook = "http://[::1]:8/"', "x").hooks
+        self.assertEqual(near.webhook, "http://[::1]:8/")
+
+    def test_impossible_values(self) -> None:
+        """What cannot work is refused at the start, without a password that is in it."""
+        for line in (
+            'level = "fatal"',
+            'exec = "page"',
+            'exec = ["page"]',
+            'webhook = "http://u:secret@alerts.example/"',
+            'webhook = "secret"',
+            'webhook_token_file = "token"',
+        ):
+            error = self.assertRaises(ConfigError, parse, RegiondConfig, f"[hooks]\n{line}", "file")
+            self.assertIn(f"hooks.{line.split()[0]}", error.line())
+            self.assertNotIn("secret", error.line())
+
+
 class DocumentTests(SynchronousTestCase):
     """docs/configuration.md."""
 
@@ -252,6 +287,8 @@ class DocumentTests(SynchronousTestCase):
         for name in toml_keys(kind):
             if nested.get(name):
                 keys |= self._keys(nested[name], "listen.")
+            elif name == "hooks":
+                keys |= self._keys(Hooks, "hooks.")
             elif name == "bandwidth":
                 keys |= self._keys(Bandwidth, "bandwidth.")
             else:

@@ -20,15 +20,17 @@ from twisted.web.client import Agent
 import common
 from common.asking import ask
 from common.config import RegiondConfig, load
+from common.events import Event, Severity
 from common.identity import certificate_pem, key_pem
 from common.identity_files import SERVER_FILE, load_or_create_authority
 from common.systemd import Supervisor
 from common.vocabulary import Question
 from regiond import tap
 from regiond.boot_sources import DEFAULT_SOURCE
-from regiond.store import settings
+from regiond.store import events, settings
 from regiond.store.database import Database
 from tests.doubles.stores import finished
+from tests.doubles.trust import eventually
 from tests.integration.processes import Daemon
 from tests.integration.site import Site
 
@@ -51,6 +53,7 @@ class DaemonCase(TestCase):
     """A region daemon in this process, which never imports by itself."""
 
     timeout = 20
+    more = ""
 
     def setUp(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="rf-"))
@@ -66,7 +69,8 @@ class DaemonCase(TestCase):
 
     def make(self, *, default: bool = False) -> tap.RegionDaemon:
         path = self.directory / "regiond.toml"
-        path.write_text(CONFIG.format(directory=self.directory, default=str(default).lower()))
+        text = CONFIG.format(directory=self.directory, default=str(default).lower())
+        path.write_text(text + self.more)
         return tap.RegionDaemon(reactor, load(RegiondConfig, path), Supervisor(), None)
 
     async def start(self, *, default: bool = False) -> tap.RegionDaemon:
@@ -142,6 +146,28 @@ class RunningTests(DaemonCase):
         await self.stop(daemon)
         daemon = await self.start(default=True)
         self.assertEqual(await daemon.boot_sources.list_all(), [])
+
+    async def test_hooks_of_the_file_are_told(self) -> None:
+        """The program that the file names is told of an event; without it no problem stays."""
+        out = self.directory / "out"
+        program = self.directory / "page"
+        program.write_text(f"#!/bin/sh\ncat > {out}.new && mv {out}.new {out}\n")
+        program.chmod(0o755)
+        failed = Event("hook-failed", Severity.ERROR, "hook webhook", "why")
+        full = Event("no-space", Severity.ERROR, "import", "full")
+        database = Database(self.database_url, None)
+        finished(database.open())
+        for event in (failed, full):
+            finished(database.write(events.raise_event, event, reactor.seconds()))
+        finished(database.close())
+        self.more = f'[hooks]\nexec = ["{program}"]\n'
+        daemon = await self.start()
+        await eventually(reactor, out.exists)
+        told = json.loads(out.read_text())
+        self.assertEqual((told["code"], told["region"]), ("no-space", "region-1"))
+        await daemon._starting
+        rows = await daemon.region.list_events(Severity.INFO, cleared=False)
+        self.assertEqual([row["code"] for row in rows], ["no-space"])
 
     async def test_the_certificate_is_renewed_while_it_runs(self) -> None:
         """An ageing certificate is replaced, and new connections get the new one."""

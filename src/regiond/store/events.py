@@ -8,6 +8,9 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 from common.events import Event, Occurrence, Severity, at_least
 from regiond.store import changes
 from regiond.store.tables import event
+from regiond.telling import HOOK_FAILED, Hook
+
+_TOLD = {Hook.PROGRAM: event.c.told_at, Hook.WEBHOOK: event.c.posted_at}
 
 
 def raise_event(conn: Connection, raised: Event, now: float) -> bool:
@@ -102,6 +105,31 @@ def some_events(conn: Connection, ids: Collection[int]) -> tuple[Occurrence, ...
     """Those of these events that there still are, by id."""
     rows = conn.execute(select(event).where(event.c.id.in_(ids)).order_by(event.c.id))
     return tuple(_occurrence(row) for row in rows)
+
+
+def untold(
+    conn: Connection, hook: Hook, level: Severity, since: float, limit: int
+) -> tuple[Occurrence, ...]:
+    """What a hook is still to be told, oldest first: open events, and those over since then.
+
+    One that it knows as open is told again when it is over; what hooks themselves suffer
+    from is none of their business.
+    """
+    told = _TOLD[hook]
+    is_over = event.c.cleared_at.is_not(None)
+    news = told.is_(None) & (~is_over | (event.c.cleared_at > since))
+    query = select(event).where(
+        event.c.severity.in_(at_least(level)),
+        event.c.code != HOOK_FAILED,
+        news | (is_over & (told < event.c.cleared_at)),
+    )
+    rows = conn.execute(query.order_by(event.c.id).limit(limit))
+    return tuple(_occurrence(row) for row in rows)
+
+
+def mark_told(conn: Connection, hook: Hook, ids: Collection[int], at: float) -> None:
+    """A hook was told of these events, as they were at that time."""
+    conn.execute(update(event).where(event.c.id.in_(ids)).values({_TOLD[hook]: at}))
 
 
 def expire(conn: Connection, before: float) -> int:

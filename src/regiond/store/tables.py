@@ -342,7 +342,8 @@ event = _table(
     Column("last_at", Double, nullable=False, comment="when it was last raised"),
     Column("times", Integer, nullable=False, comment="how often it was raised"),
     Column("cleared_at", Double, comment="null: open"),
-    Column("told_at", Double, comment="when the hooks were told of it"),
+    Column("told_at", Double, comment="as it was then, the hook's program was told of it"),
+    Column("posted_at", Double, comment="as it was then, the hook's web address was told of it"),
     Index(
         "uq_event_open",
         "code",

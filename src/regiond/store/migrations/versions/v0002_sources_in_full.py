@@ -51,7 +51,16 @@ def upgrade() -> None:
             op.alter_column("image", name, comment=comment)
     op.add_column("image", _no("mirrored", "the mirror's documents name its files"))
     op.add_column("rack", _may_have("selections", sa.JSON(), "all it may hold; null: everything"))
-    op.add_column("event", _may_have("told_at", sa.Double(), "when the hooks were told of it"))
+    op.add_column(
+        "event",
+        _may_have("told_at", sa.Double(), "as it was then, the hook's program was told of it"),
+    )
+    op.add_column(
+        "event",
+        _may_have(
+            "posted_at", sa.Double(), "as it was then, the hook's web address was told of it"
+        ),
+    )
     op.create_table(
         "mirror_document",
         _has("source_id", KEY, "its source"),
