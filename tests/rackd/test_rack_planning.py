@@ -1,11 +1,13 @@
 """Tests of the rack's plan: its laws, and MAAS's tree."""
 
+import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.images import Image
 from rackd.planning import (
+    ARCHIVE,
     RETENTION_S,
     CleanUp,
     HeldSnapshot,
@@ -161,6 +163,77 @@ class LayoutTests(SynchronousTestCase):
             if is_linked:
                 expected.add(f"ubuntu/amd64/generic/{release}/stable")
             self.assertEqual(found, expected)
+
+    def test_every_kind(self) -> None:
+        """Each kind of kernel that MAAS knows, and all the names under which it stands."""
+        for subarch, kflavor, rolling, further in (
+            ("generic", "generic", False, ()),
+            ("ga-22.04", "generic", False, ("generic",)),
+            ("ga-22.04", "generic", True, ("generic", "ga-rolling")),
+            ("ga-22.04-lowlatency", "lowlatency", False, ()),
+            ("hwe-22.04", "generic", False, ()),
+            ("hwe-22.04", "generic", True, ("hwe-rolling",)),
+            ("hwe-22.04-edge", "generic", False, ()),
+            ("hwe-22.04-lowlatency", "lowlatency", True, ("hwe-rolling-lowlatency",)),
+            ("hwe-22.04-lowlatency-edge", "lowlatency", True, ("hwe-rolling-lowlatency-edge",)),
+            ("hwe-j", "generic", False, ("generic",)),
+            ("hwe-j", "lowlatency", False, ()),
+            ("nvidia-ga-22.04", "generic", False, ()),
+            ("nvidia-ga-22.04", "nvidia", False, ()),
+            ("generic", "generic", True, ()),
+        ):
+            image = image_of(
+                f"ubuntu/amd64/{subarch}/jammy/stable",
+                named_file("boot-kernel", "blob-0"),
+                kflavor=kflavor,
+                rolling=rolling,
+            )
+            expected = {f"ubuntu/amd64/{name}/jammy/stable" for name in (subarch, *further)}
+            self.assertEqual(set(self.directories(image)), expected, (subarch, kflavor, rolling))
+
+    def test_other_systems(self) -> None:
+        """Images of other systems and custom ones stand where their names say, and there alone."""
+        for key in (
+            "centos/amd64/generic/centos70/stable",
+            "custom/amd64/generic/my-image/uploaded",
+            "windows/amd64/generic/win2016/uploaded",
+            "ubuntu-core/amd64/generic/16-pc/stable",
+        ):
+            image = image_of(key, named_file("root-tgz", "blob-0"))
+            self.assertEqual(set(self.directories(image)), {key})
+
+    def test_one_place_for_two(self) -> None:
+        """Of two that want one place one has it, always the same, and the other is named."""
+        first = image_of(
+            "a/amd64/generic/uefi/x", named_file("k", "blob-0"), bootloader_type="uefi"
+        )
+        second = image_of(
+            "b/amd64/generic/uefi/x", named_file("k", "blob-1"), bootloader_type="uefi"
+        )
+        for images in ((first, second), (second, first)):
+            layout = lay_out(images)
+            self.assertEqual(layout.files, {"bootloader/uefi/amd64/k": first.files[0]})
+            self.assertEqual([each.image for each in layout.skipped], [str(second.key)])
+            self.assertIn("belongs to a/amd64/generic/uefi/x", layout.skipped[0].reason)
+
+    def test_reserved(self) -> None:
+        """No operating system is called like something that the rack makes in the root."""
+        for os in ("boot.ipxe", "grub", "maas.meta", "mirror", "pxelinux.cfg", "current"):
+            image = image_of(f"{os}/amd64/generic/x/stable", named_file("k", "blob-0"))
+            layout = lay_out([image])
+            self.assertEqual((layout.files, len(layout.skipped)), ({}, 1))
+
+    def test_archive(self) -> None:
+        """An archive is fetched and kept, and stands nowhere itself."""
+        file = named_file("a.tar.xz", "blob-0")
+        image = image_of(
+            "g/amd64/generic/uefi/x", attrs.evolve(file, ftype=ARCHIVE), bootloader_type="uefi"
+        )
+        made = plan([image], Holdings(free_bytes=5000))
+        self.assertEqual(made.layout.files, {})
+        self.assertEqual(list(made.layout.archives), ["bootloader/uefi/amd64/a.tar.xz"])
+        self.assertEqual([each.sha256 for each in made.fetch], [file.sha256])
+        self.assertEqual(clean_up(made.layout.blobs, Holdings({file.sha256: 1}), NOW_S), CleanUp())
 
     def test_generic_of_its_own(self) -> None:
         """An image that is generic itself keeps its place; a GA kernel goes before an HWE one."""
