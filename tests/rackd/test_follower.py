@@ -43,6 +43,17 @@ class SyncTests(FollowerCase):
         self.stopped()
         self.assertEqual(self.reopened().held_view, digest)
 
+    def test_other_settings_of_menus(self) -> None:
+        """When generated files are made in another way now, the tree is made anew, unfetched."""
+        digest = self.hold(3, self.image(JAMMY, "kernel"))
+        begun = list(self.fetches.begun)
+        self.clock.advance(10)
+        self.library.recipe = "other"
+        self.assertEqual(self.library.held_view, "")
+        self.follower.trigger()
+        self.assertEqual((self.library.held_view, self.fetches.begun), (digest, begun))
+        self.assertEqual(len(list(self.images_dir.glob("snapshot-*-g3"))), 2)
+
     def test_damaged_while_it_ran(self) -> None:
         """A blob that was found cut is fetched again by the next look, and the tree is whole."""
         digest = self.hold(3, self.image(JAMMY, "kernel", "initrd"))
