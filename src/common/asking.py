@@ -1,4 +1,4 @@
-"""The admin socket, both ends: a shell asks, a daemon answers.
+"""The daemon's end of the admin socket: a shell asks (``common.shell.line``), a daemon answers.
 
 A question is one word of ``common.vocabulary``; the answer is JSON. Answers of more than
 48 KiB are read in pieces: the daemon keeps them for the connection that asked, until they
@@ -13,9 +13,6 @@ Who may ask, the file system decides (mode and group of the socket); who did, th
 says, and the log keeps.
 """
 
-import errno
-import json
-import os
 import socket
 import struct
 from collections import OrderedDict
@@ -24,31 +21,20 @@ from contextlib import aclosing
 from typing import Any
 
 import attrs
-from twisted.internet.endpoints import UNIXClientEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory, ServerFactory
+from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from common.canonical import canonical_json, parse
 from common.commands import PIECE_BYTES, AnswerItem, AnswerProgress, Ask, ReadAnswer
-from common.conversation import CLIENT, Conversation, Manners, Table
-from common.errors import (
-    NoDaemon,
-    NotFound,
-    ProtocolError,
-    RackferryError,
-    Refused,
-    TransferError,
-)
+from common.conversation import Conversation, Manners, Table
+from common.errors import NotFound, ProtocolError
 from common.questions import check_question
 from common.vocabulary import Place, Question
 
 MAX_ANSWERS = 8
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_PROGRESS_BYTES = 32 * 1024
-CONNECT_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 300.0
 
 Progress = Callable[[Any], None]
 Answerer = Callable[[Question, Progress], Awaitable[Any]]
@@ -174,119 +160,3 @@ def _asker(transport: Any) -> str:
     found = handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size_bytes)
     pid, uid, gid = struct.unpack("3i", found)
     return f"uid {uid} gid {gid} pid {pid}"
-
-
-async def ask(
-    reactor: Any,
-    socket_path: str,
-    question: Question,
-    on_progress: Progress = lambda _: None,
-    *,
-    timeout_s: float = ANSWER_TIMEOUT_S,
-) -> Any:
-    """Ask a daemon; returns the answer as JSON values.
-
-    Args:
-        reactor: for the connection and deadlines.
-        socket_path: the daemon's admin socket.
-        question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline.
-        on_progress: called with what the daemon says meanwhile, and with each item of an
-            answer that goes on. What it raises ends the question.
-        timeout_s: how long one answer may take otherwise.
-
-    Raises:
-        NoDaemon: nobody answers there, or the daemon went away before it had answered.
-        Refused: code ``socket-permission``; the socket is not for this user.
-        TimedOut: no answer in time.
-        RackferryError: what the daemon says.
-    """
-    telling = _Telling(on_progress)
-    table: Table = {AnswerProgress: telling.progress, AnswerItem: telling.item}
-    conversation = Conversation(table, reactor, CLIENT, peer=socket_path)
-    telling.on_failure = conversation.close
-    endpoint = UNIXClientEndpoint(reactor, socket_path, timeout=CONNECT_TIMEOUT_S)
-    try:
-        await endpoint.connect(Factory.forProtocol(lambda: conversation))
-    except (ConnectError, OSError) as error:
-        raise _unasked(socket_path, error) from error
-    is_patient = {"wait", "follow"} & set(question.flags)
-    try:
-        answer = await _whole_answer(conversation, question, None if is_patient else timeout_s)
-    except TransferError as error:
-        telling.raise_failure()
-        if error.code != "connection-lost":
-            raise
-        followed = "follow" in question.flags
-        why = "it has stopped" if followed else "it went away before it had answered"
-        raise _no_daemon(socket_path, why) from error
-    finally:
-        await conversation.finish()
-    return json.loads(answer)
-
-
-class _Telling:
-    """The shell's end of what comes before the answer."""
-
-    def __init__(self, tell: Progress) -> None:
-        self._tell = tell
-        self._pieces = bytearray()
-        self._failure: Exception | None = None
-        self.on_failure: Callable[[], None] = lambda: None
-
-    async def progress(self, progress: bytes) -> Mapping[str, Any]:
-        self._pass_on(progress)
-        return {}
-
-    async def item(self, piece: bytes, is_last: bool) -> Mapping[str, Any]:
-        self._pieces += piece
-        if is_last:
-            text = bytes(self._pieces)
-            self._pieces.clear()
-            self._pass_on(text)
-        return {}
-
-    def raise_failure(self) -> None:
-        """Raise what ended the question from this side."""
-        if self._failure is not None:
-            raise self._failure
-
-    def _pass_on(self, text: bytes) -> None:
-        try:
-            self._tell(json.loads(text))
-        except Exception as error:  # noqa: BLE001 - a closed pipe, for example: the asker's
-            self._failure = error
-            self.on_failure()
-
-
-async def _whole_answer(
-    conversation: Conversation, question: Question, timeout_s: float | None
-) -> bytes:
-    first = await conversation.call(Ask, timeout_s, question=canonical_json(question))
-    answer = bytearray(first["piece"])
-    while len(answer) < first["size_bytes"]:
-        rest = await conversation.call(ReadAnswer, ticket=first["ticket"], offset=len(answer))
-        if not rest["piece"]:
-            raise ProtocolError("the answer ended early", object=conversation.peer)
-        answer += rest["piece"]
-    return bytes(answer)
-
-
-def _unasked(socket_path: str, error: ConnectError | OSError) -> RackferryError:
-    number = error.osError if isinstance(error, ConnectError) else error.errno
-    if number in {errno.EACCES, errno.EPERM}:
-        return Refused(
-            "this user may not ask the daemon",
-            object=socket_path,
-            code="socket-permission",
-            remedy="use sudo, or become a member of the socket's group",
-        )
-    return _no_daemon(socket_path, os.strerror(number) if number else str(error))
-
-
-def _no_daemon(socket_path: str, why: str) -> RackferryError:
-    unit = "rackd" if "rackd" in socket_path else "regiond"
-    return NoDaemon(
-        f"no daemon answers: {why}",
-        object=socket_path,
-        remedy=f"start it (systemctl start {unit}), or give its socket with --socket PATH",
-    )

@@ -1,23 +1,20 @@
-"""The admin socket, both ends."""
+"""The daemon's end of the admin socket (the shell's: ``shell/test_line``)."""
 
-import errno
 import os
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
-from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from common import asking as asking_module
-from common.asking import MAX_ANSWERS, AdminSocket, Progress, ask
+from common.asking import MAX_ANSWERS, AdminSocket, Progress
 from common.canonical import canonical_json
 from common.commands import PIECE_BYTES, AnswerItem, Ask, ReadAnswer
 from common.conversation import Conversation
@@ -28,13 +25,14 @@ from common.errors import (
     NotFound,
     ProtocolError,
     RackferryError,
-    Refused,
     TimedOut,
+    TransferError,
     WrongUsage,
 )
 from common.vocabulary import Place, Question
 from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
 from tests.doubles.directories import fresh_directory
+from tests.doubles.shell_line import ask
 from tests.doubles.trust import eventually
 
 _MYSELF = f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}"
@@ -90,7 +88,7 @@ class SocketTests(TestCase):
 
     async def failure_of(self, question: Question, **keywords: Any) -> RackferryError:
         try:
-            answer = await ask(reactor, self.path, question, **keywords)
+            answer = await ask(self.path, question, **keywords)
         except RackferryError as error:
             return error
         self.fail(f"answered: {answer!r}")
@@ -103,13 +101,13 @@ class SocketTests(TestCase):
             "boot-sources", "create", (), {"url": "http://x/", "priority": 3, "unsigned": True}
         )
         self.daemon.answer = {"id": 1, "name": "é", "list": [1, None, True]}
-        self.assertEqual(await ask(reactor, self.path, question), self.daemon.answer)
+        self.assertEqual(await ask(self.path, question), self.daemon.answer)
         self.assertEqual(self.daemon.asked, [attrs.evolve(question, asker=_MYSELF)])
 
     async def test_nobody_speaks_for_another(self) -> None:
         """Who asks is what the kernel says, not what the shell claims."""
         await self.serve()
-        await ask(reactor, self.path, Question("status", asker="uid 0 gid 0 pid 1"))
+        await ask(self.path, Question("status", asker="uid 0 gid 0 pid 1"))
         self.assertEqual(self.daemon.asked, [Question("status", asker=_MYSELF)])
 
     async def test_large_answer(self) -> None:
@@ -117,14 +115,14 @@ class SocketTests(TestCase):
         await self.serve()
         for size in (PIECE_BYTES - 2, PIECE_BYTES - 1, 3 * PIECE_BYTES, 1_000_000):
             self.daemon.answer = "x" * size
-            self.assertEqual(await ask(reactor, self.path, _STATUS), self.daemon.answer)
+            self.assertEqual(await ask(self.path, _STATUS), self.daemon.answer)
 
     async def test_progress(self) -> None:
         """What the daemon tells meanwhile arrives before the answer, in order."""
         await self.serve()
         self.daemon.steps = [{"phase": "fetch"}, {"phase": "publish"}]
         seen: list[Any] = []
-        await ask(reactor, self.path, _IMPORT, seen.append)
+        await ask(self.path, _IMPORT, seen.append)
         self.assertEqual(seen, self.daemon.steps)
 
     async def test_errors(self) -> None:
@@ -163,19 +161,6 @@ class SocketTests(TestCase):
         self.assertEqual(error.object, self.path)
         self.assertIn("systemctl", error.remedy)
 
-    async def test_not_for_this_user(self) -> None:
-        """Who may not use the socket is told that, not that no daemon runs."""
-
-        class Closed:
-            def connect(self, _: object) -> Deferred[None]:
-                return fail(ConnectError(errno.EACCES))
-
-        await self.serve()
-        self.patch(asking_module, "UNIXClientEndpoint", lambda *_, **__: Closed())
-        error = await self.failure_of(_STATUS)
-        self.assertIsInstance(error, Refused)
-        self.assertIn("sudo", error.remedy)
-
     async def test_daemon_goes_away(self) -> None:
         """A daemon that ends in the middle of an answer is no daemon."""
         await self.serve()
@@ -195,9 +180,7 @@ class SocketTests(TestCase):
         """A question that waits for an import waits as long as it takes."""
         await self.serve()
         self.daemon.hold = Deferred()
-        asking = Deferred.fromCoroutine(
-            ask(reactor, self.path, _IMPORT, lambda _: None, timeout_s=0.0)
-        )
+        asking = ask(self.path, _IMPORT, timeout_s=0.0)
         await eventually(reactor, lambda: self.daemon.asked)
         self.daemon.hold.callback(None)
         self.assertEqual(await asking, {"ok": True})
@@ -207,27 +190,39 @@ class SocketTests(TestCase):
         await self.serve()
         cancelled: list[object] = []
         self.daemon.hold = Deferred(cancelled.append)
-        asking = Deferred.fromCoroutine(ask(reactor, self.path, _IMPORT))
-        asking.addErrback(lambda _: None)
+        shell, asking = await self.shell(_IMPORT)
         await eventually(reactor, lambda: self.daemon.asked)
-        asking.cancel()
+        await shell.finish()
+        await self.assertFailure(asking, TransferError)
         await eventually(reactor, lambda: cancelled)
 
-    async def follow(self, tell: Progress, *items: Any) -> tuple[Deferred[Any], list[Any]]:
-        """Ask for these items, of an answer that goes on until ``daemon.hold`` fires."""
+    async def shell(self, question: Question) -> tuple[Conversation, Deferred[Any]]:
+        """A shell that has asked, takes every item, and can be made to leave."""
+
+        async def item(piece: bytes, is_last: bool) -> dict[str, Any]:
+            return {}
+
+        conversation = Conversation({AnswerItem: item}, reactor)
+        endpoint = UNIXClientEndpoint(reactor, self.path)
+        await endpoint.connect(Factory.forProtocol(lambda: conversation))
+        calling = conversation.call(Ask, None, question=canonical_json(question))
+        return conversation, Deferred.fromCoroutine(calling)
+
+    async def follow(self, *items: Any) -> list[Any]:
+        """Have these items for an answer that goes on until ``daemon.hold`` fires."""
         ended: list[Any] = []
+        hold: Deferred[None] = Deferred()
 
         async def go_on() -> AsyncGenerator[Any, None]:
             try:
                 for item in items:
                     yield item
                     ended.append(item)
-                await self.daemon.hold  # type: ignore[misc]  # is set
+                await hold
             finally:
                 ended.append("end")
 
         await self.serve()
-        hold: Deferred[None] = Deferred()
         self.daemon.answer = go_on()
 
         async def answer(question: Question, _: Progress) -> Any:
@@ -236,14 +231,14 @@ class SocketTests(TestCase):
             return self.daemon.answer
 
         self.factory._answer = answer
-        asking = Deferred.fromCoroutine(ask(reactor, self.path, _FOLLOW, tell, timeout_s=0.0))
-        return asking, ended
+        return ended
 
     async def test_an_answer_that_goes_on(self) -> None:
         """Items arrive whole and in order, whatever their size, before the answer ends."""
         items = [{"n": 1}, "x" * (2 * PIECE_BYTES), [], {"n": 2}]
         seen: list[Any] = []
-        asking, ended = await self.follow(seen.append, *items)
+        ended = await self.follow(*items)
+        asking = ask(self.path, _FOLLOW, seen.append, timeout_s=0.0)
         await eventually(reactor, lambda: len(ended) == len(items))
         self.assertEqual(seen, items)
         self.daemon.hold.callback(None)  # type: ignore[union-attr]  # is set
@@ -251,17 +246,18 @@ class SocketTests(TestCase):
 
     async def test_who_leaves_is_followed_by_nobody(self) -> None:
         """When the shell goes, the answer is ended where it waits, and nothing stays."""
-        asking, ended = await self.follow(lambda _: None, 1)
+        ended = await self.follow(1)
+        shell, asking = await self.shell(_FOLLOW)
         await eventually(reactor, lambda: ended == [1])
-        asking.cancel()
-        asking.addErrback(lambda failure: failure.trap(CancelledError))
-        await asking
+        await shell.finish()
+        await self.assertFailure(asking, TransferError)
         await eventually(reactor, lambda: ended == [1, "end"])
         self.assertEqual(self.factory._following, set())
 
     async def test_a_daemon_that_stops_says_so_to_those_who_follow(self) -> None:
         """They end with the error of no daemon; one that waits for an answer still gets it."""
-        asking, ended = await self.follow(lambda _: None, 1)
+        ended = await self.follow(1)
+        asking = ask(self.path, _FOLLOW)
         await eventually(reactor, lambda: ended == [1])
         await self.port.stopListening()
         error = await self.assertFailure(asking, NoDaemon)
@@ -274,7 +270,8 @@ class SocketTests(TestCase):
         def closed(_: Any) -> None:
             raise BrokenPipeError
 
-        asking, ended = await self.follow(closed, 1, 2)
+        ended = await self.follow(1, 2)
+        asking = ask(self.path, _FOLLOW, closed)
         await self.assertFailure(asking, BrokenPipeError)
         await eventually(reactor, lambda: "end" in ended)
         self.assertNotIn(2, ended)
@@ -285,7 +282,7 @@ class SocketTests(TestCase):
         events: list[Any] = []
         globalLogPublisher.addObserver(events.append)
         self.addCleanup(globalLogPublisher.removeObserver, events.append)
-        await ask(reactor, self.path, Question("boot-sources", "create", (), {"url": "secret"}))
+        await ask(self.path, Question("boot-sources", "create", (), {"url": "secret"}))
         (event,) = [each for each in events if each.get("noun") == "boot-sources"]
         self.assertEqual(event["who"], _MYSELF)
         self.assertNotIn("secret", repr(event))

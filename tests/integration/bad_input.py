@@ -27,11 +27,11 @@ from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site as WebSite
 
-from common.asking import ask
 from common.digests import sha256_hex
 from common.errors import RackferryError
 from common.shell.grammar import parse
 from tests.doubles.gpg_keys import public_keys, signed
+from tests.doubles.shell_line import ask
 from tests.doubles.stream_documents import (
     INDEX_PATH,
     STABLE_PATH,
@@ -195,7 +195,7 @@ class BadInputCase(TestCase):
         question = parse(shlex.split(line), lambda path: Path(path).read_bytes()).question
         assert question is not None
         path = self.site.rack_socket if rack else self.site.region_socket
-        return await ask(reactor, str(path), question)
+        return await ask(str(path), question)
 
     async def refused(self, line: str, code: str, *, rack: bool = False) -> RackferryError:
         """The error of what somebody types; it has this code, one line, and a remedy."""

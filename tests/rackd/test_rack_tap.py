@@ -11,12 +11,12 @@ import treq
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from common.asking import ask
 from common.config import Bandwidth, RackdConfig, parse
 from common.errors import ConfigError
 from common.systemd import Supervisor
 from common.vocabulary import Question
 from rackd import tap
+from tests.doubles.shell_line import ask
 
 
 class TapCase(TestCase):
@@ -69,16 +69,16 @@ class StartTests(TapCase):
         response = await treq.get(f"http://127.0.0.1:{self.port(rack)}/healthz", persistent=False)
         self.assertEqual(await treq.content(response), b"ok\n")
         admin = f"{self.path}/admin.sock"
-        status = await ask(reactor, admin, Question("status"))
+        status = await ask(admin, Question("status"))
         self.assertEqual((status["status"], status["snapshot"]), ("unknown", ""))
         try:
-            await ask(reactor, admin, Question("boot-resources", "import", flags=("wait",)))
+            await ask(admin, Question("boot-resources", "import", flags=("wait",)))
         except ConfigError as error:
             self.assertEqual(error.code, "not-enrolled")
             self.assertIn("create-token", error.remedy)
         else:
             self.fail("not enrolled, and yet in sync")
-        problems = (await ask(reactor, admin, Question("status")))["problems"]
+        problems = (await ask(admin, Question("status")))["problems"]
         self.assertEqual([each["code"] for each in problems], ["not-enrolled"])
 
     async def test_ready(self) -> None:

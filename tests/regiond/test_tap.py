@@ -18,7 +18,6 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import Agent
 
 import common
-from common.asking import ask
 from common.config import RegiondConfig, load
 from common.events import Event, Severity
 from common.identity import certificate_pem, key_pem
@@ -29,6 +28,7 @@ from regiond import tap
 from regiond.boot_sources import DEFAULT_SOURCE
 from regiond.store import events, settings
 from regiond.store.database import Database
+from tests.doubles.shell_line import ask
 from tests.doubles.stores import finished
 from tests.doubles.trust import eventually
 from tests.integration.processes import Daemon
@@ -101,7 +101,7 @@ class RunningTests(DaemonCase):
         daemon = await self.start()
         self.assertEqual(await self.get(daemon, "/healthz"), (200, {"ok": True}))
         self.assertEqual(await self.get(daemon, "/readyz"), (200, {"ok": True}))
-        status = await ask(reactor, str(self.directory / "admin.sock"), Question("status"))
+        status = await ask(str(self.directory / "admin.sock"), Question("status"))
         self.assertEqual(status["name"], "region-1")
         ports = [status[f"{name}_port"] for name in ("rpc", "enrol", "images", "web")]
         self.assertEqual(len(set(ports) - {0}), 4)

@@ -1,7 +1,7 @@
 """The process of ``rackferry``: streams, the reactor, exit codes.
 
-What is slow to import (Twisted, rich, prompt-toolkit, cattrs) is imported when a command
-needs it: the first output of a one-shot command comes within half a second.
+What is slow to import (Twisted, rich, prompt-toolkit) is imported when a command needs it:
+the first output of a one-shot command comes within half a second.
 """
 
 import gc
@@ -41,18 +41,7 @@ class ReactorThread:
                 target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True
             )
             self._thread.start()
-        begun: list[Any] = []
-
-        def begin() -> Any:
-            begun.append(Deferred.fromCoroutine(work(reactor)))
-            return begun[0]
-
-        try:
-            return blockingCallFromThread(reactor, begin)
-        except KeyboardInterrupt:
-            # The prompt goes on: what was interrupted must not.
-            reactor.callFromThread(lambda: [each.cancel() for each in begun])
-            raise
+        return blockingCallFromThread(reactor, lambda: Deferred.fromCoroutine(work(reactor)))
 
     def stop(self) -> None:
         """End the reactor, if it ever ran."""
@@ -72,7 +61,7 @@ def _global_reactor() -> Any:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The entry point; gives the exit code."""
-    # Importing Twisted makes much that stays: looking for garbage meanwhile costs a tenth.
+    # Importing makes much that stays: looking for garbage meanwhile costs a tenth.
     gc.disable()
     words = list(sys.argv[1:] if argv is None else argv)
     reactor_thread = ReactorThread()
@@ -94,11 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _session(reactor_thread: ReactorThread) -> Session:
     def ask(socket_path: str, question: Question, on_progress: OnProgress) -> Any:
-        from common.asking import ask as ask_daemon  # noqa: PLC0415  (slow, see above)
+        from common.shell.line import ask as ask_daemon  # noqa: PLC0415  (not for help)
 
-        return reactor_thread.wait_for(
-            lambda reactor: ask_daemon(reactor, socket_path, question, on_progress)
-        )
+        return ask_daemon(socket_path, question, on_progress)
 
     def local(invocation: Invocation) -> Any:
         from common.shell.local import answer  # noqa: PLC0415  (slow, see above)

@@ -1,0 +1,197 @@
+"""The shell's end of the admin socket (the daemon's is ``common.asking``).
+
+A shell asks one thing at a time and waits for it, so it speaks AMP by itself over a plain
+blocking socket: importing Twisted takes several times as long as a whole question.
+
+A box is pairs of key and value, each with its length in two bytes before it, and two zero
+bytes at its end.
+"""
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, BinaryIO
+
+import attrs
+
+from common.errors import (
+    TABLE,
+    NoDaemon,
+    ProtocolError,
+    RackferryError,
+    Refused,
+    TimedOut,
+    WrongUsage,
+    unpacked,
+)
+from common.vocabulary import Question
+
+CONNECT_TIMEOUT_S = 5.0
+ANSWER_TIMEOUT_S = 300.0
+
+_MAX_KEY_BYTES = 255
+_MAX_VALUE_BYTES = 65_535
+_FAMILIES = {door.amp_code: door.family for door in TABLE}
+
+Tell = Callable[[Any], None]
+_Box = dict[bytes, bytes]
+
+
+def ask(
+    socket_path: str,
+    question: Question,
+    tell: Tell = lambda _: None,
+    *,
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> Any:
+    """Ask a daemon; returns the answer as JSON values.
+
+    Args:
+        socket_path: the daemon's admin socket.
+        question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline.
+        tell: called with what the daemon says meanwhile, and with each item of an answer
+            that goes on. What it raises ends the question.
+        timeout_s: how long the daemon may be silent otherwise.
+
+    Raises:
+        NoDaemon: nobody answers there, or the daemon went away before it had answered.
+        Refused: code ``socket-permission``; the socket is not for this user.
+        TimedOut: no answer in time.
+        RackferryError: what the daemon says.
+    """
+    flags = set(question.flags)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(CONNECT_TIMEOUT_S)
+        try:
+            connection.connect(socket_path)
+        except OSError as error:
+            raise _unasked(socket_path, error) from error
+        connection.settimeout(None if flags & {"wait", "follow"} else timeout_s)
+        with connection.makefile("rb") as incoming:
+            try:
+                return _Line(connection, incoming, tell).answer_to(question)
+            except _LostError as error:
+                is_told = "follow" in flags
+                why = "it has stopped" if is_told else "it went away before it had answered"
+                raise _no_daemon(socket_path, why) from error
+            except TimeoutError as error:
+                said = f"no answer within {timeout_s:g} s"
+                raise TimedOut(said, object=socket_path) from error
+
+
+class _LostError(Exception):
+    """The connection is over."""
+
+
+class _Line:
+    """AMP over one connection."""
+
+    def __init__(self, connection: socket.socket, incoming: BinaryIO, tell: Tell) -> None:
+        self._connection = connection
+        self._incoming = incoming
+        self._tell = tell
+        self._pieces = bytearray()
+        self._calls = 0
+
+    def answer_to(self, question: Question) -> Any:
+        """The whole answer, whose pieces are asked for."""
+        text = json.dumps(attrs.asdict(question)).encode("ascii")
+        if len(text) > _MAX_VALUE_BYTES:
+            raise WrongUsage(f"{len(text)} bytes are too many to be asked at once")
+        first = self._call(b"Ask", question=text)
+        answer = bytearray(first[b"piece"])
+        while len(answer) < int(first[b"size_bytes"]):
+            offset = b"%d" % len(answer)
+            rest = self._call(b"ReadAnswer", ticket=first[b"ticket"], offset=offset)
+            if not rest[b"piece"]:
+                raise ProtocolError("the answer ended early")
+            answer += rest[b"piece"]
+        return json.loads(answer)
+
+    def _call(self, command: bytes, **arguments: bytes) -> _Box:
+        self._calls += 1
+        tag = b"%x" % self._calls
+        named = {name.encode("ascii"): value for name, value in arguments.items()}
+        self._send({b"_ask": tag, b"_command": command, **named})
+        while True:
+            box = self._receive()
+            if b"_command" in box:
+                self._hear(box)
+            elif box.get(b"_answer") == tag:
+                return box
+            else:
+                raise _error(box)
+
+    def _hear(self, box: _Box) -> None:
+        """What the daemon says of itself; an item is acknowledged when it was dealt with."""
+        match box[b"_command"]:
+            case b"AnswerProgress":
+                self._tell(json.loads(box[b"progress"]))
+            case b"AnswerItem":
+                self._pieces += box[b"piece"]
+                if box[b"is_last"] == b"True":
+                    text = bytes(self._pieces)
+                    self._pieces.clear()
+                    self._tell(json.loads(text))
+            case command:
+                raise ProtocolError(f"the daemon says {command!r}, which is not for a shell")
+        if b"_ask" in box:
+            self._send({b"_answer": box[b"_ask"]})
+
+    def _send(self, box: _Box) -> None:
+        parts = [part for pair in box.items() for part in pair]
+        text = b"".join(len(part).to_bytes(2) + part for part in parts) + b"\0\0"
+        try:
+            self._connection.sendall(text)
+        except ConnectionError as error:
+            raise _LostError from error
+
+    def _receive(self) -> _Box:
+        box: _Box = {}
+        while key := self._string():
+            if len(key) > _MAX_KEY_BYTES:
+                raise ProtocolError(f"a key of {len(key)} bytes")
+            box[key] = self._string()
+        return box
+
+    def _string(self) -> bytes:
+        return self._exactly(int.from_bytes(self._exactly(2)))
+
+    def _exactly(self, size_bytes: int) -> bytes:
+        try:
+            found = self._incoming.read(size_bytes)
+        except ConnectionError as error:
+            raise _LostError from error
+        if len(found) < size_bytes:
+            raise _LostError
+        return found
+
+
+def _error(box: _Box) -> RackferryError:
+    """What a box that is no answer says."""
+    family = _FAMILIES.get(box.get(b"_error_code", b""))
+    if family is None:
+        return ProtocolError("the daemon gives an answer that is none")
+    return unpacked(family(box.get(b"_error_description", b"").decode("utf-8", "replace")))
+
+
+def _unasked(socket_path: str, error: OSError) -> RackferryError:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return Refused(
+            "this user may not ask the daemon",
+            object=socket_path,
+            code="socket-permission",
+            remedy="use sudo, or become a member of the socket's group",
+        )
+    return _no_daemon(socket_path, os.strerror(error.errno) if error.errno else str(error))
+
+
+def _no_daemon(socket_path: str, why: str) -> RackferryError:
+    unit = "rackd" if "rackd" in socket_path else "regiond"
+    return NoDaemon(
+        f"no daemon answers: {why}",
+        object=socket_path,
+        remedy=f"start it (systemctl start {unit}), or give its socket with --socket PATH",
+    )
