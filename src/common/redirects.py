@@ -28,9 +28,12 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from common.errors import SourceError
+from common.release import release
 
 MOST_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Nothing that tells one installation from another.
+_USER_AGENT = f"Rackferry/{release()}"
 _CREDENTIALS = (b"authorization", b"cookie", b"proxy-authorization")
 _REMEDY = "point the boot source at the address it should be read from"
 
@@ -79,7 +82,9 @@ class FollowingAgent:
         bodyProducer: IBodyProducer | None = None,  # noqa: ARG002 - IAgent; sources are only read
     ) -> Deferred[IResponse]:
         """Ask; the response is the last one of the chain."""
-        return Deferred.fromCoroutine(self._request(method, uri, headers or Headers()))
+        named = Headers() if headers is None else headers.copy()
+        named.setRawHeaders("user-agent", [_USER_AGENT])
+        return Deferred.fromCoroutine(self._request(method, uri, named))
 
     async def _request(self, method: bytes, uri: bytes, headers: Headers) -> IResponse:
         first = current = URL.from_text(uri.decode("ascii"))

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from common.errors import SourceError
 from common.redirects import FollowingAgent, PublicNames, is_same_place, redirect_target
+from common.release import release
 
 
 class TargetTests(SynchronousTestCase):
@@ -98,6 +99,15 @@ class FollowingTests(SynchronousTestCase):
             answer = Answer(code, "http://b/" if code == 300 else None)
             self.assertIs(self.successResultOf(self.follow({"http://a/": answer}, {})), answer)
 
+    def test_requests_say_who_asks(self) -> None:
+        """Name and release, at every host, and nothing that tells one installation apart."""
+        self.successResultOf(
+            self.follow({"http://a/": Answer(302, "http://b/f")}, {"http://b/f": Answer(200)})
+        )
+        for agent in (self.trusted, self.public):
+            (_, headers), *_ = agent.asked
+            self.assertEqual(headers.getRawHeaders("user-agent"), [f"Rackferry/{release()}"])
+
     def test_another_host_gets_no_credentials_and_must_be_public(self) -> None:
         """The second host is asked by the public agent, with the range but no secrets."""
         end = Answer(206)
@@ -105,7 +115,9 @@ class FollowingTests(SynchronousTestCase):
         self.assertIs(self.successResultOf(following), end)
         url, headers = self.public.asked[0]
         self.assertEqual(url, "http://b/f")
-        self.assertEqual(dict(headers.getAllRawHeaders()), {b"Range": [b"bytes=5-"]})
+        self.assertEqual(
+            {name for name, _ in headers.getAllRawHeaders()}, {b"Range", b"User-Agent"}
+        )
 
     def test_secrets_do_not_come_back(self) -> None:
         """After a detour over another host the first one gets no credentials either."""
