@@ -6,8 +6,9 @@ written; the second time each member is handed on. Members become blobs of their
 by their SHA-256, so no path of an archive ever reaches the file system from here.
 
 Read as a stream in bounded memory: xz may use ``Caps.memory_bytes`` for its dictionary, tar
-headers are parsed one by one, and what an archive may hold in all is counted in bytes that
-came out of xz, so that a bomb ends at the cap. Everything here blocks.
+headers are parsed one by one (``tarfile.open`` would read a pax header of any size into
+memory, and believe global ones), and what an archive may hold in all is counted in bytes
+that came out of xz, so that a bomb ends at the cap. Everything here blocks.
 """
 
 import hashlib
