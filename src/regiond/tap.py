@@ -14,12 +14,13 @@ from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.internet.task import LoopingCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python import usage
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
@@ -179,7 +180,7 @@ class RegionDaemon(MultiService):
         self._renewal.start(_RENEWAL_S, now=False)
         self._unsubscribe = self.database.subscribe(self._changed)
         self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(lambda failure: _log.failure("could not start", failure))
+        self._starting.addErrback(_start_failed)
 
     async def _start(self) -> None:
         """What needs the reactor: the first source, then imports, then READY."""
@@ -359,6 +360,11 @@ class RegionDaemon(MultiService):
         if not self._is_ready:
             raise ConfigError("it is starting or stopping")
         await self._check_alive()
+
+
+def _start_failed(failure: Failure) -> None:
+    if not failure.check(CancelledError):
+        _log.failure("could not start", failure)
 
 
 def check_neighbour() -> None:

@@ -79,9 +79,9 @@ class StreamSource(Resource):
         dates = {key: value for key, value in more.items() if key == "updated"}
         self.files[INDEX_PATH] = signed(text(index(**dates)), *keys)
 
-    def listen(self, reactor: IReactorTCP) -> str:
+    def listen(self, reactor: IReactorTCP, port: int = 0) -> str:
         """Begin to serve; the base URL."""
-        self._port = reactor.listenTCP(0, Site(self), interface="127.0.0.1")
+        self._port = reactor.listenTCP(port, Site(self), interface="127.0.0.1")
         return f"http://127.0.0.1:{self._port.getHost().port}/"
 
     def drop_connections(self) -> None:
