@@ -36,6 +36,13 @@ _CLOCK_TOLERANCE_S = 60
 _TEXT_FORM = "74"
 
 _ASK = "ask whoever publishes the source; the last good state is kept"
+_PAGE = "look at the URL, and whether a proxy or a login page answers in the source's place"
+_CUT = "nothing, if a transfer or a publisher was cut off; it is tried again at the next import"
+_CHANGED = (
+    "trust nothing of it: ask whoever publishes the source, and look for a proxy that changes "
+    "texts; the last good state is kept"
+)
+_CLOCK = "set this machine's clock; if it is right, ask whoever publishes the source"
 _KEYRING = "give the boot source the publisher's current keyring"
 
 _WORTHLESS = {
@@ -83,11 +90,12 @@ def check_frame(document: bytes, name: str) -> None:
     """
     if HEADER not in document:
         start = ascii(document[:40].decode("latin-1"))
-        raise _refused("missing", f"is not signed; it begins with {start}", name)
+        remedy = _PAGE if document.lstrip().startswith(b"<") else _ASK
+        raise _refused("missing", f"is not signed; it begins with {start}", name, remedy)
     if not document.startswith((HEADER + b"\n", HEADER + b"\r\n")):
         raise _refused("surrounding-text", "has text before the signed part", name)
     if FOOTER not in document:
-        raise _refused("truncated", "ends before its signature does", name)
+        raise _refused("truncated", "ends before its signature does", name, _CUT)
     if not document.rstrip(b"\r\n").endswith(b"\n" + FOOTER):
         raise _refused("surrounding-text", "has text after the signature", name)
     if document.count(b"\n-----") != _ARMOUR_LINES_AFTER_THE_FIRST:
@@ -144,7 +152,8 @@ def _signatures(lines: list[list[str]]) -> list[_Signature]:
 
 def _refuse_if_spoilt(signature: _Signature, name: str, now: float) -> None:
     if "BADSIG" in signature.lines:
-        raise _refused("bad", f"was changed after {_by(signature, 'BADSIG')} signed it", name)
+        what = f"was changed after {_by(signature, 'BADSIG')} signed it"
+        raise _refused("bad", what, name, _CHANGED)
     if "ERRSIG" not in signature.lines:
         return
     digest, reason = signature.argument("ERRSIG", 2), signature.argument("ERRSIG", 5)
@@ -196,7 +205,7 @@ def _is_from_the_future(signature: _Signature, now: float) -> bool:
 
 def _wrong_clock(signature: _Signature, name: str) -> SignatureError:
     what = f"has a signature by {_by(signature, 'ERRSIG')} from the future"
-    return _refused("clock", what, name, "set this machine's clock")
+    return _refused("clock", what, name, _CLOCK)
 
 
 def _weak_digest(keyid: str, name: str) -> SignatureError:

@@ -3,7 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import SignatureError
-from regiond.sources.verdict import Key, judge
+from regiond.sources.verdict import Key, check_frame, judge
 
 FINGERPRINT = "A" * 40
 KEY = Key(FINGERPRINT, "me", expired=False, revoked=False, signers={FINGERPRINT: ("22", 255)})
@@ -75,3 +75,26 @@ class JudgeTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """No status line at all is no good signature."""
         self.assertEqual(verdict(), "signature-bad")
+
+
+class RemedyTests(SynchronousTestCase):
+    """What is advised fits what is wrong."""
+
+    def advice(self, document: bytes) -> str:
+        return self.assertRaises(SignatureError, check_frame, document, "x").remedy
+
+    def test_a_page_for_people(self) -> None:
+        """Something else than the source answered: nobody's key is to be looked at."""
+        self.assertIn("login page", self.advice(b"\n<!doctype html>"))
+        self.assertIn("publishes", self.advice(b'{"format": "index:1.0"}'))
+
+    def test_a_cut_text(self) -> None:
+        """A text that ends early is tried again."""
+        self.assertIn("tried again", self.advice(b"-----BEGIN PGP SIGNED MESSAGE-----\n\n{"))
+
+    def test_a_changed_text(self) -> None:
+        """What was changed on the way is not to be trusted, and the way is to be looked at."""
+        bad = "[GNUPG:] NEWSIG\n[GNUPG:] BADSIG X me"
+        error = self.assertRaises(SignatureError, judge, bad, [KEY], "x", 1000.0)
+        self.assertIn("trust nothing", error.remedy)
+        self.assertIn("proxy", error.remedy)
