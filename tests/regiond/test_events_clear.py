@@ -92,6 +92,8 @@ SOURCE_FAULTS: tuple[tuple[str, Break], ...] = (
 
 
 class SourceEventTests(ImportCase):
+    timeout = 120
+
     async def setUp(self) -> None:
         """A region that holds what its source has."""
         await super().setUp()
