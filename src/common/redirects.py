@@ -42,14 +42,21 @@ def redirect_target(current: URL, location: str) -> URL:
     """Where a redirect leads.
 
     Raises:
-        SourceError: code ``source-redirect``; not a URL, or to a worse scheme.
+        SourceError: codes ``source-redirect``, not a URL, and ``source-redirect-scheme``,
+            to a worse one.
     """
     try:
         target = current.click(location).to_uri().replace(userinfo="")
     except (ValueError, NotImplementedError) as error:  # hyperlink's word for "https:x"
-        raise _refusal(current, f"to something that is no address: {location!r}") from error
+        raise _refusal(
+            current, f"to something that is no address: {location!r}", "source-redirect"
+        ) from error
     if target.scheme not in {"https", current.scheme} or not target.host:
-        raise _refusal(current, f"to {target.scheme or 'no'}://{target.host}, a worse scheme")
+        raise _refusal(
+            current,
+            f"to {target.scheme or 'no'}://{target.host}, a worse scheme",
+            "source-redirect-scheme",
+        )
     return target
 
 
@@ -100,7 +107,7 @@ class FollowingAgent:
                 for name in _CREDENTIALS:
                     headers.removeHeader(name)
             current = target
-        raise _refusal(first, f"more than {MOST_REDIRECTS} times")
+        raise _refusal(first, f"more than {MOST_REDIRECTS} times", "source-redirect-loop")
 
     async def _one_request(
         self, first: URL, method: bytes, url: URL, headers: Headers
@@ -110,7 +117,7 @@ class FollowingAgent:
             return await agent.request(method, url.to_text().encode("ascii"), headers, None)
         except DNSLookupError:
             if self._was_refused(url.host):
-                raise _refusal(first, f"to {url.host}, which is not public") from None
+                raise not_public(first, url.host) from None
             raise
 
 
@@ -140,10 +147,15 @@ def source_agent(
     )
 
 
-def _refusal(source: URL, where: str) -> SourceError:
+def not_public(source: URL, host: str) -> SourceError:
+    """The refusal of a redirect to a host that only the region can reach."""
+    return _refusal(source, f"to {host}, which is not public", "source-redirect-private")
+
+
+def _refusal(source: URL, where: str, code: str) -> SourceError:
     return SourceError(
         f"{source.replace(userinfo='', query=()).to_text()} redirects {where}",
-        code="source-redirect",
+        code=code,
         remedy=_REMEDY,
     )
 

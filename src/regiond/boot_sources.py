@@ -5,18 +5,23 @@ keyed as the shell documents them.
 """
 
 from base64 import b64encode
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.errors import Conflict, WrongUsage
+from common.errors import Conflict
 from common.images import Selection
 from regiond.rows import shown_url, source_row
-from regiond.sources.locations import SourceLocation
+from regiond.source_fields import (
+    changed,
+    credentials_warning,
+    differences,
+    fields_of,
+    location_of,
+)
 from regiond.store import events, sources
 from regiond.store.database import Database
 from regiond.store.sources import SourceFields
-from regiond.upstream import Upstream, location_of
+from regiond.upstream import Upstream, object_name
 
 DEFAULT_SOURCE = SourceFields(
     url="https://images.maas.io/ephemeral-v3/daily/",
@@ -56,38 +61,68 @@ class BootSources:
         keyring_data = b64encode(found.keyring_data or b"").decode("ascii")
         return source_row(self._upstream.as_read(found)) | {"keyring_data": keyring_data}
 
-    async def create(
-        self,
-        url: str,
-        keyring_filename: str | None = None,
-        keyring_data: bytes | None = None,
-        unsigned: bool = False,
-        priority: int = 0,
-    ) -> dict[str, Any]:
+    async def create(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Add a source. Nothing is fetched; its keyring is looked at.
 
+        Args:
+            given: the fields of ``SourceFields`` that the admin gives.
+
         Raises:
-            WrongUsage: the URL is none, or not exactly one keyring is given.
+            WrongUsage: the URL is none, not exactly one keyring, or another wrong value.
             SignatureError: the keyring holds no key; nothing was added.
-            Conflict: there is a source with that URL.
+            Conflict: there is a source at that place.
         """
-        fields = SourceFields(url, keyring_filename, keyring_data, unsigned, priority)
-        location = _checked_location(fields)
+        nothing = SourceFields("")
+        fields = changed(nothing, given)
+        await self._demand_own_place(fields, 0)
+        warnings = await self._warnings(nothing, fields)
+        made = await self._database.write(sources.create_source, fields, self._now())
+        return _with_warnings(source_row(made), warnings)
+
+    async def update(self, source_id: int, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a source; what is not given stays. Nothing is fetched.
+
+        With another URL or keyring its documents have to be read and verified anew. Its
+        images stay until an import has read them, and blobs that they name as well are not
+        fetched again.
+
+        Raises:
+            NotFound: no such source.
+            WrongUsage, SignatureError, Conflict: as for ``create``.
+        """
+        before = fields_of(await self._database.read(sources.source, source_id))
+        after = changed(before, given)
+        await self._demand_own_place(after, source_id)
+        warnings = await self._warnings(before, after)
+        different = differences(before, after)
+        if different:
+            await self._database.write(sources.update_source, source_id, different, self._now())
+            self._upstream.forget(source_id)
+        if not after.enabled:  # nobody looks at it any more, so nobody would clear them
+            await self._settle_events(source_id)
+        return _with_warnings(await self.one(source_id), warnings)
+
+    async def _demand_own_place(self, fields: SourceFields, own_id: int) -> None:
+        location = location_of(fields)
         for other in await self._database.read(sources.list_sources):
-            if location_of(other) == location:
+            if other.id != own_id and location_of(other).is_same_place(location):
                 raise Conflict(
                     f"boot source {other.id} is the same place",
                     object=location.base,
                     code="source-exists",
                     remedy=f"use boot source {other.id}, or delete it first",
                 )
-        warning = await self._upstream.keyring_warning(fields)
-        try:
-            made = await self._database.write(sources.create_source, fields, self._now())
-        except Conflict as error:
-            error.object = location.base  # the URL as it is may hold a password
-            raise
-        return source_row(made) | ({"warning": warning} if warning else {})
+
+    async def _warnings(self, before: SourceFields, after: SourceFields) -> list[str]:
+        """What may be so, and is worth a word; raises for what may not."""
+        return [
+            warning
+            for warning in (
+                await self._upstream.keyring_warning(after),
+                credentials_warning(before, after),
+            )
+            if warning
+        ]
 
     async def permit_rollback(self, source_id: int, *, permitted: bool, by: str) -> None:
         """Let the next import that reads the source well take in older documents, or not.
@@ -103,9 +138,11 @@ class BootSources:
     async def delete(self, source_id: int) -> dict[str, Any]:
         """Forget a source and its selections; its images go with the next import."""
         await self._database.write(sources.delete_source, source_id, self._now())
-        name = f"boot-source {source_id}"
-        await self._database.write(events.settle, (), {name}, self._now())
+        await self._settle_events(source_id)
         return {"id": source_id, "deleted": True}
+
+    async def _settle_events(self, source_id: int) -> None:
+        await self._database.write(events.settle, (), {object_name(source_id)}, self._now())
 
     async def check(self, source_id: int) -> dict[str, Any]:
         """Fetch and verify a source now, and store nothing.
@@ -133,29 +170,5 @@ class BootSources:
         }
 
 
-def _checked_location(fields: SourceFields) -> SourceLocation:
-    location = location_of(fields)
-    given = [fields.keyring_filename, fields.keyring_data].count(None)
-    if fields.unsigned and given != 2:
-        raise WrongUsage(
-            "an unsigned source has no keyring",
-            object=location.base,
-            code="source-keyring",
-            remedy="leave out either unsigned=true or the keyring",
-        )
-    if not fields.unsigned and given != 1:
-        raise WrongUsage(
-            "a source needs exactly one keyring",
-            object=location.base,
-            code="source-keyring",
-            remedy="give keyring_filename=PATH or keyring_data@=FILE; "
-            "or unsigned=true for a source without signatures",
-        )
-    if fields.keyring_filename is not None and not Path(fields.keyring_filename).is_absolute():
-        raise WrongUsage(
-            f"keyring_filename {fields.keyring_filename} is not an absolute path on the region",
-            object=location.base,
-            code="source-keyring",
-            remedy="give the whole path, or the keyring itself with keyring_data@=FILE",
-        )
-    return location
+def _with_warnings(row: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
+    return row | ({"warning": "; ".join(warnings)} if warnings else {})

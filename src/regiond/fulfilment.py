@@ -15,19 +15,22 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IAgent
 
-from common.errors import NoSpace, RackferryError, Stale, StorageError
+from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError
 from common.events import Event
 from common.fetching import Hashing, Limits, fetch
-from common.images import ImageKey
 from common.origins import HttpOrigin
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
+from regiond.import_run import Run
 from regiond.planning import BlobFetch, ImportPlan, PlannedImage
 from regiond.slots import Slots
+from regiond.source_fields import location_of
 from regiond.store import generations, images
+from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
-from regiond.upstream import Look, authorised, location_of
+from regiond.store.sources import demand_unchanged
+from regiond.upstream import Look, authorised
 
 _ENDS_ALL = (Stale, NoSpace, StorageError)
 
@@ -81,35 +84,6 @@ class Transfers:
     most_at_once: Callable[[], int]
 
 
-@attrs.define
-class Progress:
-    """How far the running import is."""
-
-    phase: str = "reading sources"
-    fetched_bytes: int = 0
-    total_bytes: int = 0
-    published: int = 0
-    total_images: int = 0
-
-
-@attrs.define
-class Run:
-    """What one import has come to. ``failed``: what failed, and why."""
-
-    epoch: int
-    progress: Progress
-    raised: dict[tuple[str, str], Event] = attrs.Factory(dict)
-    looked_at: set[str] = attrs.Factory(set)
-    published: list[ImageKey] = attrs.Factory(list)
-    retired: list[ImageKey] = attrs.Factory(list)
-    retired_ids: set[int] = attrs.Factory(set)
-    failed: dict[str, RackferryError] = attrs.Factory(dict)
-
-    def note(self, event: Event) -> None:
-        """Something an admin would want to know."""
-        self.raised[event.code, event.object] = event
-
-
 @attrs.define(eq=False)
 class _Staged:
     """An image on its way: its row, and the blobs that it still waits for."""
@@ -142,11 +116,26 @@ class Fulfilment:
         self._database = database
         self._transfers = transfers
         self._run = run
-        self._locations = {look.source.id: location_of(look.source) for look in looks}
+        self._sources = {look.source.id: look.source for look in looks}
+        self._locations = {number: location_of(each) for number, each in self._sources.items()}
         self._staged: list[_Staged] = []
+        self._doubted: set[int] = set()
 
     async def do(self, plan: ImportPlan) -> None:
-        """Everything that the plan stages; what cannot be had is in ``run.failed``."""
+        """Everything that the plan stages; what cannot be had is in ``run.failed``.
+
+        A source that is changed or deleted meanwhile costs its own images and no other.
+        """
+        unsubscribe = self._database.subscribe(self._doubt)
+        try:
+            await self._do(plan)
+        finally:
+            unsubscribe()
+
+    def _doubt(self, changes: tuple[Change, ...]) -> None:
+        self._doubted |= {int(each.object) for each in changes if each.kind == "source"}
+
+    async def _do(self, plan: ImportPlan) -> None:
         for planned in plan.stage:
             image_id = await self._database.write(
                 images.stage_image, _new_image(planned), self._transfers.now()
@@ -161,7 +150,10 @@ class Fulfilment:
 
     async def _get(self, blob: BlobFetch) -> None:
         """Fetch one blob, then publish the images that waited for nothing else."""
+        await self._drop_doubtful()
         waiting = [staged for staged in self._staged if blob.sha256 in staged.missing]
+        if not waiting:
+            return
         try:
             await self._fetch(blob, waiting)
         except _ENDS_ALL:
@@ -172,6 +164,22 @@ class Fulfilment:
         for staged in waiting:
             staged.missing.discard(blob.sha256)
             await self._publish_if_complete(staged)
+
+    async def _drop_doubtful(self) -> None:
+        """Give up what comes from sources that are not what they were."""
+        while self._doubted:
+            source = self._sources.get(self._doubted.pop())
+            if source is None:
+                continue
+            try:
+                await self._database.read(demand_unchanged, source)
+            except Conflict as error:
+                self._lost(source.id, error)
+
+    def _lost(self, source_id: int, error: RackferryError) -> None:
+        """Whatever else was to come from a source is not wanted any more."""
+        self._staged = [each for each in self._staged if each.planned.source_id != source_id]
+        self._run.lost(error)
 
     async def _fetch(self, blob: BlobFetch, waiting: Sequence[_Staged]) -> None:
         transfers, progress = self._transfers, self._run.progress
@@ -229,10 +237,18 @@ class Fulfilment:
 
     async def _publish(self, staged: _Staged) -> None:
         published = await self._database.write(
-            generations.publish_images, [staged.image_id], self._run.epoch, self._transfers.now()
+            generations.publish_images,
+            [staged.image_id],
+            self._run.epoch,
+            self._transfers.now(),
+            read=[self._sources[staged.planned.source_id]],
         )
-        if staged.image_id in published.refused:  # an admin deleted it meanwhile, for example
-            self._failed(published.refused[staged.image_id], [staged])
+        refusal = published.refused.get(staged.image_id)
+        if refusal is not None and refusal.code == "source-changed":
+            self._lost(staged.planned.source_id, refusal)
+            return
+        if refusal is not None:  # an admin deleted it meanwhile, for example
+            self._failed(refusal, [staged])
             return
         self._run.published.append(staged.planned.offer.key)
         self._run.progress.published += 1

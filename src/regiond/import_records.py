@@ -3,19 +3,16 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import attrs
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from common.errors import Conflict, RackferryError
-from common.events import Event
-from regiond.fulfilment import Run
+from regiond.import_run import IMPORT, Run, about_import
 from regiond.store import events, imports, leases
 from regiond.store.database import Database
 
-IMPORT = "import"  # as events and messages call it
 LEASE = "import"
 LEASE_TTL_S = 15.0
 LEASE_RENEWAL_S = 5.0
@@ -95,7 +92,7 @@ class ImportRecords:
             raise
         except RackferryError as error:
             reason = error.line()
-            run.note(_about_import(error))
+            run.note(about_import(error))
             raise
         finally:
             await self._keep_outcome(run, run_id, outcome, reason)
@@ -117,9 +114,3 @@ class ImportRecords:
             )
         except RackferryError as error:
             self.log.error("the import's end was not kept: {reason}", reason=error.line())
-
-
-def _about_import(error: RackferryError) -> Event:
-    """The event of what ended the whole import; the next one that gets on clears it."""
-    about = f"{error.object}: " if error.object not in {"", IMPORT} else ""
-    return attrs.evolve(Event.of(error), object=IMPORT, cause=about + error.message)

@@ -20,12 +20,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from common.errors import NoSpace, NotFound, SourceError
+from common.errors import Conflict, NoSpace, SourceError
 from common.events import Event, Severity
-from regiond.fulfilment import Fulfilment, Progress, Run, Transfers, all_of
+from regiond.fulfilment import Fulfilment, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
-from regiond.import_records import IMPORT, ImportRecords
+from regiond.import_records import ImportRecords
+from regiond.import_run import IMPORT, Progress, Run
 from regiond.import_service import ImportResult
 from regiond.notices import source_notices, support_ended
 from regiond.planning import ImportPlan, plan_import
@@ -99,17 +100,22 @@ class Importer:
         return await all_of(looking)
 
     async def plan(self, looks: Iterable[Look]) -> ImportPlan:
-        """What an import would do."""
+        """What an import would do.
+
+        A source that was not looked at (it is disabled, or was changed since) offers nothing,
+        and its images stay for as long as they are selected.
+        """
+        looked_at = {look.source.id: look for look in looks}
         offers = []
-        for look in looks:
-            selections = await self._database.read(sources.list_selections, look.source.id)
-            found = await self._upstream.catalogue(look)
+        for source in await self._database.read(sources.list_sources):
+            look = looked_at.get(source.id)
+            selections = await self._database.read(sources.list_selections, source.id)
             offers.append(
                 SourceOffers(
-                    look.source.id,
-                    look.source.priority,
+                    source.id,
+                    source.priority,
                     tuple(each.selection for each in selections),
-                    found.newest,
+                    (await self._upstream.catalogue(look)).newest if look else (),
                     day_of(self._now()),
                 )
             )
@@ -172,8 +178,7 @@ class Importer:
         )
 
     async def _import(self, run: Run, looks: list[Look]) -> None:
-        for look in looks:
-            await self._take_in(run, look)
+        looks = [look for look in looks if await self._take_in(run, look)]
         if await is_due(self._database, self._now()):
             # Before the plan counts on them, and before fetching needs their space.
             await clean_up(self._database, self._now())
@@ -254,7 +259,7 @@ class Importer:
         read, complete = {}, set()
         for look in looks:
             documents = look.documents
-            read[look.source.id] = {path: each.sha256 for path, each in documents.items()}
+            read[look.source] = {path: each.sha256 for path, each in documents.items()}
             # With a problem, some product file is not the one that the index means.
             if look.reading is None or not look.reading.problems:
                 complete.add(look.source.id)
@@ -266,8 +271,18 @@ class Importer:
             self._now(),
         )
 
-    async def _take_in(self, run: Run, look: Look) -> None:
-        """Keep what a source said, and note what is wrong with it."""
+    async def _take_in(self, run: Run, look: Look) -> bool:
+        """Keep what a source said, and note what is wrong with it.
+
+        Returns:
+            whether it is still the source that was looked at; else it has no say.
+        """
+        try:
+            await self._database.read(sources.demand_unchanged, look.source)
+            await self._upstream.keep(look)
+        except Conflict as error:
+            run.lost(error)
+            return False
         name = object_name(look.source.id)
         run.looked_at.add(name)
         for event in await self._notices(look):
@@ -276,18 +291,14 @@ class Importer:
             run.failed[name] = look.error
             run.note(Event.of(look.error))
         if look.reading is None:
-            return
+            return True
         for problem in look.reading.problems:
             run.failed[problem.object or name] = problem
             run.note(attrs.evolve(Event.of(problem), object=name))
         for event in look.reading.events:
             run.note(attrs.evolve(event, object=name))
-        try:
-            await self._upstream.keep(look)
-        except NotFound as error:
-            run.failed[name] = error
-            return
         await self._check_selections(run, look)
+        return True
 
     async def _check_selections(self, run: Run, look: Look) -> None:
         """Look at those that were accepted while the source could not be read."""

@@ -9,7 +9,7 @@ The rules:
   files that the source signed. Blobs are shared by SHA-256 and fetched once.
 * An image goes only when no selection means it any more, and its kept versions with it.
   One that is selected and vanished upstream stays with all of them; a source that could not
-  be read offers nothing and loses nothing.
+  be read, or is disabled, offers nothing and loses nothing.
 * A selection that matches nothing of its source never empties that source: the plan is
   then *guarded* and says why.
 * When ``latest-lts`` moves on, the old release stays until the new one is complete.
@@ -172,7 +172,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     """The plan for these sources, with the newest offers of each.
 
     Args:
-        sources: every enabled source, also one that could not be read (without offers).
+        sources: every source; one that is disabled or could not be read is without offers.
             The images of a source that is not among them are retired.
         holdings: what the store holds now.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from common.canonical import plain
 from common.images import ImageKey
+from regiond.source_fields import credentials_of
 from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
@@ -25,6 +26,8 @@ def source_row(source: BootSource) -> dict[str, Any]:
         "priority": source.priority,
         "enabled": source.enabled,
         "unsigned": source.unsigned,
+        "credentials": credentials_of(source).kind,
+        "any_products": source.any_products,
         "created": source.created_at,
         "updated": source.updated_at,
         "last_success": source.last_success_at,
@@ -34,9 +37,8 @@ def source_row(source: BootSource) -> dict[str, Any]:
 
 
 def shown_url(url: str) -> str:
-    """A source's URL as it may be shown: without user and password."""
-    location = SourceLocation.parse(url)
-    return location.base if not location.authorization else f"{location.base} (with credentials)"
+    """A source's URL as it may be shown: its base, without user and password."""
+    return SourceLocation.parse(url).base
 
 
 def selection_row(kept: StoredSelection) -> dict[str, Any]:

@@ -13,8 +13,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent
 
-from common.errors import ConfigError, RackferryError
+from common.errors import ConfigError, Conflict, RackferryError
 from common.events import Event
+from regiond.named_files import read_named
+from regiond.source_fields import location_of
 from regiond.sources.catalogue import Catalogue, catalogue
 from regiond.sources.documents import read_source
 from regiond.sources.freshness import accepted_event, lag_event
@@ -63,11 +65,6 @@ def object_name(source_id: int) -> str:
     return f"boot-source {source_id}"
 
 
-def location_of(source: BootSource | SourceFields) -> SourceLocation:
-    """Where a source is."""
-    return SourceLocation.parse(source.url, unsigned=source.unsigned)
-
-
 def authorised(location: SourceLocation) -> Headers:
     """The headers of each request to a source."""
     if not location.authorization:
@@ -79,7 +76,8 @@ def keyring_of(source: BootSource | SourceFields, name: str) -> bytes | None:
     """A source's keyring; None if it is declared unsigned. ``name`` is for messages.
 
     Raises:
-        ConfigError: code ``signature-keyring-missing``.
+        ConfigError: codes ``signature-keyring-missing`` and, where there is something
+            else than a file that can be read, ``signature-keyring-unreadable``.
     """
     if source.unsigned:
         return None
@@ -87,12 +85,13 @@ def keyring_of(source: BootSource | SourceFields, name: str) -> bytes | None:
         return source.keyring_data
     path = Path(source.keyring_filename or "")
     try:
-        return path.read_bytes()
+        return read_named(path)
     except OSError as error:
+        is_missing = isinstance(error, FileNotFoundError)
         raise ConfigError(
             f"the keyring {path} cannot be read: {error.strerror}",
             object=name,
-            code="signature-keyring-missing",
+            code="signature-keyring-missing" if is_missing else "signature-keyring-unreadable",
             remedy="install the package that has it (on Ubuntu: ubuntu-keyring), or give the "
             "source another keyring",
         ) from error
@@ -158,6 +157,10 @@ class Upstream:
         since = self._now() if look.is_lagging else None
         await self._database.write(sources.note_lag, look.source.id, since)
 
+    def forget(self, source_id: int) -> None:
+        """A source was changed: when it was read well is not known any more."""
+        self._read_at.pop(source_id, None)
+
     def as_read(self, source: BootSource) -> BootSource:
         """The source with the last time it was read well: where nothing changes, only we know."""
         known = self._read_at.get(source.id)
@@ -193,6 +196,8 @@ class Upstream:
     ) -> tuple[Catalogue, RackferryError | None]:
         """What a source offers by its last good documents; read now if it never was.
 
+        A disabled one is not read.
+
         Args:
             source: which.
             refresh: read it now in any case, and keep what it says.
@@ -201,7 +206,10 @@ class Upstream:
             the catalogue, and why the source could not be read, if it was tried and failed.
         """
         stored = await self._database.read(sources.stored_documents, source.id)
-        look = Look(source, stored) if stored and not refresh else await self.look(source)
+        if not source.enabled:
+            look = Look(source, stored, error=None if stored else _disabled(source))
+        else:
+            look = Look(source, stored) if stored and not refresh else await self.look(source)
         if look.reading is not None:
             await self.keep(look)
         return await self.catalogue(look), look.error
@@ -210,13 +218,16 @@ class Upstream:
         """What is wrong with a keyring that may be used all the same; "" if nothing is.
 
         Raises:
-            SignatureError: code ``signature-keyring-unusable``; no key in it can be read.
+            SignatureError: no key in it can be used, and why.
+        ConfigError: code ``signature-keyring-unreadable``.
         """
         try:
             name = location_of(fields).base
             keyring = await self._in_thread(partial(keyring_of, fields, name))
-        except ConfigError as error:  # it may still be installed
-            return error.line()
+        except ConfigError as error:
+            if error.code != "signature-keyring-missing":
+                raise
+            return error.line()  # it may still be installed
         if keyring is None:
             return ""
         keys = await self._in_thread(partial(inspect_keyring, keyring))
@@ -226,18 +237,19 @@ class Upstream:
         return f"every key in it has expired or was revoked: {', '.join(spent)}"
 
     async def keep(self, look: Look) -> None:
-        """Keep what a source said as its last good documents."""
+        """Keep what a source said as its last good documents.
+
+        Raises:
+            Conflict: code ``source-changed``; it is not any more what was looked at.
+        """
         if look.reading is None:
             return
         await self._use_permission(look.source, look.reading)
         if look.reading.unchanged:
             return
-        now, source_id = self._now(), look.source.id
         changed = [each for each in look.reading.documents if not each.unchanged]
-        await self._database.write(mirrors.keep_documents, source_id, changed, now)
         paths = [each.path for each in look.reading.documents]
-        await self._database.write(sources.forget_documents, source_id, paths)
-        await self._database.write(sources.note_success, source_id, now)
+        await self._database.write(mirrors.keep_documents, look.source, changed, paths, self._now())
 
     async def _use_permission(self, source: BootSource, reading: SourceReading) -> None:
         """A permission to go back ends with the first good read, whether it was needed or not.
@@ -247,6 +259,15 @@ class Upstream:
         if source.accept_rollback is not None:
             accepted = _accepted(source, reading)
             await self._database.write(sources.use_permission, source.id, accepted, self._now())
+
+
+def _disabled(source: BootSource) -> Conflict:
+    return Conflict(
+        "it is disabled and was never read",
+        object=object_name(source.id),
+        code="source-disabled",
+        remedy=f"boot-source update {source.id} enabled=true",
+    )
 
 
 def _accepted(source: BootSource, reading: SourceReading) -> Event | None:

@@ -259,12 +259,12 @@ class RedirectTests(NetCase):
             url = self.url(f"/to?http://{host}:{port}/blob")
             asked = len(self.blobs.headers)
             error = await self.failure(self.start(url, agent=self.agent_of_sources()), SourceError)
-            self.assertEqual(error.code, "source-redirect")
+            self.assertEqual(error.code, "source-redirect-private")
             self.assertEqual(len(self.blobs.headers), asked + 1)
 
     async def test_a_loop_ends(self) -> None:
         """A redirect to itself is refused after three."""
         url = self.url("/to?")
         error = await self.failure(self.start(url, agent=self.agent_of_sources()), SourceError)
-        self.assertEqual(error.code, "source-redirect")
+        self.assertEqual(error.code, "source-redirect-loop")
         self.assertEqual(len(self.blobs.headers), 4)

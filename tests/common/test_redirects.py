@@ -38,7 +38,9 @@ class TargetTests(SynchronousTestCase):
             "gopher:x",
         ):
             error = self.assertRaises(SourceError, redirect_target, https, location)
-            self.assertEqual(error.code, "source-redirect")
+            is_address = location.startswith(("http://a", "file:", "ftp:"))
+            expected = "source-redirect-scheme" if is_address else "source-redirect"
+            self.assertEqual(error.code, expected, location)
             self.assertNotIn("secret", error.message)
             self.assertNotIn("token", error.message)
 
@@ -140,7 +142,7 @@ class FollowingTests(SynchronousTestCase):
         self.successResultOf(self.follow({**chain, "http://a/3": Answer(200)}, {}, "http://a/0"))
         following = self.follow({"http://a/": Answer(302, "/")}, {})
         error = self.failureResultOf(following, SourceError).value
-        self.assertEqual(error.code, "source-redirect")
+        self.assertEqual(error.code, "source-redirect-loop")
         self.assertEqual(len(self.trusted.asked), 4)
 
     def test_a_private_host_is_named(self) -> None:
@@ -150,7 +152,9 @@ class FollowingTests(SynchronousTestCase):
             following = self.follow(
                 {"http://a/": Answer(302, f"http://{host}/")}, {f"http://{host}/": unknown}
             )
-            self.failureResultOf(following, family)
+            error = self.failureResultOf(following, family).value
+            if family is SourceError:
+                self.assertEqual(error.code, "source-redirect-private")
 
 
 class Resolver:

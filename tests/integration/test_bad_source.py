@@ -96,7 +96,12 @@ CASES = {
     "not-found": Case("source-http-404", "404", fault(status=404)),
     "broken": Case("source-http-500", "500", fault(status=500)),
     "forbidden": Case("source-http-403", "403", fault(status=403)),
-    "loop": Case("source-redirect", "redirects", fault(location=f"SOURCE/{INDEX_PATH}")),
+    "loop": Case("source-redirect-loop", "redirects", fault(location=f"SOURCE/{INDEX_PATH}")),
+    "private": Case(
+        "source-redirect-private", "not public", fault(location="http://localhost:9/SOURCE")
+    ),
+    "worse": Case("source-redirect-scheme", "worse scheme", fault(location="ftp://127.0.0.1/x")),
+    "odd": Case("source-redirect", "no address", fault(location="http://[")),
     "endless": Case("source-too-large", "16 MiB", fault(endless=True)),
     "cut": Case("source-cut", "cut off", fault(cut_at=50)),
     "encoded": Case("source-encoding", "gzip", fault(gzip=True)),

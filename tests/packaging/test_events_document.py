@@ -13,6 +13,7 @@ EVENTS, BAD_INPUT = ROOT / "docs" / "events.md", ROOT / "docs" / "bad-input.md"
 
 # Functions that make a code of their own prefix and an argument: its place, and the prefix.
 MAKERS = {
+    ("common/redirects.py", "_refusal"): (2, ""),
     ("common/transfer.py", "_error"): (0, "transfer-"),
     ("regiond/sources/retrieval.py", "_fault"): (1, "source-"),
     ("regiond/sources/verdict.py", "_refused"): (0, "signature-"),

@@ -79,7 +79,7 @@ class ShownTests(MirrorCase):
         self.source.files[unsigned[INDEX_PATH]] = text(index()).replace(b".sjson", b".json")
         await self.boot_sources.delete(1)
         url = self.urls[self.source] + unsigned[INDEX_PATH]
-        made = await self.boot_sources.create(url, unsigned=True)
+        made = await self.boot_sources.create({"url": url, "unsigned": True})
         await self.select(JAMMY, source_id=made["id"])
         await self.succeed()
         shown = await self.shown(made["id"])

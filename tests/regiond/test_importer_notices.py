@@ -2,12 +2,7 @@
 
 from typing import Any
 
-import attrs
-
 from common.images import Selection
-from regiond.store import sources
-from regiond.store.sources import SourceFields
-from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import FIRST, JAMMY, ImportCase
 from tests.doubles.stream_documents import INDEX_PATH
 from tests.doubles.stream_source import Fault
@@ -108,8 +103,6 @@ class PublisherTests(ImportCase):
         self.assertEqual(await self.versions(), {})
         [skipped] = (await self.boot_sources.check(1))["skipped"]
         self.assertIn("any_products=true", skipped)
-        fields = SourceFields(self.urls[self.source], keyring_data=public_keys("ed25519"))
-        fields = attrs.evolve(fields, any_products=True)
-        await self.database.write(sources.update_source, 1, fields, self.time)
+        await self.boot_sources.update(1, {"any_products": True})
         await self.succeed()
         self.assertEqual(await self.versions(), {"jammy": FIRST})

@@ -106,33 +106,6 @@ class CreateSourceTests(AnswerCase):
         for url in ("ftp://host/", "http://", "images", "http://host/?x=1"):
             await self.refused("source-url", "boot-sources create", url=url, unsigned=True)
 
-    async def test_credentials_are_never_shown_again(self) -> None:
-        """Not in a listing, not by check, not in any refusal."""
-        bare = self.urls[self.source]
-        secret = bare.replace("http://", "http://user:geheim@")
-        made = await self.ask("boot-sources create", url=secret, keyring_data=keyring("ed25519"))
-        self.publish(self.product("jammy"))
-        answers = [
-            made,
-            await self.ask("boot-sources read"),
-            await self.ask("boot-source read", made["id"]),
-            await self.ask("boot-source check", made["id"]),
-            await self.ask("status"),
-        ]
-        for given in ({"keyring_data": keyring("ed25519")}, {}):
-            error = await self.refused("", "boot-sources create", url=secret, **given)
-            answers.append(error.to_json())
-        self.source.faults[INDEX_PATH] = Fault(status=401)
-        answers.append((await self.refused("", "boot-source check", made["id"])).to_json())
-        await self.run_import()
-        answers.append(await self.ask("events read"))
-        for answer in answers:
-            self.assertNotIn("geheim", str(answer))
-        self.assertEqual(
-            self.source.headers[INDEX_PATH]["authorization"],
-            "Basic " + base64.b64encode(b"user:geheim").decode(),
-        )
-
 
 class CheckTests(AnswerCase):
     async def test_check_says_who_signed_and_stores_nothing(self) -> None:

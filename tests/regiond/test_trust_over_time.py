@@ -3,8 +3,6 @@
 from common.events import Occurrence
 from regiond.sources.freshness import LAG_S
 from regiond.store import events
-from regiond.store.sources import SourceFields, update_source
-from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import FIRST, JAMMY, SECOND, ImportCase
 from tests.doubles.stream_documents import UPDATED
 
@@ -99,8 +97,7 @@ class LaggingTests(LaggingCase):
         other = self.new_source()
         self.product("jammy", {FIRST: {"squashfs": b"old"}}, source=other)
         other.publish(self.old, updated=UPDATED - 3600)
-        fields = SourceFields(self.urls[other], keyring_data=public_keys("ed25519"))
-        await self.database.write(update_source, 1, fields, self.time)
+        await self.boot_sources.update(1, {"url": self.urls[other]})
         self.assertIsNone((await self.row())["lagging_since"])
         self.assertEqual((await self.succeed()).lagging, ())
 

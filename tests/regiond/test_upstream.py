@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from common.errors import ConfigError, NotFound, SignatureError, WrongUsage
+from common.errors import ConfigError, Conflict, SignatureError, WrongUsage
 from regiond.sources.locations import SourceLocation
 from regiond.store import sources
 from regiond.store.sources import SourceFields
@@ -75,7 +75,7 @@ class LookTests(ImportCase):
         self.publish(self.product("jammy"))
         look = await self.look()
         await self.boot_sources.delete(1)
-        await self.fails(self.upstream.keep(look), NotFound, "source-unknown")
+        await self.fails(self.upstream.keep(look), Conflict, "source-changed")
 
     async def test_the_last_good_documents_offer_while_the_source_is_down(self) -> None:
         """A source that cannot be read still offers what it offered last."""

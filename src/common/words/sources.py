@@ -11,12 +11,17 @@ _OFFER_COLUMNS = (
     *("version", "size_bytes", "selected"),
 )
 _SOURCE_PARAMETERS = (
-    Parameter("url", "base URL, or the URL of its streams/v1/index.sjson", required=True),
     Parameter("keyring_filename", "path of the keyring on the region"),
     Parameter("keyring_data", "the keyring itself (keyring_data@=FILE)", Kind.BYTES),
     Parameter("priority", "higher wins per image", Kind.INTEGER),
+    Parameter("enabled", "false: it is not read, and its images stay", Kind.BOOLEAN),
     Parameter("unsigned", "true: accept a .json index without signature", Kind.BOOLEAN),
+    Parameter("username", "for basic authentication"),
+    Parameter("password", "for basic authentication (password@=FILE keeps it off the screen)"),
+    Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)"),
+    Parameter("any_products", "true: products of any name, as private streams have", Kind.BOOLEAN),
 )
+_URL = "base URL, or the URL of its streams/v1/index.sjson"
 _SELECTION_PARAMETERS = (
     Parameter("os", "operating system, for example ubuntu", required=True),
     Parameter("release", "for example jammy; or latest-lts, or supported", required=True),
@@ -39,17 +44,19 @@ VERBS: tuple[Verb, ...] = (
         "create",
         "add a boot source; never fetches",
         REGION,
-        parameters=_SOURCE_PARAMETERS,
+        parameters=(Parameter("url", _URL, required=True), *_SOURCE_PARAMETERS),
         columns=SOURCE_COLUMNS,
     ),
     Verb("boot-source", "read", "show a boot source", REGION, ids=("id",), columns=SOURCE_COLUMNS),
     Verb(
         "boot-source",
         "update",
-        "change a boot source; never fetches",
+        "change what is given, an empty value clears; never fetches",
         REGION,
         ids=("id",),
         parameters=(
+            Parameter("url", _URL),
+            *_SOURCE_PARAMETERS,
             Parameter("accept_rollback", "let its documents be older, once", Kind.BOOLEAN),
         ),
         columns=SOURCE_COLUMNS,

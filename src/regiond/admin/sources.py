@@ -21,22 +21,21 @@ class SourceAnswers:
         return await self._boot_sources.list_all()
 
     async def boot_sources_create(self, question: Question, _: Tell) -> Any:
-        given: dict[str, Any] = dict(question.parameters)
-        if "keyring_data" in given:
-            given["keyring_data"] = base64.b64decode(str(given["keyring_data"]))
-        return await self._boot_sources.create(**given)
+        return await self._boot_sources.create(_given(question))
 
     async def boot_source_read(self, question: Question, _: Tell) -> Any:
         return await self._boot_sources.one(number(question, 0))
 
     async def boot_source_update(self, question: Question, _: Tell) -> Any:
-        source_id = number(question, 0)
-        permitted = question.parameters.get("accept_rollback")
+        source_id, given = number(question, 0), _given(question)
+        permitted = given.pop("accept_rollback", None)
+        answer = await self._boot_sources.update(source_id, given)
         if permitted is not None:
             await self._boot_sources.permit_rollback(
-                source_id, permitted=bool(permitted), by=question.asker
+                source_id, permitted=permitted, by=question.asker
             )
-        return await self._boot_sources.one(source_id)
+            answer |= await self._boot_sources.one(source_id)
+        return answer
 
     async def boot_source_delete(self, question: Question, _: Tell) -> Any:
         return await self._boot_sources.delete(number(question, 0))
@@ -77,3 +76,10 @@ class SourceAnswers:
         return await self._selections.available_images(
             source_id, filters, refresh="refresh" in question.flags
         )
+
+
+def _given(question: Question) -> dict[str, Any]:
+    given: dict[str, Any] = dict(question.parameters)
+    if "keyring_data" in given:
+        given["keyring_data"] = base64.b64decode(str(given["keyring_data"]))
+    return given

@@ -5,14 +5,13 @@ mean the same. Every path in a document is relative to the base and is joined to
 text, after its grammar was checked: no path can lead to another host.
 """
 
-import base64
 import re
-from urllib.parse import unquote_to_bytes
 
 import attrs
 from hyperlink import URL, URLParseError
 
 from common.errors import WrongUsage
+from regiond.sources.credentials import split_url
 
 _INDEX = re.compile(r"^(.*/)?(streams/v1/[A-Za-z0-9._~+:-]+\.s?json)$")
 SIGNED_INDEX = "streams/v1/index.sjson"
@@ -23,7 +22,7 @@ UNSIGNED_INDEX = "streams/v1/index.json"
 class SourceLocation:
     """``base`` ends in a slash and holds no credentials; it may stand in messages.
 
-    ``authorization`` is the header that user and password in the URL stand for, or empty.
+    ``authorization`` is the header that the credentials stand for, or empty.
     """
 
     base: str
@@ -41,23 +40,34 @@ class SourceLocation:
         Raises:
             WrongUsage: not an http or https URL with a host.
         """
+        text, credentials = split_url(text)
         try:
             url = _as_uri(URL.from_text(text.strip()))
         except (URLParseError, ValueError) as error:
-            raise _not_a_source(text, str(error)) from error
+            # Where a password is not encoded, the reason may quote it.
+            reason = "user or password need percent-encoding" if "@" in text else str(error)
+            raise _not_a_source(text, reason) from error
         if url.scheme not in {"http", "https"} or not url.host:
             raise _not_a_source(text, "it is not an http:// or https:// address with a host")
         if url.port is None or not 0 < url.port < 65536:
             raise _not_a_source(text, f"{url.port} is not a port")
         if url.query or url.fragment:
             raise _not_a_source(text, "it has a query or fragment")
-        bare = url.replace(userinfo="").to_text()
-        index = _INDEX.match(bare)
+        authorization = credentials.authorization
+        index = _INDEX.match(url.to_text())
         if index is not None:
-            return cls(index.group(1), index.group(2), _basic(url))
-        return cls(
-            bare.rstrip("/") + "/", UNSIGNED_INDEX if unsigned else SIGNED_INDEX, _basic(url)
-        )
+            return cls(index.group(1), index.group(2), authorization)
+        base = url.to_text().rstrip("/") + "/"
+        return cls(base, UNSIGNED_INDEX if unsigned else SIGNED_INDEX, authorization)
+
+    @property
+    def host(self) -> str:
+        """The one host that credentials are for."""
+        return URL.from_text(self.base).host
+
+    def is_same_place(self, other: "SourceLocation") -> bool:
+        """Whether the same documents stand there, whoever asks for them."""
+        return (self.base, self.index_path) == (other.base, other.index_path)
 
     def url_of(self, path: str) -> str:
         """The URL of a document or file whose path has passed its grammar."""
@@ -71,16 +81,10 @@ def _as_uri(url: URL) -> URL:
     return url.to_uri()
 
 
-def _basic(url: URL) -> str:
-    if not url.userinfo:
-        return ""
-    return "Basic " + base64.b64encode(unquote_to_bytes(url.userinfo)).decode("ascii")
-
-
 def _not_a_source(text: str, reason: str) -> WrongUsage:
     return WrongUsage(
         f"cannot be a boot source: {reason}",
-        object=re.sub(r"//[^/@]*@", "//", text),
+        object=re.sub(r"//.*@", "//", text),
         code="source-url",
         remedy="give its base, for example https://images.maas.io/ephemeral-v3/stable/",
     )

@@ -30,6 +30,9 @@ TIME_LIMIT_S = 30.0
 
 _KEYBOX_MAGIC = b"KBXf"  # at offset 8 of a GnuPG keybox, which --import cannot read
 _BINARY = b"\x80"  # every OpenPGP packet begins with a byte from here on; armour is ASCII
+_SECRET_ARMOUR = b"-----BEGIN PGP PRIVATE KEY BLOCK-----"
+_SECRET_PACKETS = {5, 7}  # a secret key, a secret subkey
+_EXPORT = "give a file made by gpg --export, armoured or not"
 _OPTIONS = [
     "--no-options",
     "--no-autostart",
@@ -87,7 +90,8 @@ def inspect_keyring(keyring: bytes) -> tuple[Key, ...]:
     """The primary keys of a keyring.
 
     Raises:
-        SignatureError: ``signature-keyring-unusable``, no key in it can be read.
+        SignatureError: ``signature-keyring-unusable``, no key in it can be read;
+            ``signature-keyring-secret``.
         ConfigError: there is no ``gpg``.
     """
     with _opened(keyring, "keyring") as (_, keys):
@@ -135,6 +139,7 @@ def _opened(keyring: bytes, name: str) -> Iterator[tuple["_Gpg", Sequence[Key]]]
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="rackferry-gnupg-"))
         gpg = stack.enter_context(closing(_Gpg(Path(home))))
+        _demand_public(keyring, name)
         if keyring[8:12] == _KEYBOX_MAGIC:
             write_durably(Path(home, "pubring.kbx"), keyring, SECRET)
         elif keyring[:1] >= _BINARY:
@@ -148,10 +153,36 @@ def _opened(keyring: bytes, name: str) -> Iterator[tuple["_Gpg", Sequence[Key]]]
                 "the keyring holds no key that GnuPG can use",
                 object=name,
                 code="signature-keyring-unusable",
-                remedy="give a file made by gpg --export, armoured or not; "
-                "if its keys are from the future, set this machine's clock",
+                remedy=f"{_EXPORT}; if its keys are from the future, set this machine's clock",
             )
         yield gpg, keys
+
+
+def _demand_public(keyring: bytes, name: str) -> None:
+    """Refuse what is no keyring for everybody to see, before it is written anywhere."""
+    if not keyring.strip():
+        raise SignatureError(
+            "the keyring is empty",
+            object=name,
+            code="signature-keyring-unusable",
+            remedy=_EXPORT,
+        )
+    if _SECRET_ARMOUR in keyring or _first_packet(keyring) in _SECRET_PACKETS:
+        raise SignatureError(
+            "the keyring holds secret keys, which belong to the publisher alone",
+            object=name,
+            code="signature-keyring-secret",
+            remedy="give the public ones, made by gpg --export; if the secret ones were sent "
+            "around, revoke them",
+        )
+
+
+def _first_packet(keyring: bytes) -> int:
+    """The tag of the first OpenPGP packet (RFC 4880, section 4.2); 0 if there is none."""
+    first = keyring[0]
+    if first < _BINARY[0]:
+        return 0
+    return first & 0x3F if first & 0x40 else (first >> 2) & 0x0F
 
 
 def _key(listed: Mapping[str, Any]) -> Key:
@@ -160,6 +191,7 @@ def _key(listed: Mapping[str, Any]) -> Key:
         fingerprint=listed["fingerprint"],
         name=(listed["uids"] or [""])[0],
         expired=listed["trust"] == "e",
+        expires_at=int(listed["expires"]) if listed["expires"] else None,
         revoked=listed["trust"] == "r",
         signers={
             key["fingerprint"]: (key["algo"], int(key["length"])) for key in (listed, *subkeys)

@@ -57,7 +57,7 @@ class Key:
     """A primary key of a keyring, with the algorithms of all keys that may sign for it.
 
     ``signers`` maps the fingerprint of the key and of each subkey to its (algorithm
-    number, bits).
+    number, bits). ``expires_at`` is seconds since the epoch; None: never.
     """
 
     fingerprint: str
@@ -65,6 +65,7 @@ class Key:
     expired: bool
     revoked: bool
     signers: Mapping[str, tuple[str, int]]
+    expires_at: int | None = None
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from regiond.store.images import (
     unknown_image,
 )
 from regiond.store.kept import retire_surplus
+from regiond.store.sources import BootSource, demand_unchanged, is_unchanged
 from regiond.store.tables import blob, document, generation, image, lease
 
 IMPORT_LEASE = "import"
@@ -33,19 +34,35 @@ class Published:
     """What a publish came to.
 
     ``refused``: why some of the images, by id, are not in ``generation``: NotFound (no such
-    image) or Conflict (code image-incomplete: a file is not complete; image-retired).
+    image) or Conflict (code image-incomplete: a file is not complete; image-retired;
+    source-changed).
     """
 
     generation: int
     refused: Mapping[int, RackferryError] = attrs.field(factory=dict)
 
 
-def publish_images(conn: Connection, ids: Collection[int], epoch: int, now: float) -> Published:
+def publish_images(
+    conn: Connection,
+    ids: Collection[int],
+    epoch: int,
+    now: float,
+    *,
+    read: Iterable[BootSource] = (),
+) -> Published:
     """Make images visible in place of their older versions: one generation for all of them.
 
     Each is published whole or not at all: every file it needs must be complete. The older
     version is kept, or retired if that makes more of them than are kept. Publishing twice
     is once.
+
+    Args:
+        conn: the transaction.
+        ids: which.
+        epoch: the import lease's token.
+        now: seconds since the epoch.
+        read: the sources that they are of, as they were when they were read; the images of
+            one that was changed since are refused (Conflict, code source-changed).
 
     Raises:
         Stale: the import lease was granted to somebody else.
@@ -56,9 +73,13 @@ def publish_images(conn: Connection, ids: Collection[int], epoch: int, now: floa
         each: unknown_image(each) for each in ids if each not in found
     }
     fresh = [each for each in found.values() if each.state != "published"]
+    changed = _changed(conn, read)
     complete = _complete_blobs(conn, fresh)
     documents: dict[int, bytes] = {}
     for each in fresh:
+        if each.source_id in changed:
+            refused[each.id] = changed[each.source_id]
+            continue
         try:
             documents[each.id] = _described(each, complete).to_document()
         except Conflict as error:
@@ -71,6 +92,17 @@ def publish_images(conn: Connection, ids: Collection[int], epoch: int, now: floa
             _replace(conn, each, names[documents[each.id]], now)
     retire_surplus(conn, now)
     return Published(_new_generation(conn, now), refused)
+
+
+def _changed(conn: Connection, read: Iterable[BootSource]) -> dict[int, Conflict]:
+    """Those that are not any more what they were, and why."""
+    changed = {}
+    for source in read:
+        try:
+            demand_unchanged(conn, source)
+        except Conflict as error:
+            changed[source.id] = error
+    return changed
 
 
 def _replace(conn: Connection, new: StoredImage, document_sha256: str, now: float) -> None:
@@ -127,7 +159,7 @@ def retire_images(
 
 def show_documents(
     conn: Connection,
-    read: Mapping[int, Mapping[str, str]],
+    read: Mapping[BootSource, Mapping[str, str]],
     complete: Collection[int],
     epoch: int,
     now: float,
@@ -136,7 +168,8 @@ def show_documents(
 
     Args:
         conn: the transaction.
-        read: the documents of each source: path -> SHA-256.
+        read: the documents of each source as it was read: path -> SHA-256. A source that
+            was changed since shows what it did.
         complete: the sources of which every selected image is held as its documents say.
         epoch: the import lease's token.
         now: seconds since the epoch.
@@ -148,8 +181,9 @@ def show_documents(
         Stale: the import lease was granted to somebody else.
     """
     _check_lease(conn, epoch)
-    for source_id, documents in read.items():
-        mirrors.show(conn, source_id, documents, now, is_complete=source_id in complete)
+    for source, documents in read.items():
+        if is_unchanged(conn, source):
+            mirrors.show(conn, source.id, documents, now, is_complete=source.id in complete)
     mirrors.withdraw(conn, now)
     return _generation_now(conn, now)
 

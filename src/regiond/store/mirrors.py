@@ -13,21 +13,33 @@ from common.images import ImageKey, SourceDocument
 from regiond.sources.readings import FetchedDocument
 from regiond.store import blobs, sources
 from regiond.store.images import GRACE_S, IS_SUPERSEDED, is_key
+from regiond.store.sources import BootSource
 from regiond.store.tables import blob, boot_source, image, mirror_document
 
 _SHOWN = mirror_document.c.retired_at.is_(None)
 
 
 def keep_documents(
-    conn: Connection, source_id: int, changed: Iterable[FetchedDocument], now: float
+    conn: Connection,
+    read: BootSource,
+    changed: Iterable[FetchedDocument],
+    paths: Iterable[str],
+    now: float,
 ) -> None:
     """Keep what was fetched, as it was sent and as it was verified.
 
+    Args:
+        conn: in a transaction.
+        read: the source as it was when it was read.
+        changed: the documents that are not kept yet.
+        paths: of all its documents; others are forgotten.
+        now: seconds since the epoch.
+
     Raises:
-        NotFound: the source was deleted meanwhile.
+        Conflict: code ``source-changed``; what was read is not what it is now.
     """
     changed = list(changed)
-    sources.store_documents(conn, source_id, [each.to_stored() for each in changed], now)
+    sources.keep_documents(conn, read, [each.to_stored() for each in changed], paths, now)
     for document in changed:
         if document.raw is not None:
             blobs.keep_whole(conn, document.raw)

@@ -4,7 +4,7 @@
 number at its end than at its start has to be followed by a second one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -27,7 +27,7 @@ class BootSource:
     """Where images come from, and whose signatures count there."""
 
     id: int
-    url: str
+    url: str = attrs.field(repr=False)  # an older release kept passwords in it
     keyring_filename: str | None
     keyring_data: bytes | None
     unsigned: bool
@@ -51,7 +51,7 @@ class BootSource:
 class SourceFields:
     """What an admin says about a source."""
 
-    url: str
+    url: str = attrs.field(repr=False)
     keyring_filename: str | None = None
     keyring_data: bytes | None = None
     unsigned: bool = False
@@ -94,27 +94,66 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
     return source(conn, id)
 
 
-def update_source(conn: Connection, id: int, fields: SourceFields, now: float) -> BootSource:
-    """Change a source; with another URL or keyring its documents are forgotten.
+def update_source(conn: Connection, id: int, changed: Mapping[str, Any], now: float) -> BootSource:
+    """Change some fields of a source, by name; other admins may change others meanwhile.
+
+    With another URL or keyring its documents are forgotten: they have to be read and
+    verified anew. Its images and blobs stay.
 
     Raises:
         NotFound: no such source.
         Conflict: another one has that URL.
     """
     before = source(conn, id)
-    _check_url(conn, fields.url, id)
+    _check_url(conn, changed.get("url", before.url), id)
     conn.execute(
-        update(boot_source)
-        .where(boot_source.c.id == id)
-        .values(updated_at=now, **attrs.asdict(fields))
+        update(boot_source).where(boot_source.c.id == id).values(updated_at=now, **changed)
     )
-    trust = ("url", "keyring_filename", "keyring_data", "unsigned")
-    if any(getattr(before, name) != getattr(fields, name) for name in trust):
+    after = source(conn, id)
+    if _trust(after) != _trust(before):
         conn.execute(delete(source_document).where(source_document.c.source_id == id))
         # How fresh it has to be was known from those documents alone: a fresh start.
-        _set(conn, id, accept_rollback=None, lagging_since=None)
+        _set(conn, id, accept_rollback=None, lagging_since=None, last_success_at=None)
     _changed(conn, id, now)
     return source(conn, id)
+
+
+def demand_unchanged(conn: Connection, known: BootSource) -> None:
+    """That a source still is what it was when it was read.
+
+    Raises:
+        Conflict: code ``source-changed``; it has another URL or keyring, was disabled, or
+            is gone.
+    """
+    what = _what_happened(conn, known)
+    if not what:
+        return
+    raise Conflict(
+        f"it {what} meanwhile; nothing that it said before counts",
+        object=f"boot-source {known.id}",
+        code="source-changed",
+        remedy="none: an import that follows goes by what holds now",
+    )
+
+
+def is_unchanged(conn: Connection, known: BootSource) -> bool:
+    """Whether a source still is what it was when it was read."""
+    return not _what_happened(conn, known)
+
+
+def _what_happened(conn: Connection, known: BootSource) -> str:
+    row = conn.execute(select(boot_source).where(boot_source.c.id == known.id)).one_or_none()
+    if row is None:
+        return "was deleted"
+    if not row.enabled and known.enabled:
+        return "was disabled"
+    if _trust(_source(row)) != _trust(known):
+        return "was given another URL or keyring"
+    return ""
+
+
+def _trust(source: BootSource) -> tuple[object, ...]:
+    return (source.url, source.keyring_filename, source.keyring_data, source.unsigned)
 
 
 def delete_source(conn: Connection, id: int, now: float) -> None:
@@ -144,11 +183,6 @@ def source(conn: Connection, id: int) -> BootSource:
 def list_sources(conn: Connection) -> tuple[BootSource, ...]:
     """All sources, by id."""
     return tuple(_source(row) for row in conn.execute(select(boot_source).order_by("id")))
-
-
-def note_success(conn: Connection, id: int, now: float) -> None:
-    """Its documents were read and verified."""
-    conn.execute(update(boot_source).where(boot_source.c.id == id).values(last_success_at=now))
 
 
 def note_lag(conn: Connection, id: int, since: float | None) -> None:
@@ -372,24 +406,33 @@ def stored_documents(conn: Connection, source_id: int) -> dict[str, StoredDocume
     }
 
 
-def store_documents(
-    conn: Connection, source_id: int, changed: Iterable[StoredDocument], now: float
+def keep_documents(
+    conn: Connection,
+    read: BootSource,
+    changed: Iterable[StoredDocument],
+    paths: Iterable[str],
+    now: float,
 ) -> None:
-    """Keep these in place of those of the same paths; others stay.
+    """Keep what a source said: its last good documents, and when it was read.
+
+    Args:
+        conn: in a transaction.
+        read: the source as it was when it was read.
+        changed: documents to keep in place of those of the same paths.
+        paths: of all its documents; others are forgotten.
+        now: seconds since the epoch.
 
     Raises:
-        NotFound: the source was deleted meanwhile.
+        Conflict: code ``source-changed``; what was read is not what it is now.
     """
-    source(conn, source_id)
+    demand_unchanged(conn, read)
+    kept = source_document.c.source_id == read.id
+    conn.execute(delete(source_document).where(kept, source_document.c.path.not_in(list(paths))))
     for document in changed:
-        conn.execute(
-            delete(source_document).where(
-                source_document.c.source_id == source_id, source_document.c.path == document.path
-            )
-        )
+        conn.execute(delete(source_document).where(kept, source_document.c.path == document.path))
         conn.execute(
             source_document.insert().values(
-                source_id=source_id,
+                source_id=read.id,
                 path=document.path,
                 raw_sha256=document.sha256,
                 payload=document.payload,
@@ -400,13 +443,4 @@ def store_documents(
                 fetched_at=now,
             )
         )
-
-
-def forget_documents(conn: Connection, source_id: int, kept_paths: Iterable[str]) -> int:
-    """Forget the documents that a source no longer has; returns how many."""
-    return conn.execute(
-        delete(source_document).where(
-            source_document.c.source_id == source_id,
-            source_document.c.path.not_in(list(kept_paths)),
-        )
-    ).rowcount
+    _set(conn, read.id, last_success_at=now)

@@ -208,7 +208,7 @@ class IndexFaultTests(SourceCase):
             "source-cut": Fault(cut_at=50),
             "source-too-large": Fault(endless=True),
             "source-encoding": Fault(gzip=True),
-            "source-redirect": Fault(location=f"/{INDEX_PATH}"),
+            "source-redirect-loop": Fault(location=f"/{INDEX_PATH}"),
         }
         for code, fault in cases.items():
             self.source.faults[INDEX_PATH] = fault
@@ -227,7 +227,7 @@ class IndexFaultTests(SourceCase):
         """A redirect to another host that is not public is refused."""
         port = self.base.rsplit(":", 1)[1]
         self.source.faults[INDEX_PATH] = Fault(location=f"http://localhost:{port}{INDEX_PATH}")
-        self.assertEqual((await self.refusal()).code, "source-redirect")
+        self.assertEqual((await self.refusal()).code, "source-redirect-private")
 
     async def test_unreachable(self) -> None:
         """Where nobody listens, the address is named."""
@@ -292,7 +292,7 @@ class ProductFaultTests(SourceCase):
         cases: dict[str, bytes | Fault] = {
             "source-http-404": Fault(status=404),
             "source-stalled": Fault(silent=True),
-            "source-redirect": Fault(location=f"/{self.other}"),
+            "source-redirect-loop": Fault(location=f"/{self.other}"),
             "signature-bad": good.replace(b"arm64", b"arm65"),
             "signature-missing": text(product_file()),
             "document-content-id": signed(text(product_file()), "ed25519"),

@@ -24,17 +24,19 @@ class MirrorSuite(Store):
         super().setUp()
         self.take_lease()
         fields = sources.SourceFields("https://images.example/", unsigned=True)
-        self.write(sources.create_source, fields, NOW)
+        self.source = self.write(sources.create_source, fields, NOW)
 
     def keep(self, **raw: bytes) -> dict[str, str]:
         """Documents as an import keeps them; path -> SHA-256."""
         documents = [fetched(f"streams/v1/{name}.sjson", each) for name, each in raw.items()]
-        self.write(mirrors.keep_documents, 1, documents, NOW)
+        known = self.read(sources.stored_documents, 1)
+        paths = {*known, *(each.path for each in documents)}
+        self.write(mirrors.keep_documents, self.source, documents, paths, NOW)
         return {each.path: each.sha256 for each in documents}
 
     def show(self, documents: dict[str, str], *, is_complete: bool = True) -> int:
         complete = {1} if is_complete else set()
-        read = {1: documents}
+        read = {self.source: documents}
         return self.write(generations.show_documents, read, complete, self.epoch, NOW)
 
     def view(self) -> View:
@@ -76,7 +78,8 @@ class MirrorSuite(Store):
         """An older database kept the text only: it has to be read again."""
         self.keep(index=b"signed")
         document = fetched(STABLE, b"never kept as sent").to_stored()
-        self.write(sources.store_documents, 1, [document], NOW)
+        paths = (INDEX, STABLE)
+        self.write(sources.keep_documents, self.source, [document], paths, NOW)
         stored = self.read(sources.stored_documents, 1)
         self.assertTrue(stored[INDEX].is_raw_held)
         self.assertFalse(stored[STABLE].is_raw_held)
@@ -166,14 +169,23 @@ class MirrorSuite(Store):
         self.show(both)  # and back again
         self.assertEqual(self.shown(), both)
 
+    def test_a_source_that_was_changed_shows_what_it_did(self) -> None:
+        """Documents of another place, or trust, are not shown under its name."""
+        self.publish([OLD], of=JAMMY)
+        first = self.keep(index=b"first")
+        self.show(first)
+        second = self.keep(index=b"second")
+        self.write(sources.update_source, 1, {"url": "https://moved.example/"}, NOW)
+        self.show(second)
+        self.assertEqual(self.shown(), first)
+
     def test_a_stale_import_shows_nothing(self) -> None:
         """Whoever lost the lease cannot change what mirrors show."""
         self.publish([OLD], of=JAMMY)
         documents = self.keep(index=b"signed")
         before = self.read(generations.current_generation)
-        self.assertRaises(
-            Stale, self.write, generations.show_documents, {1: documents}, {1}, self.epoch - 1, NOW
-        )
+        read, epoch = {self.source: documents}, self.epoch - 1
+        self.assertRaises(Stale, self.write, generations.show_documents, read, {1}, epoch, NOW)
         self.assertEqual(self.read(generations.current_generation), before)
 
     def test_a_deleted_source_is_no_mirror_from_the_next_generation_on(self) -> None:

@@ -22,6 +22,17 @@ class SourceSuite(Store):
     def select(self, source_id: int, wanted: Selection = JAMMY) -> sources.StoredSelection:
         return self.write(sources.create_selection, source_id, wanted, unchecked=True, now=NOW)
 
+    def keep(
+        self,
+        source_id: int,
+        *documents: StoredDocument,
+        paths: tuple[str, ...] = (),
+        now: float = NOW,
+    ) -> None:
+        read = self.read(sources.source, source_id)
+        kept = paths or [each.path for each in documents]
+        self.write(sources.keep_documents, read, documents, kept, now)
+
     def test_a_source_is_kept_as_it_was_given(self) -> None:
         """Every field comes back, and ids count from 1."""
         made = self.create()
@@ -39,7 +50,8 @@ class SourceSuite(Store):
             self.create()
         self.assertIn("boot source 1", caught.exception.message)
         self.create(OTHER)
-        self.assertRaises(Conflict, self.write, sources.update_source, 2, FIELDS, NOW)
+        taken = {"url": FIELDS.url}
+        self.assertRaises(Conflict, self.write, sources.update_source, 2, taken, NOW)
 
     def test_ids_are_never_given_twice(self) -> None:
         """The id of a deleted source or selection does not come back."""
@@ -55,7 +67,7 @@ class SourceSuite(Store):
         self.create(OTHER)
         for source_id in (1, 2):
             self.select(source_id)
-            self.write(sources.store_documents, source_id, [DOCUMENT], NOW)
+            self.keep(source_id, DOCUMENT)
         self.write(sources.delete_source, 1, NOW)
         self.assertEqual([each.source_id for each in self.read(sources.list_selections)], [2])
         self.assertEqual(self.read(sources.stored_documents, 1), {})
@@ -117,7 +129,7 @@ class SourceSuite(Store):
         for change in (
             self.create,
             lambda: self.select(1),
-            lambda: self.write(sources.update_source, 1, OTHER, NOW),
+            lambda: self.write(sources.update_source, 1, {"priority": 6}, NOW),
             lambda: self.write(sources.delete_selection, 1, 1, NOW),
             lambda: self.write(sources.delete_source, 1, NOW),
         ):
@@ -129,8 +141,7 @@ class SourceSuite(Store):
         """Bookkeeping of an import does not look like a change of what it is to do."""
         self.create()
         before = self.read(sources.selection_revision)
-        self.write(sources.note_success, 1, NOW + 5)
-        self.write(sources.store_documents, 1, [DOCUMENT], NOW)
+        self.keep(1, DOCUMENT, now=NOW + 5)
         self.assertEqual(self.read(sources.source, 1).last_success_at, NOW + 5)
         self.assertEqual(self.read(sources.selection_revision), before)
 
@@ -138,27 +149,68 @@ class SourceSuite(Store):
         """A changed document replaces its predecessor; the others stay as they are."""
         self.create()
         second = attrs.evolve(DOCUMENT, path="streams/v1/x.sjson", updated=None)
-        self.write(sources.store_documents, 1, [DOCUMENT, second], NOW)
+        self.keep(1, DOCUMENT, second)
         newer = attrs.evolve(DOCUMENT, payload=b"newer", updated=78)
-        self.write(sources.store_documents, 1, [newer], NOW)
+        self.keep(1, newer, paths=(newer.path, second.path))
         self.assertEqual(
             self.read(sources.stored_documents, 1), {newer.path: newer, second.path: second}
         )
-        self.assertEqual(self.write(sources.forget_documents, 1, [newer.path]), 1)
+        self.keep(1, paths=(newer.path,))
         self.assertEqual(self.read(sources.stored_documents, 1), {newer.path: newer})
-        self.assertRaises(NotFound, self.write, sources.store_documents, 9, [newer], NOW)
 
     def test_documents_are_forgotten_with_the_trust_that_verified_them(self) -> None:
         """Another URL or keyring: everything is fetched and verified again."""
         self.create()
-        for fields, kept in (
-            (attrs.evolve(FIELDS, priority=9), 1),
-            (attrs.evolve(FIELDS, keyring_data=b"other"), 0),
-            (attrs.evolve(FIELDS, keyring_data=b"other", url="https://moved.example/"), 0),
+        for change, kept in (
+            ({"priority": 9, "username": "u", "proxy": None}, 1),
+            ({"keyring_data": b"other"}, 0),
+            ({"url": "https://moved.example/"}, 0),
+            ({"keyring_data": None, "unsigned": True}, 0),
         ):
-            self.write(sources.store_documents, 1, [DOCUMENT], NOW)
-            self.write(sources.update_source, 1, fields, NOW)
+            self.keep(1, DOCUMENT)
+            made = self.write(sources.update_source, 1, change, NOW + 9)
+            self.assertEqual({name: getattr(made, name) for name in change}, change)
             self.assertEqual(len(self.read(sources.stored_documents, 1)), kept)
+            self.assertEqual(made.last_success_at, NOW if kept else None)
+            self.assertEqual(made.updated_at, NOW + 9)
+
+    def test_two_admins_change_two_things(self) -> None:
+        """What is not named stays as somebody else has made it meanwhile."""
+        self.create()
+        self.write(sources.update_source, 1, {"priority": 9}, NOW)
+        made = self.write(sources.update_source, 1, {"enabled": False}, NOW)
+        self.assertEqual((made.priority, made.enabled), (9, False))
+
+    def test_what_was_read_of_another_place_is_not_kept(self) -> None:
+        """A source that changed while it was read: neither its documents nor its success."""
+        for change in ({"url": "https://moved.example/"}, {"keyring_data": b"k"},
+                       {"unsigned": True}, {"enabled": False}, None):  # fmt: skip
+            read = self.create()
+            self.write(sources.demand_unchanged, read)
+            if change is None:
+                self.write(sources.delete_source, read.id, NOW)
+            else:
+                self.write(sources.update_source, read.id, change, NOW)
+            with self.assertRaises(Conflict) as caught:
+                self.write(sources.keep_documents, read, [DOCUMENT], [DOCUMENT.path], NOW)
+            self.assertEqual(caught.exception.code, "source-changed")
+            self.assertEqual(self.read(sources.stored_documents, read.id), {})
+            if change is not None:
+                self.assertIsNone(self.read(sources.source, read.id).last_success_at)
+                self.write(sources.delete_source, read.id, NOW)
+
+    def test_what_does_not_matter_for_trust_may_change_meanwhile(self) -> None:
+        """A priority or a password is no reason to read everything again."""
+        read = self.create()
+        self.write(sources.update_source, 1, {"priority": 1, "username": "u"}, NOW)
+        self.write(sources.keep_documents, read, [DOCUMENT], [DOCUMENT.path], NOW)
+        self.assertEqual(len(self.read(sources.stored_documents, 1)), 1)
+
+    def test_secrets_stand_in_no_repr(self) -> None:
+        """Whatever ends up in a log by accident."""
+        fields = attrs.evolve(FIELDS, url="http://u:geheim@h/", password="geheim",
+                              bearer_token="geheim", proxy="http://u:geheim@p:1")  # fmt: skip
+        self.assertNotIn("geheim", repr(fields) + repr(self.create(fields)))
 
     def test_the_default_source_is_made_once(self) -> None:
         """Its deletion is remembered; a database that had sources never gets it."""
