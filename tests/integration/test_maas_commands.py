@@ -36,6 +36,8 @@ maas $PROFILE boot-source-selections read $SOURCE_ID
 maas $PROFILE boot-resources import
 maas $PROFILE boot-resources read
 maas $PROFILE boot-source delete $SOURCE_ID
+maas $PROFILE boot-source update $SOURCE_ID \
+    url=$URL keyring_filename=$KEYRING_FILE
 maas $PROFILE boot-sources create \
     url=$URL keyring_filename=$KEYRING_FILE
 """
@@ -97,11 +99,13 @@ class PageCase(SourceCase):
             "ARCH": "amd64",
             "KERNEL": "ga-22.04",
             "KEYRING_FILE": str(site.key.keyring),
-            "URL": f"{url}third/",
+            "URL": f"{url}mirror/",
         }
         printed = []
         for line in PAGE.strip().split("\n"):
             given = values | {"SOURCE_ID": str(spare if " delete " in line else 1)}
+            if "boot-sources create" in line:
+                given["URL"] = f"{url}third/"
             for name, value in given.items():
                 line = line.replace(f"${name}", value)  # noqa: PLW2901  (as a shell does)
             if "hwe-x" in line:
@@ -127,7 +131,7 @@ class PageCase(SourceCase):
         )
         sources = {row["id"]: row["url"] for row in self.site.shell("boot-sources", "read")}
         url = self.site.serve()
-        self.assertEqual(sources, {1: url, 3: f"{url}third/"})
+        self.assertEqual(sources, {1: f"{url}mirror/", 3: f"{url}third/"})
         again = self.site.shell("boot-resources", "import", "wait")
         self.assertEqual(again["fetched_bytes"], 0)
         self.assertEqual(len(self.images()), 5)
@@ -167,7 +171,8 @@ class AsMaasTests(PageCase):
         resources = {each["name"]: each for each in json.loads(printed[7])}
         self.assertEqual(resources["ubuntu/xenial"]["type"], "Synced")
         self.assertEqual(printed[8], "")
-        self.assertEqual(json.loads(printed[9])["id"], 3)
+        self.assertTrue(json.loads(printed[9])["url"].endswith("/mirror/"))
+        self.assertEqual(json.loads(printed[10])["id"], 3)
         trusty = self.site.shell_text(
             "maas", "admin", "boot-resource", "read", str(resources["ubuntu/trusty"]["id"])
         )
