@@ -152,6 +152,14 @@ class ImportPlan:
         return sum(blob.fetch_bytes for blob in self.fetch)
 
     @property
+    def fetch_bytes_each(self) -> tuple[int, ...]:
+        """The same for each image of ``stage``: what several need, the first one pays."""
+        to_come = {blob.sha256: blob.fetch_bytes for blob in self.fetch}
+        return tuple(
+            sum(to_come.pop(sha256, 0) for sha256 in image.missing) for image in self.stage
+        )
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
         return not (self.stage or self.retire)
@@ -296,7 +304,7 @@ def _retirements(
         if image.source_id is None or _is_current(image, chosen.get(image.key)):
             continue
         source = by_id.get(image.source_id)
-        if source and _has_vanished(image, source):
+        if source and _has_vanished(image, source) and _is_worth_keeping(image, source):
             continue
         if image.state is not HeldState.IMPORTING:
             if image.key in chosen:
@@ -334,6 +342,11 @@ def _has_vanished(image: HeldImage, source: SourceOffers) -> bool:
     return not offered and any(
         could_mean(selection, image, source.releases) for selection in source.selections
     )
+
+
+def _is_worth_keeping(image: HeldImage, source: SourceOffers) -> bool:
+    """Not an image that is half fetched, and of which nothing can come any more."""
+    return image.state is not HeldState.IMPORTING or not source.offers
 
 
 def _matches_nothing(source: SourceOffers) -> bool:

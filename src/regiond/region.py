@@ -48,16 +48,15 @@ class Region:
         if errors and len(errors) == len(looks):
             raise errors[0]
         plan = await self._importer.plan(looks)
-        to_come = {blob.sha256: blob.fetch_bytes for blob in plan.fetch}
         rows = [
             {
                 "action": "publish" if planned.is_held else "fetch",
                 **key_columns(planned.offer.key),
                 "version": planned.offer.version,
                 "size_bytes": planned.offer.size_bytes,
-                "fetch_bytes": sum(to_come.get(sha256, 0) for sha256 in planned.missing),
+                "fetch_bytes": fetch_bytes,
             }
-            for planned in plan.stage
+            for planned, fetch_bytes in zip(plan.stage, plan.fetch_bytes_each, strict=True)
         ]
         rows += [
             {
@@ -153,6 +152,7 @@ class Region:
                 "blobs": len(held),
                 "held_bytes": sum(each.held_bytes for each in held),
                 "partial_bytes": sum(each.held_bytes for each in held if not each.is_complete),
+                "free_bytes": await self._database.free_bytes(),
             },
             "problems": await self.list_events(Severity.WARNING, cleared=False),
         }

@@ -4,7 +4,9 @@ The database is opened and every port bound before the daemon says READY; what i
 with either is one line on stderr and exit code 1.
 """
 
+import atexit
 import os
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -28,7 +30,7 @@ import common
 from common.asking import AdminSocket
 from common.bulk_tls import BulkTLSFactory
 from common.config import RegiondConfig, load
-from common.errors import ConfigError, RackferryError
+from common.errors import ConfigError, RackferryError, StorageError
 from common.events import Severity
 from common.fetching import Limits
 from common.identity import utc_now
@@ -55,6 +57,7 @@ from regiond.fulfilment import Transfers
 from regiond.hooks import Deliver, Teller, Telling, forget_failure
 from regiond.housekeeping import EventExpiry
 from regiond.import_service import ImportService
+from regiond.import_status import ImportStatus
 from regiond.importer import Importer
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
@@ -114,6 +117,7 @@ class RegionDaemon(MultiService):
         self._unsubscribe: Callable[[], None] = lambda: None
         self._starting: Deferred[None] | None = None
         self._is_ready = False
+        self.give_up = partial(_exit_failed, reactor)
         self.database = Database(config.database, reactor)
         self.settings = RegionSettings(self.database, reactor.seconds)
         self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
@@ -180,14 +184,16 @@ class RegionDaemon(MultiService):
         self._renewal.start(_RENEWAL_S, now=False)
         self._unsubscribe = self.database.subscribe(self._changed)
         self._starting = Deferred.fromCoroutine(self._start())
-        self._starting.addErrback(_start_failed)
+        self._starting.addErrback(self._not_started)
 
     async def _start(self) -> None:
         """What needs the reactor: the first source, then imports, then READY."""
-        await note_damage(self.database, self._reactor.seconds())
-        await self.settings.reload()
-        if self._config.default_boot_source:
-            await self.boot_sources.make_default()
+        try:
+            await self._prepare()
+        except StorageError as error:
+            if error.code != "database-damaged":
+                raise
+            _log.error("what verifies is served all the same: {why}", why=error.line())
         self.imports.setServiceParent(self)
         self._expiry.setServiceParent(self)
         for teller in self._tellers.values():
@@ -195,9 +201,27 @@ class RegionDaemon(MultiService):
         self._systemd.setServiceParent(self)
         self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")
+
+    async def _prepare(self) -> None:
+        await note_damage(self.database, self._reactor.seconds())
+        await self.settings.reload()
+        if self._config.default_boot_source:
+            await self.boot_sources.make_default()
         for hook in Hook:
             if hook not in self._tellers:
                 await forget_failure(self.database, hook, self._reactor.seconds())
+
+    def _not_started(self, failure: Failure) -> None:
+        """Alive and never ready would be no use to anybody."""
+        if failure.check(CancelledError):
+            return
+        error = failure.value
+        if isinstance(error, RackferryError):
+            line = error.line()
+        else:
+            _log.failure("could not start", failure)
+            line = f"could not start: {type(error).__name__}, see the log"
+        self.give_up(f"regiond: {line}")
 
     def stopService(self) -> Deferred[None]:
         """Stop everything; what was fetched stays."""
@@ -235,8 +259,7 @@ class RegionDaemon(MultiService):
                 self.region,
                 self.boot_sources,
                 self.fleet,
-                self.imports,
-                self.importer,
+                ImportStatus(self.database, self.imports, self.importer),
                 identity=self._identity,
             ),
         )
@@ -362,9 +385,12 @@ class RegionDaemon(MultiService):
         await self._check_alive()
 
 
-def _start_failed(failure: Failure) -> None:
-    if not failure.check(CancelledError):
-        _log.failure("could not start", failure)
+def _exit_failed(reactor: Any, line: str) -> None:
+    """Stop everything, and end with that line and exit code 1; the reactor knows no code."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+    atexit.register(os._exit, 1)
+    reactor.stop()
 
 
 def check_neighbour() -> None:

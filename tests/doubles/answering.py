@@ -20,6 +20,7 @@ from regiond.admin.sources import SourceAnswers
 from regiond.chunk_cache import ChunkCache
 from regiond.fleet import RegionFleet
 from regiond.import_service import ImportService
+from regiond.import_status import ImportStatus
 from regiond.racks.sessions import Sessions
 from regiond.schedule import Schedule
 from regiond.store import blobs
@@ -73,8 +74,7 @@ class AnswerCase(ImportCase):
                 self.region,
                 self.boot_sources,
                 self.fleet,
-                self.imports,
-                self.importer,
+                ImportStatus(self.database, self.imports, self.importer),
                 identity=_identity,
             ),
         )

@@ -244,6 +244,14 @@ class ImportCase(TestCase):
         """Release to published version."""
         return {name: image.version for name, image in (await self.published()).items()}
 
+    def limit_pages(self, pages: int) -> None:
+        """Let the database grow to so many pages of 64 KiB; never less than it has."""
+        assert self.database._opened is not None
+        for engine in (self.database._opened.writer, self.database._opened.appender):
+            pooled = engine.raw_connection()
+            pooled.driver_connection.execute(f"PRAGMA max_page_count={max(pages, 1)}")
+            pooled.close()
+
     async def blob(self, content: bytes) -> Blob | None:
         return await self.database.read(find_blob, hashlib.sha256(content).hexdigest())
 

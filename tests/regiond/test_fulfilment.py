@@ -326,14 +326,6 @@ class FullDatabaseTests(ImportCase):
         await self.succeed()
         self.assertEqual(set(await self.versions()), {"jammy"})
 
-    def limit_pages(self, pages: int) -> None:
-        """Let the database grow to so many pages of 64 KiB; never less than it has."""
-        assert self.database._opened is not None
-        for engine in (self.database._opened.writer, self.database._opened.appender):
-            pooled = engine.raw_connection()
-            pooled.driver_connection.execute(f"PRAGMA max_page_count={max(pages, 1)}")
-            pooled.close()
-
 
 class AllOfTests(SynchronousTestCase):
     def test_a_failure_stops_the_others_and_is_what_is_raised(self) -> None:

@@ -319,6 +319,19 @@ class RetirementTests(SynchronousTestCase):
         plan = plan_import([source(offer(version="2"))], store.holdings)
         self.assertEqual([gone.version for gone in plan.retire], ["1"])
 
+    def test_half_fetched_and_vanished(self) -> None:
+        """What was half fetched when it vanished upstream, or with its source, is given up."""
+        store = Store()
+        plan = plan_import([source(offer("jammy"), offer("noble"))], store.holdings)
+        store.carry_out(plan, fails=frozenset({plan.fetch[0].sha256}))
+        self.assertEqual(store.published, {"noble": "1"})
+        plan = plan_import([source(offer("noble"))], store.holdings)
+        self.assertEqual([gone.key.release for gone in plan.retire], ["jammy"])
+        self.assertFalse(plan_import([source()], store.holdings).retire)  # could not be read
+        self.assertEqual(len(plan_import([], store.holdings).retirements()), 2)
+        store.carry_out(plan)
+        self.assertTrue(plan_import([source(offer("noble"))], store.holdings).is_empty)
+
     def test_other_source_takes_over(self) -> None:
         """An image that another source gives identically stays when its first source goes."""
         store = holding(source(offer()))
@@ -428,6 +441,19 @@ class LawTests(SynchronousTestCase):
                 self.assertTrue(plan_import([now], store.holdings).is_empty)
             if chosen and not any(made.key.release in wanted for made in offers):
                 self.assertLessEqual(before.items(), store.published.items())
+
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(st.tuples(releases, st.sampled_from(["", "x", "yy"])), unique_by=lambda x: x[0])
+    )
+    def test_bytes_of_each_image(self, offered: list[tuple[str, str]]) -> None:
+        """What the images cost, added up, is what is fetched, whatever they share."""
+        offers = [offer(release, shared=shared) for release, shared in offered]
+        plan = plan_import([source(*offers)], Holdings())
+        self.assertEqual(len(plan.fetch_bytes_each), len(plan.stage))
+        self.assertEqual(sum(plan.fetch_bytes_each), plan.fetch_bytes)
+        for image, fetch_bytes in zip(plan.stage, plan.fetch_bytes_each, strict=True):
+            self.assertLessEqual(fetch_bytes, image.offer.size_bytes)
 
     @settings(max_examples=50, deadline=None)
     @given(catalogues)

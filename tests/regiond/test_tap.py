@@ -19,6 +19,7 @@ from twisted.web.client import Agent
 
 import common
 from common.config import RegiondConfig, load
+from common.errors import NoSpace, StorageError
 from common.events import Event, Severity
 from common.identity import certificate_pem, key_pem
 from common.identity_files import SERVER_FILE, load_or_create_authority
@@ -26,6 +27,7 @@ from common.systemd import Supervisor
 from common.vocabulary import Question
 from regiond import tap
 from regiond.boot_sources import DEFAULT_SOURCE
+from regiond.schedule import Ending, Past
 from regiond.store import events, settings
 from regiond.store.database import Database
 from tests.doubles.shell_line import ask
@@ -123,19 +125,51 @@ class RunningTests(DaemonCase):
         gate.callback(None)
         self.assertEqual((await self.get(daemon, "/readyz"))[0], 200)
 
-    async def test_a_start_that_fails_half_way_is_never_ready(self) -> None:
-        """Nobody sends traffic to a region whose start broke off."""
+    async def test_a_start_that_fails_half_way_ends_the_daemon(self) -> None:
+        """Whether it was expected or a bug: it is never ready, and gives up in one line."""
+        full = NoSpace("the disk is full", object="regiond.db", remedy="free space")
+        for error, line in (
+            (full, "regiond: regiond.db: the disk is full (free space)"),
+            (RuntimeError("no"), "regiond: could not start: RuntimeError, see the log"),
+        ):
+            lines: list[str] = []
+            daemon = self.make(default=True)
+            daemon.give_up = lines.append
+            broken: Deferred[None] = Deferred()
+            self.patch(daemon.boot_sources, "make_default", lambda broken=broken: broken)
+            daemon.startService()
+            broken.errback(error)
+            await daemon._starting
+            self.assertEqual((lines, (await self.get(daemon, "/readyz"))[0]), ([line], 503))
+            await self.stop(daemon)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-        async def broken() -> None:
-            raise RuntimeError("no")
+    async def test_a_damaged_database_is_served_from_all_the_same(self) -> None:
+        """Damage that shows while it starts keeps no rack from what verifies."""
+
+        async def damaged() -> None:
+            raise StorageError("page 7", object="regiond.db", code="database-damaged")
 
         daemon = self.make(default=True)
-        self.patch(daemon.boot_sources, "make_default", broken)
+        self.patch(daemon.boot_sources, "make_default", damaged)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         await daemon._starting
-        self.assertEqual((await self.get(daemon, "/readyz"))[0], 503)
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.assertEqual((await self.get(daemon, "/readyz"))[0], 200)
+
+    async def test_a_changed_setting_holds_at_once(self) -> None:
+        """Set over the socket, it reaches the schedule by the change feed."""
+        daemon = await self.start()
+        self.assertIsNone(daemon.imports.next_at)
+        daemon.imports.past = Past(reactor.seconds(), reactor.seconds(), Ending.DONE)
+        words = {"boot_images_auto_import": "yes", "boot_images_import_interval_minutes": "90"}
+        question = Question("config", "set", parameters=words)
+        rows = await ask(reactor, str(self.directory / "admin.sock"), question)
+        self.assertEqual([row["value"] for row in rows], [True, 90])
+        while daemon.imports.next_at is None:
+            await deferLater(reactor, 0.005)
+        due_at = daemon.imports.past.began_s + 90 * 60
+        self.assertApproximates(daemon.imports.next_at, due_at, 1)
 
     async def test_the_default_source_is_made_once_and_its_deletion_remembered(self) -> None:
         """Over restarts, too."""
@@ -261,6 +295,17 @@ class RefusalTests(SynchronousTestCase):
         )
         finished(database.close())
         self.check_refuses("newer", "v9999")
+
+    def test_a_database_that_fails_after_the_ports_were_opened(self) -> None:
+        """Alive and never ready would be no use: it ends as well, with the traceback in the log."""
+        database = Database(f"sqlite:///{self.database_file()}", None)
+        finished(database.open())
+        finished(database.write(lambda conn: conn.exec_driver_sql("DROP TABLE setting")))
+        finished(database.close())
+        daemon: Daemon = self.site.region
+        daemon.start_unready()
+        self.assertEqual(daemon.wait(60), 1, daemon.tail())
+        self.assertIn("regiond: could not start: OperationalError", daemon.log.read_text())
 
     def test_an_unknown_key(self) -> None:
         """File and key are named, with the nearest right one."""

@@ -3,16 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
-from common.canonical import plain
 from common.errors import WrongUsage
 from common.events import Severity
 from common.vocabulary import Question
 from regiond.admin.asked import Tell
-from regiond.admin.images import import_row
 from regiond.boot_sources import BootSources
 from regiond.fleet import RegionFleet
-from regiond.import_service import ImportService
-from regiond.importer import Importer
+from regiond.import_status import ImportStatus
 from regiond.region import Region
 
 
@@ -24,8 +21,7 @@ class DaemonAnswers:
         region: Region,
         boot_sources: BootSources,
         fleet: RegionFleet,
-        imports: ImportService,
-        importer: Importer,
+        imports: ImportStatus,
         *,
         identity: Callable[[], dict[str, Any]],
     ) -> None:
@@ -33,7 +29,6 @@ class DaemonAnswers:
         self._boot_sources = boot_sources
         self._fleet = fleet
         self._imports = imports
-        self._importer = importer
         self._identity = identity
 
     async def events_read(self, question: Question, _: Tell) -> Any:
@@ -44,17 +39,12 @@ class DaemonAnswers:
         return await self._region.list_events(level, cleared=cleared)
 
     async def status(self, _: Question, __: Tell) -> Any:
-        last = self._imports.last
         return {
             **self._identity(),
             **await self._region.overview(),
             "sources": await self._boot_sources.list_all(),
             "racks": await self._fleet.list_racks(),
-            "import": {
-                "running": self._imports.is_importing,
-                "progress": plain(self._importer.progress) if self._imports.is_importing else None,
-                "last": import_row(last) if last else None,
-            },
+            "import": await self._imports.row(),
         }
 
 

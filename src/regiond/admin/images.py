@@ -53,7 +53,7 @@ class ImageAnswers:
         return import_row(result)
 
     async def boot_resources_stop_import(self, _: Question, __: Tell) -> Any:
-        was_running = self._imports.is_importing
+        was_running = self._imports.is_importing or self._imports.is_parked
         await self._imports.stop_import()
         return {"stopped": was_running}
 
