@@ -205,11 +205,11 @@ class RegionDaemon(MultiService):
     async def _prepare(self) -> None:
         await note_damage(self.database, self._reactor.seconds())
         await self.settings.reload()
-        if self._config.default_boot_source:
-            await self.boot_sources.make_default()
         for hook in Hook:
             if hook not in self._tellers:
                 await forget_failure(self.database, hook, self._reactor.seconds())
+        if self._config.default_boot_source:
+            await self.boot_sources.make_default()
 
     def _not_started(self, failure: Failure) -> None:
         """Alive and never ready would be no use to anybody."""

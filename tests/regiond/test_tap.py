@@ -123,6 +123,7 @@ class RunningTests(DaemonCase):
         code, body = await self.get(daemon, "/readyz")
         self.assertEqual((code, body["ok"]), (503, False))
         gate.callback(None)
+        await daemon._starting
         self.assertEqual((await self.get(daemon, "/readyz"))[0], 200)
 
     async def test_a_start_that_fails_half_way_ends_the_daemon(self) -> None:
@@ -164,7 +165,7 @@ class RunningTests(DaemonCase):
         daemon.imports.past = Past(reactor.seconds(), reactor.seconds(), Ending.DONE)
         words = {"boot_images_auto_import": "yes", "boot_images_import_interval_minutes": "90"}
         question = Question("config", "set", parameters=words)
-        rows = await ask(reactor, str(self.directory / "admin.sock"), question)
+        rows = await ask(str(self.directory / "admin.sock"), question)
         self.assertEqual([row["value"] for row in rows], [True, 90])
         while daemon.imports.next_at is None:
             await deferLater(reactor, 0.005)

@@ -3,10 +3,11 @@
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from common.asking import AdminSocket, ask
+from common.asking import AdminSocket
 from common.vocabulary import Place, Question
 from tests.doubles.answering import AnswerCase
 from tests.doubles.importing import FIRST, JAMMY, NOBLE, path_of
+from tests.doubles.shell_line import ask
 from tests.doubles.stream_source import Fault
 
 WAIT = Question("boot-resources", "import", flags=("wait",))
@@ -35,12 +36,17 @@ class TogetherTests(AnswerCase):
         self.patch(self.importer, "run", counted)
 
     def shell(self) -> "Deferred[dict[str, object]]":
-        return Deferred.fromCoroutine(ask(reactor, self.socket, WAIT))
+        return ask(self.socket, WAIT)
 
     async def test_two_shells_join_one_import(self) -> None:
         """Both are told how the one import ended."""
         await self.jammy()
+        self.source.faults[path_of("jammy", "squashfs")] = Fault(silent=True)
         first, second = self.shell(), self.shell()
+        await self.until(lambda: self.source.requests[path_of("jammy", "squashfs")])
+        await self.until(lambda: len(self.imports._waiters) == 2)
+        self.heal()
+        self.source.drop_connections()
         answers = [await first, await second]
         self.assertEqual(answers[0], answers[1])
         self.assertEqual((answers[0]["outcome"], self.runs), ("complete", 1))
