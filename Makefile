@@ -6,12 +6,13 @@ BIN := $(CURDIR)/.venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/src
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help venv demo test test-slow check bench clean needs-gpg
+.PHONY: help venv demo test test-slow boot-test check bench clean needs-gpg
 
 help:
 	@echo "make demo       the main job, without root, in build/demo (STAY=1 NETBOOT=1 SOURCE=URL ...)"
 	@echo "make test       all tests but the long ones"
 	@echo "make test-slow  the long ones"
+	@echo "make boot-test  a machine under QEMU boots what a rack got from a region"
 	@echo "make check      lint, format, types, import rules, spelling"
 	@echo "make bench      ratios against peers (QUICK=1: minutes)"
 	@echo "make clean      remove what was built"
@@ -38,7 +39,12 @@ test: venv needs-gpg
 	$(BIN)/pytest -m "not slow" -n 2
 
 test-slow: venv needs-gpg
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m "slow and not boot"
+
+boot-test: venv needs-gpg
+	@command -v qemu-system-x86_64 >/dev/null || \
+	  echo "make: qemu-system-x86_64 is missing, so no machine boots; try: apt-get install qemu-system-x86 ipxe-qemu" >&2
+	$(BIN)/pytest -m boot -rs
 
 check: venv
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 * ``/images/...`` from the snapshot on which the client's address began (``rackd.pins``),
   else from the current one. ``/images/boot.ipxe`` is always the current one's: it begins a
-  boot.
+  boot. A rack that has no snapshot yet says so in it.
 * ``/generations/<n>/...`` by number, from every snapshot that is still on the disk.
 
 What a path means is looked up in the snapshot's record, and the bytes are opened in the
@@ -32,6 +32,7 @@ from common.names import is_item_path
 from common.serving import answering, serve
 from common.sites import QuietSite
 from rackd.library import Library
+from rackd.menus import MenuSettings, ipxe_script
 from rackd.partials import Threads
 from rackd.pins import Pins
 from rackd.records import HeldFile, Record
@@ -212,6 +213,9 @@ class Machines(Resource):
             await self._send(request, files[wanted.path])
             return
         path = wanted.path
+        if record is None and path == _BEGINNING:
+            _answer_text(request, "text/plain", ipxe_script((), MenuSettings(), 0))
+            return
         directory = path if not path or path.endswith("/") else f"{path}/"
         page = listing(files, wanted.root, directory)
         if page is None:

@@ -1,7 +1,7 @@
-"""The real Debian installer images, for tests and the demo: real kernels, real initrds.
+"""Debian's installer and boot loaders, for tests and the demo: real kernels, real initrds.
 
-They come from the package ``debian-installer-12-netboot-amd64``, by ``apt-get download``
-and ``dpkg-deb -x`` (no root needed), and are kept in build/netboot.
+They come from Debian's packages, by ``apt-get download`` and ``dpkg-deb -x`` (no root
+needed), and are kept in build/netboot.
 """
 
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 
 PACKAGE = "debian-installer-12-netboot-amd64"
 FLAVOURS = ("text", "gtk")
+UEFI_PACKAGES = ("grub-efi-amd64-signed", "ovmf", "shim-signed")
 _IMAGES = Path("usr/lib/debian-installer/images/12/amd64")
 
 
@@ -33,18 +34,49 @@ def installer_images(cache: Path) -> dict[str, dict[str, Path]]:
         for flavour in FLAVOURS
     }
     if not all(path.exists() for files in found.values() for path in files.values()):
-        _unpack(cache)
+        _unpack(cache, PACKAGE)
     return found
 
 
-def _unpack(cache: Path) -> None:
-    """Download and unpack; the images appear under their names when all is there."""
+def pxelinux_files(cache: Path) -> dict[str, Path]:
+    """The files of pxelinux and what it needs, by name; the installer brings its own.
+
+    Raises:
+        NotToBeHad: as ``installer_images``.
+    """
+    above = installer_images(cache)["text"]["boot-kernel"].parent
+    return {
+        "pxelinux.0": above / "pxelinux.0",
+        "ldlinux.c32": above / "boot-screens" / "ldlinux.c32",
+    }
+
+
+def uefi_files(cache: Path) -> tuple[dict[str, Path], Path]:
+    """Shim and GRUB as signed by Debian, by the names that MAAS's streams give them; and a
+    firmware for QEMU.
+
+    Raises:
+        NotToBeHad: as ``installer_images``.
+    """
+    above = cache / "uefi"
+    loaders = {
+        "bootx64.efi": above / "usr/lib/shim/shimx64.efi.signed",
+        "grubx64.efi": above / "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
+    }
+    firmware = above / "usr/share/ovmf/OVMF.fd"
+    if not all(path.exists() for path in (*loaders.values(), firmware)):
+        _unpack(above, *UEFI_PACKAGES)
+    return loaders, firmware
+
+
+def _unpack(cache: Path, *packages: str) -> None:
+    """Download and unpack; the files appear under their names when all is there."""
     staging = cache.resolve() / "unpacking"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir(parents=True)
-    _run("apt-get", "download", PACKAGE, directory=staging)
-    (package,) = staging.glob(f"{PACKAGE}_*.deb")
-    _run("dpkg-deb", "-x", str(package), str(staging), directory=staging)
+    _run("apt-get", "download", *packages, directory=staging)
+    for package in staging.glob("*.deb"):
+        _run("dpkg-deb", "-x", str(package), str(staging), directory=staging)
     shutil.rmtree(cache / "usr", ignore_errors=True)
     (staging / "usr").rename(cache / "usr")
     shutil.rmtree(staging)
@@ -55,4 +87,4 @@ def _run(*argv: str, directory: Path) -> None:
         subprocess.run(argv, cwd=directory, check=True, capture_output=True, text=True, timeout=600)
     except (OSError, subprocess.SubprocessError) as error:
         said = (getattr(error, "stderr", "") or str(error)).strip()
-        raise NotToBeHad(f"{PACKAGE} cannot be had: {said}") from error
+        raise NotToBeHad(f"{' '.join(argv)}: {said}") from error

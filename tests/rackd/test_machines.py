@@ -193,6 +193,15 @@ class ServingTests(LibraryCase):
         self.assertEqual(self.ask("/images/")[0], 200)
         self.assertEqual(self.ask(f"/images/{PATH}")[0], 404)
 
+    def test_menu_before_the_first_snapshot(self) -> None:
+        """A machine that boots from a rack without images is told so, and starts from its disk."""
+        status, body, _ = self.ask("/images/boot.ipxe")
+        self.assertEqual(status, 200)
+        self.assertTrue(body.startswith(b"#!ipxe\n"))
+        self.assertIn(b"echo This rack holds no bootable image.", body)
+        self.assertNotIn(b"kernel ", body)
+        self.assertTrue(body.endswith(b"exit\n"))
+
     def test_damaged(self) -> None:
         """A blob of a wrong size is never served."""
         self.show(BLOB)
