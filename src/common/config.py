@@ -27,7 +27,13 @@ from common.names import is_segment
 RPC_PORT = 5250
 ENROL_PORT = 5251
 
-_KIND_NAMES = {str: "a string", bool: "true or false", list: "a list", dict: "a table"}
+_KIND_NAMES = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    list: "a list",
+    dict: "a table",
+}
 _RATE = re.compile(r"(\d+(?:\.\d+)?) *([kMG]?bit|[KMG]?i?B)/s")
 _RATE_BYTES = {
     "bit": 0.125,
@@ -135,6 +141,12 @@ def _transport(value: Any) -> str:
     if _text(value) not in {"https", "amp"}:
         raise ValueError(f'expected "https" or "amp", not {value!r}')
     return cast("str", value)
+
+
+def _reserve_mib(value: Any) -> int | None:
+    if _expect(int, value) < 0:
+        raise ValueError(f"expected a number of MiB, not {value}")
+    return cast("int", value)
 
 
 def _boot_url(value: Any) -> str:
@@ -293,6 +305,7 @@ class RackdConfig:
     token_file: Path = _path_key("/etc/rackferry/token")  # noqa: RUF009  (an attrs.field)
     state_dir: Path = _path_key("/var/lib/rackd")  # noqa: RUF009  (an attrs.field)
     images_dir: Path = _path_key("/var/lib/rackd/boot-resources")  # noqa: RUF009  (an attrs.field)
+    reserve_mib: int | None = _key(None, _reserve_mib)
     image_transport: str = _key("https", _transport)
     boot_url: str = _key("", _boot_url)
     kernel_parameters: str = _key("", _kernel_parameters)

@@ -13,7 +13,6 @@ from common.images import ImageKey
 from common.release import release
 from common.vocabulary import Question
 from rackd.event_log import EventLog
-from rackd.filesystem import free_bytes
 from rackd.follower import Follower
 from rackd.library import Library
 from rackd.partials import Threads
@@ -88,7 +87,7 @@ class Admin:
             else 0,
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
-            "free_bytes": await self._on_disk(lambda: free_bytes(self._library.images_dir)),
+            "free_bytes": await self._on_disk(self._library.free_bytes),
             "problems": [Occurrence(each, each.at).to_row() for each in self._events.problems],
         }
 

@@ -37,11 +37,13 @@ def describe_file_system(path: Path) -> str:
         return "an unknown file system"
 
 
-def free_bytes(path: Path) -> int:
-    """What we may still write: 5 % of the file system, at most 1 GiB, stays free.
+def free_bytes(path: Path, reserve_bytes: int | None = None) -> int:
+    """What may still be written there, when ``reserve_bytes`` are to stay free.
 
-    A file system that is full to the brim hurts everybody else on the machine.
+    A file system that is full to the brim hurts everybody else on the machine; so if nobody
+    says how much, 5 % of it are to stay free, at most 1 GiB.
     """
     found = os.statvfs(path)
-    reserve = min(_RESERVE_BYTES, found.f_blocks * found.f_frsize // _RESERVE_PART)
-    return max(0, found.f_bavail * found.f_frsize - reserve)
+    if reserve_bytes is None:
+        reserve_bytes = min(_RESERVE_BYTES, found.f_blocks * found.f_frsize // _RESERVE_PART)
+    return max(0, found.f_bavail * found.f_frsize - reserve_bytes)

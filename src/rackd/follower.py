@@ -23,9 +23,10 @@ from twisted.python.failure import Failure
 
 from common.backoff import backoff
 from common.bell import Bell
-from common.errors import InternalError, NoDaemon, NoSpace, RackferryError
+from common.errors import Conflict, InternalError, NoDaemon, NoSpace, RackferryError
 from rackd.event_log import EventLog
 from rackd.library import Library
+from rackd.snapshot import Snapshot
 from rackd.syncing import Documents, Syncing
 
 FIRST_LOOK_S = 15.0
@@ -36,6 +37,7 @@ PROGRESS_S = 1.0
 FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 NO_SPACE_RETRY_S = 30.0
+_MOST_TOLD = 4000
 
 _log = Logger()
 
@@ -119,11 +121,13 @@ class Follower(Service):
 
     @property
     def status(self) -> str:
-        """The first that fits: unknown, synced, syncing, out-of-sync."""
+        """The first that fits: unknown, syncing, paused (no space), synced, out-of-sync."""
         if not self.is_connected:
             return "unknown"
         if self.progress is not None:
             return "syncing"
+        if isinstance(self.problem, NoSpace):
+            return "paused"
         is_held = self.wanted in {"", self._library.held_view}
         return "synced" if is_held and self.problem is None else "out-of-sync"
 
@@ -190,6 +194,7 @@ class Follower(Service):
         return looping
 
     async def _loop(self) -> None:
+        await self._syncing.reconcile()
         delay_s = FIRST_LOOK_S
         while True:
             await self._bell.wait(delay_s)
@@ -308,7 +313,8 @@ class Follower(Service):
 
     async def _report(self) -> None:
         """Tell the region how we are, if that is news."""
-        problem = json.dumps(self.problem.to_json()) if self.problem else ""
+        found = self.problem or _skipped(self._library.current)
+        problem = json.dumps(found.to_json()) if found else ""
         report = (self.generation, self._library.held_view, problem)
         if not self.is_connected or report == self._told:
             return
@@ -321,6 +327,20 @@ class Follower(Service):
     def _take_waiters(self) -> list[Deferred[Outcome]]:
         waiters, self._waiters = self._waiters, []
         return waiters
+
+
+def _skipped(current: Snapshot | None) -> RackferryError | None:
+    """What a rack that holds its view has to say all the same: not all of it has a place."""
+    skipped = current.record.skipped if current else {}
+    if not skipped:
+        return None
+    named = "; ".join(f"{image}: {reason}" for image, reason in sorted(skipped.items()))
+    return Conflict(
+        f"{len(skipped)} images of the view cannot be laid out: {named[:_MOST_TOLD]}",
+        object="sync",
+        code="image-skipped",
+        remedy="select fewer, or tell the publisher",
+    )
 
 
 def _beside(work: Coroutine[Any, Any, None]) -> Deferred[None]:

@@ -13,6 +13,7 @@ sinks; it is called on a disk thread.
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +22,7 @@ import attrs
 
 from common import durable
 from common.digests import is_sha256, sha256_hex
-from common.errors import ConfigError, NotFound
+from common.errors import ConfigError, NotFound, StorageError
 from common.images import File
 from rackd import archives, snapshot
 from rackd.archives import Member
@@ -60,10 +61,17 @@ class Library:
         on_sync: runs the sinks' syncs.
         recipe: by which generated files are made now; a tree made by another counts as not
             held, so that the next sync makes it anew.
+        reserve_bytes: what is to stay free; None for a share of the file system.
     """
 
     def __init__(
-        self, images_dir: Path, *, on_disk: Threads, on_sync: Threads, recipe: str = ""
+        self,
+        images_dir: Path,
+        *,
+        on_disk: Threads,
+        on_sync: Threads,
+        recipe: str = "",
+        reserve_bytes: int | None = None,
     ) -> None:
         self.images_dir = images_dir
         self.recipe = recipe
@@ -73,6 +81,9 @@ class Library:
         self._aside = images_dir / "aside"
         self._on_disk = on_disk
         self._on_sync = on_sync
+        self._reserve_bytes = reserve_bytes
+        # A tree is shown, and what is damaged is taken out of all trees, by one thread at a time.
+        self._turn = threading.Lock()
         self._lock: durable.Lock | None = None
         # Several threads ask; what was not found is not remembered.
         self._old_record = lru_cache(_OLD_RECORDS)(self._read_record)
@@ -162,9 +173,13 @@ class Library:
             snapshots=tuple(snapshots),
             # Not what the link says: whoever removes that must not make us delete the tree.
             current=self.current.name if self.current else "",
-            free_bytes=free_bytes(self.images_dir),
+            free_bytes=self.free_bytes(),
         )
         return Survey(holdings, tuple(put_aside))
+
+    def free_bytes(self) -> int:
+        """What may still be written."""
+        return free_bytes(self.images_dir, self._reserve_bytes)
 
     def sink(self, file: File, digests: bytes) -> PartialSink:
         """Where the bytes of ``file`` go; ``digests`` is its verified digest list."""
@@ -198,9 +213,10 @@ class Library:
 
     def publish(self, record: Record, now_s: float) -> Snapshot:
         """Build a snapshot of what ``record`` says, and let machines see it."""
-        built = snapshot.build(self.images_dir, self.cache, record, now_s)
-        snapshot.flip(self.images_dir, built.name)
-        self.current = built
+        with self._turn:
+            built = snapshot.build(self.images_dir, self.cache, record, now_s)
+            snapshot.flip(self.images_dir, built.name)
+            self.current = built
         return built
 
     def discard(self, clean_up: CleanUp) -> tuple[PutAside, ...]:
@@ -222,8 +238,60 @@ class Library:
         return tuple(put_aside)
 
     def distrust(self, blobs: Iterable[str]) -> tuple[PutAside, ...]:
-        """Put aside finished blobs that are not what their names say."""
-        return tuple(self._put_aside(self.cache / sha256) for sha256 in blobs)
+        """Put aside finished blobs that are not what their names say, and out of every tree."""
+        with self._turn:
+            return tuple(self._withdraw(sha256) for sha256 in blobs)
+
+    def withdraw_cut(self, holdings: Holdings) -> tuple[StorageError, ...]:
+        """Put aside what machines see and has another size than it should have.
+
+        Args:
+            holdings: the last survey.
+
+        Returns:
+            What was found, and what is gone altogether.
+        """
+        record = self.current.record if self.current else None
+        found = []
+        for file in {each.sha256: each for each in record.held_files}.values() if record else ():
+            size_bytes = holdings.cache.get(file.sha256)
+            if size_bytes == file.size_bytes:
+                continue
+            self.doubt(file)
+            if size_bytes is not None:
+                self.distrust((file.sha256,))
+            has = "is gone" if size_bytes is None else f"has {size_bytes} bytes"
+            found.append(blob_damaged(self.cache / file.sha256, f"{has}, not {file.size_bytes}"))
+        return tuple(found)
+
+    def condemn(self, sha256: str, seen: os.stat_result) -> PutAside | None:
+        """Put aside a finished blob that was read and found wrong, and out of every tree.
+
+        Args:
+            sha256: its name.
+            seen: of the file that was read.
+
+        Returns:
+            Where it is now; None if that file was replaced or removed meanwhile.
+        """
+        with self._turn:
+            if not _is_same(self.cache / sha256, seen):
+                return None
+            return self._withdraw(sha256)
+
+    def _withdraw(self, sha256: str) -> PutAside:
+        path = self.cache / sha256
+        damaged = path.lstat()
+        put_aside = self._put_aside(path)
+        # From here on a killed process leaves links that are not their blobs: a start sees that.
+        for name in snapshot.snapshot_names(self.images_dir):
+            record = snapshot.read_record(self.images_dir / name)
+            for inner in record.paths_of(sha256) if record else ():
+                if _is_same(self.images_dir / name / inner, damaged):
+                    durable.remove_file(self.images_dir / name / inner)
+        if self.current is not None and sha256 in self.current.record.blobs:
+            self.current = attrs.evolve(self.current, is_complete=False)
+        return put_aside
 
     def doubt(self, file: HeldFile) -> bool:
         """Look at a blob of the tree that could not be read.
@@ -234,13 +302,17 @@ class Library:
         Returns:
             Whether this is news.
         """
-        current = self.current
-        if current is None or not current.is_complete or file.sha256 not in current.record.blobs:
-            return False
-        if _is_whole(self.cache / file.sha256, file.size_bytes):
-            return False
-        self.current = attrs.evolve(current, is_complete=False)
-        return True
+        with self._turn:
+            current = self.current
+            if (
+                current is None
+                or not current.is_complete
+                or file.sha256 not in current.record.blobs
+                or _is_whole(self.cache / file.sha256, file.size_bytes)
+            ):
+                return False
+            self.current = attrs.evolve(current, is_complete=False)
+            return True
 
     def _sizes(
         self,
@@ -272,6 +344,23 @@ class Library:
 
     def _put_aside(self, path: Path) -> PutAside:
         return PutAside(path, durable.set_aside(path, self._aside))
+
+
+def blob_damaged(path: Path, reason: str) -> StorageError:
+    """What to say of a finished blob that is not what its name says."""
+    return StorageError(
+        reason,
+        object=str(path),
+        code="blob-damaged",
+        remedy="nothing; it is fetched again as soon as a region answers",
+    )
+
+
+def _is_same(path: Path, seen: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(path.lstat(), seen)
+    except FileNotFoundError:
+        return False
 
 
 def _is_whole(path: Path, size_bytes: int) -> bool:

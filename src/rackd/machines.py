@@ -31,7 +31,7 @@ from common.errors import NotFound, StorageError, WrongUsage
 from common.names import is_item_path
 from common.serving import answering, serve
 from common.sites import QuietSite
-from rackd.library import Library
+from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
 from rackd.partials import Threads
 from rackd.pins import Pins
@@ -71,12 +71,7 @@ class CachedFile:
         self._fd = durable.open_for_reading(self._path)
         found_bytes = os.fstat(self._fd).st_size
         if found_bytes != self.size_bytes:
-            raise StorageError(
-                f"has {found_bytes} bytes instead of {self.size_bytes}",
-                object=str(self._path),
-                code="blob-damaged",
-                remedy="nothing; it is fetched again as soon as a region answers",
-            )
+            raise blob_damaged(self._path, f"has {found_bytes} bytes, not {self.size_bytes}")
 
     async def read_chunk(self, seq: int) -> bytes:
         """Chunk ``seq``; fewer bytes than are due is an error, never a short answer."""

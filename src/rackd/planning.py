@@ -29,6 +29,12 @@ RETENTION_S = 2 * 3600.0
 ARCHIVE = "archive.tar.xz"
 """The file type of an archive whose members stand in its image's directory."""
 
+UNPACKED_SIZES = 4
+"""How much room the members of an archive are taken to need, in sizes of the archive.
+
+Real bootloader archives unpack to between two and four times their size.
+"""
+
 # What stands in the root of the tree beside the operating systems (rackd.tree).
 _RESERVED = frozenset(
     {"boot.ipxe", "bootloader", "current", "grub", "maas.meta", "mirror", "pxelinux.cfg"}
@@ -102,7 +108,7 @@ class SyncPlan:
         fetch: each missing blob once: first what was begun, then image by image.
         suspect: blobs whose size on the disk is wrong; to be put aside and fetched.
         need_bytes: what fetching will add to the disk.
-        missing_bytes: how much of that does not fit; 0 if all fits.
+        missing_bytes: how much of that, and of what is unpacked then, does not fit.
     """
 
     layout: Layout
@@ -132,12 +138,17 @@ def plan(images: Sequence[Image], holdings: Holdings) -> SyncPlan:
     need_bytes = sum(
         max(0, file.size_bytes - holdings.partials.get(file.sha256, 0)) for file in fetch
     )
+    begun = {file.sha256 for file in fetch}
+    archives = {file.sha256: file.size_bytes for file in layout.archives.values()}
+    unpacked_bytes = UNPACKED_SIZES * sum(
+        size_bytes for sha256, size_bytes in archives.items() if sha256 in begun
+    )
     return SyncPlan(
         layout=layout,
         fetch=tuple(fetch),
         suspect=tuple(file.sha256 for file in fetch if file.sha256 in holdings.cache),
         need_bytes=need_bytes,
-        missing_bytes=max(0, need_bytes - holdings.free_bytes),
+        missing_bytes=max(0, need_bytes + unpacked_bytes - holdings.free_bytes),
     )
 
 

@@ -80,6 +80,7 @@ class Record:
         links: relative symbolic links in the root, and the path in ``files`` of each.
         archives: what is kept and stands at no path: archives whose members do.
         recipe: names the rules and settings by which the generated files were made.
+        skipped: the images of the view that could not be laid out, and why.
     """
 
     generation: int
@@ -89,16 +90,26 @@ class Record:
     links: Mapping[str, str] = attrs.field(factory=dict)
     archives: tuple[HeldFile, ...] = ()
     recipe: str = ""
+    skipped: Mapping[str, str] = attrs.field(factory=dict)
 
     @cached_property
     def shown(self) -> Mapping[str, HeldFile]:
         """What can be read at each path, links included."""
         return {**self.files, **{name: self.files[path] for name, path in self.links.items()}}
 
+    @property
+    def held_files(self) -> tuple[HeldFile, ...]:
+        """Everything in the cache that this snapshot needs, some of it more than once."""
+        return (*self.files.values(), *self.archives)
+
     @cached_property
     def blobs(self) -> frozenset[str]:
         """The SHA-256 of everything in the cache that this snapshot needs."""
-        return frozenset(file.sha256 for file in (*self.files.values(), *self.archives))
+        return frozenset(file.sha256 for file in self.held_files)
+
+    def paths_of(self, sha256: str) -> list[str]:
+        """Where a blob stands."""
+        return [path for path, file in self.files.items() if file.sha256 == sha256]
 
     def to_document(self) -> bytes:
         """What stands in the file ``RECORD_NAME``."""

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
-from common.images import Image, View, ViewImage
+from common.images import File, Image, View, ViewImage
 from rackd.archives import Member
 from rackd.event_log import EventLog
 from rackd.library import Library, PutAside
@@ -32,7 +32,7 @@ from rackd.planning import (
     plan,
 )
 from rackd.records import HeldFile, HeldImage, Record
-from rackd.transfers import FetchBlob, Transfers
+from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
 
 _DOCUMENTS_AT_ONCE = 8
@@ -93,16 +93,30 @@ class Syncing:
         """
         view, images = await self._read(digest)
         made, holdings = await self._planned(images)
-        self.transfers = Transfers(self._fetch, made.fetch, dict(holdings.partials))
         try:
-            await self.transfers.run()
-            if self.transfers.problems:
-                raise self.transfers.problems[0]
-            if self.transfers.is_abandoned:
+            if not await self._transfer(made.fetch, holdings):
                 return None
+            await self._show(view, digest, images, made.layout)
+        except NoSpace as error:
+            # A quota, or others who write there: what had seemed to fit does not.
+            raise await self._explained(error, images) from error
+        await self._clean_up(made.layout.blobs)
+        return made.need_bytes
+
+    async def _transfer(self, files: Sequence[File], holdings: Holdings) -> bool:
+        """Get these files; False if some were let go of."""
+        self.transfers = transfers = Transfers(self._fetch, files, dict(holdings.partials))
+        try:
+            await transfers.run()
         finally:
             self.transfers = None
-        tree = await self._tree(made.layout, images, view.generation)
+        if transfers.problems:
+            raise as_one(transfers.problems)
+        return not transfers.is_abandoned
+
+    async def _show(self, view: View, digest: str, images: Sequence[Image], layout: Layout) -> None:
+        """Link the tree of what is there now, and let machines see it."""
+        tree = await self._tree(layout, images, view.generation)
         record = Record(
             generation=view.generation,
             view_digest=digest,
@@ -110,19 +124,34 @@ class Syncing:
             files=tree.files,
             links=tree.links,
             archives=tuple(
-                HeldFile(file.sha256, file.size_bytes) for file in made.layout.archives.values()
+                HeldFile(file.sha256, file.size_bytes) for file in layout.archives.values()
             ),
             recipe=self._library.recipe,
+            skipped={each.image: each.reason for each in (*layout.skipped, *tree.skipped)},
         )
         await self._on_disk(lambda: self._library.publish(record, self._clock.seconds()))
-        await self._clean_up(made.layout.blobs)
-        return made.need_bytes
 
     async def abandon_for(self, digest: str) -> None:
         """Another view is wanted now: let go of the transfers that it does not need."""
         _, images = await self._read(digest)
         if self.transfers is not None:
             self.transfers.abandon(lay_out(images).blobs)
+
+    async def reconcile(self) -> None:
+        """After a start: name what is not ours, and put away what is plainly damaged.
+
+        The library is served meanwhile. It needs no region; what was damaged is fetched again
+        by the next sync. A failure costs this look only.
+        """
+        try:
+            survey = await self._on_disk(self._library.survey)
+            damaged = await self._on_disk(lambda: self._library.withdraw_cut(survey.holdings))
+        except RackferryError as error:
+            self._events.note(Event.of(error, Severity.WARNING))
+            return
+        self.name_put_aside(survey.put_aside)
+        for each in damaged:
+            self._events.raise_problem(each)
 
     async def tidy(self) -> None:
         """Clean up, if something may have become old enough since the last time."""
@@ -198,13 +227,23 @@ class Syncing:
             await self._clean_up(made.layout.blobs)
             made, holdings = await self._plan(images)
         if made.missing_bytes:
-            raise NoSpace(
-                f"{made.missing_bytes} more bytes are needed: {made.need_bytes} to fetch,"
-                f" {holdings.free_bytes} free beyond the reserve",
-                object=str(self._library.images_dir),
-                remedy="free space or add some; the sync goes on by itself",
-            )
+            raise self._no_space(f"{made.missing_bytes} more bytes are needed", made, holdings)
         return made, holdings
+
+    async def _explained(self, error: NoSpace, images: Sequence[Image]) -> NoSpace:
+        """What a disk that became full in mid-sync means, with the figures of now."""
+        made, holdings = await self._plan(images)
+        reason = (
+            f"{made.missing_bytes} more bytes are needed" if made.missing_bytes else error.message
+        )
+        return self._no_space(reason, made, holdings)
+
+    def _no_space(self, reason: str, made: SyncPlan, holdings: Holdings) -> NoSpace:
+        return NoSpace(
+            f"{reason}: {made.need_bytes} to fetch, {holdings.free_bytes} free beyond the reserve",
+            object=str(self._library.images_dir),
+            remedy="free space or add some; the sync goes on by itself",
+        )
 
     async def _plan(self, images: Sequence[Image]) -> tuple[SyncPlan, Holdings]:
         survey = await self._on_disk(self._library.survey)

@@ -87,6 +87,7 @@ class Rack(MultiService):
             on_disk=self._threads("disk"),
             on_sync=self._threads("sync"),
             recipe=menus.recipe,
+            reserve_bytes=None if config.reserve_mib is None else config.reserve_mib << 20,
         )
         self.uplink = Uplink(reactor, config, random)
         blobs = BlobFetcher(

@@ -1,7 +1,7 @@
 """Runs the transfers of a plan, a few at a time, and lets go of what is no longer wanted."""
 
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Iterable
+from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -16,6 +16,26 @@ AT_ONCE = 2
 
 FetchBlob = Callable[[File, Callable[[int], None]], Awaitable[None]]
 """Gets one file into the library; the second argument is told the bytes held so far."""
+
+
+_MOST_NAMED = 10
+
+
+def as_one(problems: Sequence[RackferryError]) -> RackferryError:
+    """Several failures of one sync as one that counts and names them; the disk's come first."""
+    ordered = sorted(problems, key=lambda each: not isinstance(each, NoSpace | StorageError))
+    error = ordered[0]
+    if len(ordered) == 1:
+        return error
+    named = "; ".join(f"{each.object}: {each.message}" for each in ordered[:_MOST_NAMED])
+    more = "; and more" if len(ordered) > _MOST_NAMED else ""
+    is_same = len({each.code for each in ordered}) == 1 or isinstance(error, NoSpace)
+    return type(error)(
+        f"{len(ordered)} files could not be fetched: {named}{more}",
+        object="sync",
+        code=error.code if is_same else "sync-incomplete",
+        remedy=error.remedy,
+    )
 
 
 class Transfers:

@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from common.images import Image
 from rackd.event_log import EventLog
 from rackd.follower import Follower
+from rackd.library import Library
 from rackd.planning import ARCHIVE
 from rackd.syncing import Syncing
 from tests.doubles.disks import LibraryCase, at_once
@@ -25,10 +26,17 @@ class FollowerCase(LibraryCase):
         self.clock.advance(1_795_295_000)
         self.region = MemoryRegion()
         self.fetches = Fetches(self.library)
+        self.start(self.library)
+        self.addCleanup(self.stopped)
+        self.follower.connected()
+
+    def start(self, library: Library) -> None:
+        """Follow the region with this library; not connected yet."""
+        self.fetches.library = library
         self.events = EventLog(self.clock.seconds)
         self.syncing = Syncing(
             self.region,
-            self.library,
+            library,
             self.fetches.fetch,
             clock=self.clock,
             on_disk=at_once,
@@ -36,15 +44,13 @@ class FollowerCase(LibraryCase):
         )
         self.follower = Follower(
             self.region,
-            self.library,
+            library,
             self.syncing,
             clock=self.clock,
             random=lambda: 0.999999,
             events=self.events,
         )
         self.follower.startService()
-        self.addCleanup(self.stopped)
-        self.follower.connected()
 
     def stopped(self) -> None:
         if self.follower.running:

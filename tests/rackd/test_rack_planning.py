@@ -118,6 +118,19 @@ class PlanLaws(SynchronousTestCase):
                 self.fail("younger than two hours")
 
 
+class RoomTests(SynchronousTestCase):
+    """What has to fit."""
+
+    def test_members_of_archives(self) -> None:
+        """An archive that is to be fetched needs room for what is in it, too."""
+        archive = attrs.evolve(named_file("a.tar.xz", "archive"), ftype=ARCHIVE)
+        image = image_of("grub/amd64/generic/uefi/stable", archive, bootloader_type="uefi")
+        made = plan([image], Holdings(free_bytes=4999))
+        self.assertEqual((made.need_bytes, made.missing_bytes), (1000, 1))
+        held = plan([image], Holdings(cache={archive.sha256: 1000}))
+        self.assertEqual(held.missing_bytes, 0)
+
+
 class CleanUpTests(SynchronousTestCase):
     """When old snapshots go."""
 
