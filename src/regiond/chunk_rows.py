@@ -110,10 +110,14 @@ class ChunkRows:
             data = await self._database.read(blobs.read_chunk, self._blob_id, seq)
             await self._hashing(partial(found.update, data))
         if found.hexdigest() != self._sha512:
-            raise IntegrityError(
-                f"its SHA-256 is right and its SHA-512 is {found.hexdigest()}, "
-                f"not {self._sha512} as the source says",
-                object=f"blob {self._sha256}",
-                code="integrity-sha512",
-                remedy="the source contradicts itself: tell those who run it",
-            )
+            raise wrong_sha512(found.hexdigest(), self._sha512, self._sha256)
+
+
+def wrong_sha512(found: str, wanted: str, sha256: str) -> IntegrityError:
+    """The error that a blob has another SHA-512 than its source says."""
+    return IntegrityError(
+        f"its SHA-256 is right and its SHA-512 is {found}, not {wanted} as the source says",
+        object=f"blob {sha256}",
+        code="integrity-sha512",
+        remedy="the source contradicts itself: tell those who run it",
+    )

@@ -4,6 +4,7 @@ A file that fails costs its images and nothing else. What is a failure of the wh
 (the lease is lost, the database is full or broken) ends it; the partials stay.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -17,13 +18,16 @@ from twisted.web.iweb import IAgent
 
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError
 from common.events import Event
-from common.fetching import Hashing, Limits, fetch
+from common.fetching import Hashing, Limits, Sink, fetch
 from common.origins import HttpOrigin
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
 from regiond.import_run import Run
 from regiond.planning import BlobFetch, ImportPlan, PlannedImage
+from regiond.publishing import Publishing
 from regiond.slots import Slots
+from regiond.small_blob import MOST_BYTES as SMALL_BYTES
+from regiond.small_blob import SmallBlob
 from regiond.source_fields import location_of
 from regiond.store import generations, images
 from regiond.store.changes import Change
@@ -32,6 +36,10 @@ from regiond.store.images import NeededFile, NewImage
 from regiond.store.sources import demand_unchanged
 from regiond.upstream import Look, authorised
 
+SMALL_FOR_ONE = 4
+"""How many small blobs are fetched in the place of one large: they wait more than they move."""
+TINY_BYTES = 64 << 10
+"""Hashing so little takes less time than handing it to another thread."""
 _ENDS_ALL = (Stale, NoSpace, StorageError)
 
 T = TypeVar("T")
@@ -118,8 +126,10 @@ class Fulfilment:
         self._run = run
         self._sources = {look.source.id: look.source for look in looks}
         self._locations = {number: location_of(each) for number, each in self._sources.items()}
-        self._staged: list[_Staged] = []
+        self._waiting: defaultdict[str, list[_Staged]] = defaultdict(list)
+        self._publishing = Publishing(self._publish, transfers.clock)
         self._doubted: set[int] = set()
+        self._lost: set[int] = set()
 
     async def do(self, plan: ImportPlan) -> None:
         """Everything that the plan stages; what cannot be had is in ``run.failed``.
@@ -136,22 +146,36 @@ class Fulfilment:
         self._doubted |= {int(each.object) for each in changes if each.kind == "source"}
 
     async def _do(self, plan: ImportPlan) -> None:
-        for planned in plan.stage:
-            image_id = await self._database.write(
-                images.stage_image, _new_image(planned), self._transfers.now()
-            )
-            self._staged.append(_Staged(image_id, planned, set(planned.missing)))
-            self._run.looked_at.add(str(planned.offer.key))
-        for staged in self._staged:
-            await self._publish_if_complete(staged)
-        few = Slots(self._transfers.most_at_once)
-        getting = [few.run(partial(self._get, blob)) for blob in plan.fetch]
+        new = [_new_image(planned) for planned in plan.stage]
+        ids = await self._database.write(images.stage_images, new, self._transfers.now())
+        for image_id, planned in zip(ids, plan.stage, strict=True):
+            staged = _Staged(image_id, planned, set(planned.missing))
+            for sha256 in staged.missing:
+                self._waiting[sha256].append(staged)
+            if not staged.missing:
+                self._publishing.add(staged)
+            self._run.looked_at.add(staged.name)
+        work = (self._get_all(plan.fetch), self._publishing.run())
+        await all_of([Deferred.fromCoroutine(each) for each in work])
+
+    async def _get_all(self, fetches: Iterable[BlobFetch]) -> None:
+        most = self._transfers.most_at_once
+        few, many = Slots(most), Slots(lambda: SMALL_FOR_ONE * most())
+        getting = [
+            (many if blob.size_bytes <= SMALL_BYTES else few).run(partial(self._get, blob))
+            for blob in fetches
+        ]
         await all_of([Deferred.fromCoroutine(each) for each in getting])
+        self._publishing.end()
 
     async def _get(self, blob: BlobFetch) -> None:
-        """Fetch one blob, then publish the images that waited for nothing else."""
+        """Fetch one blob; the images that waited for nothing else are ready then."""
         await self._drop_doubtful()
-        waiting = [staged for staged in self._staged if blob.sha256 in staged.missing]
+        waiting = [
+            staged
+            for staged in self._waiting[blob.sha256]
+            if staged.planned.source_id not in self._lost
+        ]
         if not waiting:
             return
         try:
@@ -163,7 +187,8 @@ class Fulfilment:
             return
         for staged in waiting:
             staged.missing.discard(blob.sha256)
-            await self._publish_if_complete(staged)
+            if not staged.missing:
+                self._publishing.add(staged)
 
     async def _drop_doubtful(self) -> None:
         """Give up what comes from sources that are not what they were."""
@@ -174,11 +199,11 @@ class Fulfilment:
             try:
                 await self._database.read(demand_unchanged, source)
             except Conflict as error:
-                self._lost(source.id, error)
+                self._lose(source.id, error)
 
-    def _lost(self, source_id: int, error: RackferryError) -> None:
+    def _lose(self, source_id: int, error: RackferryError) -> None:
         """Whatever else was to come from a source is not wanted any more."""
-        self._staged = [each for each in self._staged if each.planned.source_id != source_id]
+        self._lost.add(source_id)
         self._run.lost(error)
 
     async def _fetch(self, blob: BlobFetch, waiting: Sequence[_Staged]) -> None:
@@ -200,23 +225,28 @@ class Fulfilment:
                     headers=partial(authorised, location),
                 )
             )
-        sink = ChunkRows(
+        hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else _at_once
+        await fetch(
+            Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),
+            origins,
+            self._sink(blob, hashing),
+            clock=transfers.clock,
+            random=transfers.random,
+            hashing=hashing,
+            limits=transfers.limits,
+            progress=held,
+        )
+
+    def _sink(self, blob: BlobFetch, hashing: Hashing) -> Sink:
+        if blob.size_bytes <= SMALL_BYTES:
+            return SmallBlob(self._database, hashing, self._run.epoch, sha512=blob.sha512)
+        return ChunkRows(
             self._database,
-            transfers.hashing,
+            hashing,
             blob.sha256,
             blob.size_bytes,
             self._run.epoch,
             sha512=blob.sha512,
-        )
-        await fetch(
-            Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),
-            origins,
-            sink,
-            clock=transfers.clock,
-            random=transfers.random,
-            hashing=transfers.hashing,
-            limits=transfers.limits,
-            progress=held,
         )
 
     def _failed(self, error: RackferryError, waiting: Iterable[_Staged]) -> None:
@@ -225,39 +255,43 @@ class Fulfilment:
             self._run.failed[staged.name] = error
             self._run.note(attrs.evolve(Event.of(error), object=staged.name))
 
-    async def _publish_if_complete(self, staged: _Staged) -> None:
-        if staged.missing:
-            return
+    async def _publish(self, ready: Sequence[_Staged]) -> None:
         try:
-            await self._publish(staged)
+            published = await self._database.write(
+                generations.publish_images,
+                [staged.image_id for staged in ready],
+                self._run.epoch,
+                self._transfers.now(),
+                read=[self._sources[each] for each in {one.planned.source_id for one in ready}],
+            )
         except _ENDS_ALL:
             raise
-        except RackferryError as error:  # an admin deleted it meanwhile, for example
-            self._failed(error, [staged])
-
-    async def _publish(self, staged: _Staged) -> None:
-        published = await self._database.write(
-            generations.publish_images,
-            [staged.image_id],
-            self._run.epoch,
-            self._transfers.now(),
-            read=[self._sources[staged.planned.source_id]],
-        )
-        refusal = published.refused.get(staged.image_id)
-        if refusal is not None and refusal.code == "source-changed":
-            self._lost(staged.planned.source_id, refusal)
+        except RackferryError as error:
+            self._failed(error, ready)
             return
-        if refusal is not None:  # an admin deleted it meanwhile, for example
-            self._failed(refusal, [staged])
-            return
-        self._run.published.append(staged.planned.offer.key)
-        self._run.progress.published += 1
+        for staged in ready:
+            refusal = published.refused.get(staged.image_id)
+            if refusal is None:
+                self._run.published.append(staged.planned.offer.key)
+                self._run.progress.published += 1
+            elif refusal.code == "source-changed":
+                self._lose(staged.planned.source_id, refusal)
+            else:  # an admin deleted it meanwhile, for example
+                self._failed(refusal, [staged])
         self.log.info(
-            "published {image} {version} as generation {generation}",
-            image=staged.name,
-            version=staged.planned.offer.version,
+            "published as generation {generation}: {images}",
             generation=published.generation,
+            images=", ".join(
+                f"{each.name} {each.planned.offer.version}"
+                for each in ready
+                if each.image_id not in published.refused
+            ),
         )
+
+
+async def _at_once(work: Callable[[], T]) -> T:
+    """Hashing for what is tiny."""
+    return work()
 
 
 def _new_image(planned: PlannedImage) -> NewImage:

@@ -53,7 +53,7 @@ from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
 from regiond.deliveries import Program, Webhook
 from regiond.fleet import RegionFleet
-from regiond.fulfilment import Transfers
+from regiond.fulfilment import SMALL_FOR_ONE, Transfers
 from regiond.hooks import Deliver, Teller, Telling, forget_failure
 from regiond.housekeeping import EventExpiry
 from regiond.import_service import ImportService
@@ -298,7 +298,7 @@ class RegionDaemon(MultiService):
     def _source_agent(self) -> Any:
         pools = [HTTPConnectionPool(self._reactor), HTTPConnectionPool(self._reactor)]
         for pool in pools:
-            pool.maxPersistentPerHost = MOST_TRANSFERS
+            pool.maxPersistentPerHost = MOST_TRANSFERS * (1 + SMALL_FOR_ONE)
         return source_agent(
             self._reactor,
             *pools,

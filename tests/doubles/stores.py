@@ -120,9 +120,9 @@ class Store:
             images.NeededFile(f"file-{place}", "boot-kernel", each.sha256, each.size_bytes, 1, "a")
             for place, each in enumerate(files)
         ]
-        return self.write(
-            images.stage_image, images.NewImage(of or key(), version, needed, source_id=1), now
-        )
+        new = images.NewImage(of or key(), version, needed, source_id=1)
+        (image,) = self.write(images.stage_images, [new], now)
+        return image
 
     def publish(
         self,

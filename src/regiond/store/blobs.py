@@ -7,6 +7,7 @@ A *dead* blob is being deleted (``garbage``) and counts as absent.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import attrs
@@ -177,18 +178,21 @@ def _new_blob(conn: Connection, sha256: str, size_bytes: int, epoch: int) -> Blo
             object=f"blob {sha256}",
             code="blob-size",
         )
-    added = conn.execute(
-        blob.insert().values(
-            sha256=sha256,
-            size_bytes=size_bytes,
-            state="partial",
-            held_chunks=0,
-            held_bytes=0,
-            writer_epoch=epoch,
-        )
+    blob_id = _insert_blob(
+        conn,
+        sha256=sha256,
+        size_bytes=size_bytes,
+        state="partial",
+        held_chunks=0,
+        held_bytes=0,
+        writer_epoch=epoch,
     )
-    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
-    return Blob(id, sha256, size_bytes, "partial", 0, 0)
+    return Blob(blob_id, sha256, size_bytes, "partial", 0, 0)
+
+
+def _insert_blob(conn: Connection, **columns: Any) -> int:
+    (blob_id,) = conn.execute(blob.insert(), columns).inserted_primary_key or (0,)
+    return int(blob_id)
 
 
 def keep_whole(conn: Connection, content: bytes) -> str:
@@ -214,6 +218,36 @@ def keep_whole(conn: Connection, content: bytes) -> str:
     append_chunks(conn, blob_id, epoch, 0, list(zip(chunks, digests, strict=True)))
     complete_blob(conn, blob_id, epoch, running.digests)
     return sha256
+
+
+def keep_small(conn: Connection, content: bytes, epoch: int) -> None:
+    """Store the blob of these bytes (one chunk at most) at once, complete.
+
+    Raises:
+        Stale: a writer with a newer epoch has it.
+    """
+    digest = sha256(content).digest()
+    found = find_blob(conn, digest.hex())
+    if found is None:
+        blob_id = _insert_blob(
+            conn,
+            sha256=digest.hex(),
+            size_bytes=len(content),
+            state="complete",
+            held_chunks=1 if content else 0,
+            held_bytes=len(content),
+            writer_epoch=epoch,
+            digests=digest,
+            digests_sha256=sha256_hex(digest),
+        )
+        if content:
+            _store_chunks(conn, first_chunk(blob_id), [(content, digest)])
+        return
+    claimed = claim_blob(conn, found.sha256, len(content), epoch)
+    if not claimed.is_complete:
+        drop_chunks(conn, found.id, epoch)
+        append_chunks(conn, found.id, epoch, 0, [(content, digest)] if content else [])
+        complete_blob(conn, found.id, epoch, digest)
 
 
 def append_chunks(
@@ -257,11 +291,11 @@ def append_chunks(
             code="chunk-order",
         )
     if rows:
-        _insert_chunks(conn, first_chunk(blob_id) + first_seq, rows)
-        conn.info[_STORED] = conn.info.get(_STORED, 0) + added_bytes
+        _store_chunks(conn, first_chunk(blob_id) + first_seq, rows)
 
 
-def _insert_chunks(conn: Connection, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+def _store_chunks(conn: Connection, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    conn.info[_STORED] = conn.info.get(_STORED, 0) + sum(len(data) for data, _ in rows)
     if conn.dialect.name == "sqlite":
         driver: Any = conn.connection.driver_connection
         for key, (data, digest) in enumerate(rows, first):

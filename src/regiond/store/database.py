@@ -13,7 +13,7 @@ connection. One thread writes, four read; no transaction outlives its work funct
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from common.durable import Lock
 from common.errors import ConfigError, RackferryError, StorageError
 from regiond.store import blobs, migrations, postgresql, sqlite
 from regiond.store.addresses import checked_address, is_sqlite
-from regiond.store.changes import Change, take_recorded
+from regiond.store.changes import Change
 from regiond.store.failures import Trouble, expected_error, trouble_of
+from regiond.store.grouping import GroupedWrites, Written, noted
 from regiond.store.log import RESTART_BYTES, Log
 from regiond.store.threads import Inline, NamedThreads, Threads
 
@@ -49,6 +50,7 @@ class _Opened:
     reader: Engine
     appender: Engine
     lock: Lock | None
+    durable: GroupedWrites
     # Two checkpoints at once would find the log busy, and it would only grow.
     checkpointing: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -148,6 +150,7 @@ class Database:
     ) -> T:
         """Run ``work`` in a transaction that is durable when this returns.
 
+        Others that wait for the writer at the same time share the transaction (ADR 6).
         Cancelling abandons the answer; the work still happens, whole or not at all.
 
         Raises:
@@ -155,7 +158,10 @@ class Database:
                 whatever ``work`` raises.
         """
         opened = self._in_use()
-        return await self._write(opened, opened.writer, work, *args, **kwargs)
+        self.log_file.check()
+        result = await opened.durable.write(lambda conn: work(conn, *args, **kwargs))
+        await self._keep_log_short(opened)
+        return result
 
     async def append(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -167,41 +173,26 @@ class Database:
         """
         opened = self._in_use()
         await self.log_file.room()
-        return await self._write(opened, opened.appender, work, *args, **kwargs)
-
-    async def _write(
-        self,
-        opened: _Opened,
-        engine: Engine,
-        work: Callable[Concatenate[Connection, P], T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
-        def transact() -> tuple[T, tuple[Change, ...], int]:
-            changes: list[Change] = []
-            stored_bytes = 0
-
-            def noted(conn: Connection) -> T:
-                nonlocal stored_bytes
-                take_recorded(conn)  # those of an attempt that was rolled back
-                result = work(conn, *args, **kwargs)
-                changes[:] = take_recorded(conn)
-                stored_bytes = blobs.take_stored_bytes(conn)
-                return result
-
-            result = self._transact(engine, noted)
-            return result, tuple(changes), stored_bytes
-
         self.log_file.check()
-        result, changes, stored_bytes = await self._writing.run(transact)
-        if self._file is not None:
-            self.log_file.committed(stored_bytes, is_durable=engine is opened.writer)
-            if self.log_file.length_bytes >= RESTART_BYTES:
-                await self._begin_log_anew(opened)
+        transaction = partial(noted, lambda conn: work(conn, *args, **kwargs))
+        written = await self._writing.run(lambda: self._transact(opened.appender, transaction))
+        self._committed([written], is_durable=False)
+        await self._keep_log_short(opened)
+        return written.result
+
+    def _committed(self, written: Sequence[Written[Any]], *, is_durable: bool = True) -> None:
+        """A commit ended: the log is longer, and subscribers want to know of its changes."""
+        if self._file is not None and written:
+            stored_bytes = sum(each.stored_bytes for each in written)
+            self.log_file.committed(stored_bytes, is_durable=is_durable)
+        changes = tuple(change for each in written for change in each.changes)
         if changes:
             for subscriber in tuple(self._subscribers):
                 subscriber(changes)
-        return result
+
+    async def _keep_log_short(self, opened: _Opened) -> None:
+        if self._file is not None and self.log_file.length_bytes >= RESTART_BYTES:
+            await self._begin_log_anew(opened)
 
     def subscribe(self, callback: Callable[[tuple[Change, ...]], None]) -> Callable[[], None]:
         """Call ``callback(changes)`` after each commit that added to the change feed.
@@ -256,7 +247,10 @@ class Database:
             make = sqlite.make_engines if self._file else postgresql.make_engines
             writer, reader = make(self._url)
             appender = sqlite.make_appender(self._url) if self._file else writer
-            opened = _Opened(writer, reader, appender, lock)
+            durable = GroupedWrites(
+                self._writing, lambda work: self._transact(writer, work), self._committed
+            )
+            opened = _Opened(writer, reader, appender, lock, durable)
             if unclean:
                 self._check(opened)
             self._upgrade(opened)

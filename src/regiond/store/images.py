@@ -114,13 +114,18 @@ def key_of(row: Row[Any]) -> ImageKey:
     return ImageKey(row.os, row.arch, row.subarch, row.release, row.label)
 
 
-def stage_image(conn: Connection, new: NewImage, now: float) -> int:
-    """Begin to import an image; from now on its blobs are referenced. Returns its id.
+def stage_images(conn: Connection, new: Iterable[NewImage], now: float) -> list[int]:
+    """Begin to import images; from now on their blobs are referenced. Returns their ids.
 
-    An importing image of that key with the same version and files is simply gone on with;
-    another one is given up for this.
+    An importing image of the same key with the same version and files is simply gone on
+    with; another one is given up for the new one.
     """
-    for other in _select(conn, is_key(new.key) & (image.c.state == "importing")):
+    others = {each.key: each for each in _select(conn, image.c.state == "importing")}
+    return [_stage(conn, each, others.get(each.key), now) for each in new]
+
+
+def _stage(conn: Connection, new: NewImage, other: StoredImage | None, now: float) -> int:
+    if other is not None:
         if other.version == new.version and set(other.files) == set(new.files):
             return other.id
         conn.execute(delete(image).where(image.c.id == other.id))

@@ -112,7 +112,7 @@ class GarbageSuite(Store):
 def _import(conn: Connection, epoch: int, wanted: Content, version: str, now: float) -> int:
     """Stage and store an image in one go; returns its id."""
     needed = [images.NeededFile("f", "boot-kernel", wanted.sha256, wanted.size_bytes)]
-    image = images.stage_image(conn, images.NewImage(key(), version, needed), now)
+    (image,) = images.stage_images(conn, [images.NewImage(key(), version, needed)], now)
     blob = blobs.claim_blob(conn, wanted.sha256, wanted.size_bytes, epoch)
     if not blob.is_complete:
         blobs.append_chunks(conn, blob.id, epoch, 0, wanted.rows)
