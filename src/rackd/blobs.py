@@ -13,10 +13,10 @@ from twisted.web.iweb import IAgent
 from common.digests import DIGEST_BYTES, RunningDigest, chunk_count
 from common.errors import TransferError
 from common.fetching import Hashing, Limits, Sink, fetch
-from common.images import File
 from common.origins import HttpOrigin
 from common.transfer import Goal
 from rackd.library import Library
+from rackd.mirror import Content
 
 ALONE = Limits(stall_timeout_s=30.0, max_attempts=5)
 """With one region there is nobody to turn to: be patient with it."""
@@ -91,7 +91,7 @@ class BlobFetcher:
         self._random = random
         self._hashing = hashing
 
-    async def fetch(self, file: File, progress: Callable[[int], None]) -> None:
+    async def fetch(self, file: Content, progress: Callable[[int], None]) -> None:
         """Get ``file`` into the cache; ``progress`` is told the bytes held so far.
 
         Raises:

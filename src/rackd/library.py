@@ -27,6 +27,7 @@ from common.images import File
 from rackd import archives, snapshot
 from rackd.archives import Member
 from rackd.filesystem import describe_file_system, free_bytes
+from rackd.mirror import Content
 from rackd.partials import PartialSink, Threads, keep_whole
 from rackd.planning import CleanUp, HeldSnapshot, Holdings
 from rackd.records import HeldFile, Record, snapshot_generation, snapshot_made_at
@@ -181,7 +182,7 @@ class Library:
         """What may still be written."""
         return free_bytes(self.images_dir, self._reserve_bytes)
 
-    def sink(self, file: File, digests: bytes) -> PartialSink:
+    def sink(self, file: Content, digests: bytes) -> PartialSink:
         """Where the bytes of ``file`` go; ``digests`` is its verified digest list."""
         return PartialSink(
             self._partial / f"{file.sha256}{_PART}",

@@ -22,6 +22,7 @@ import attrs
 
 from common.images import File, Image
 from common.names import is_segment
+from rackd.mirror import Content, Mirror, Mirrored, lay_out_mirror
 from rackd.records import HeldFile
 
 RETENTION_S = 2 * 3600.0
@@ -81,17 +82,25 @@ class Skipped:
 class Layout:
     """Which file stands at which path, and what could not be laid out.
 
-    ``archives`` are at the paths where they would stand, and do not.
+    ``archives`` are at the paths where they would stand, and do not. ``mirror`` stands
+    beside the tree of the images.
     """
 
     files: Mapping[str, File]
     skipped: tuple[Skipped, ...] = ()
     archives: Mapping[str, File] = attrs.field(factory=dict)
+    mirror: Mirror = attrs.field(factory=Mirror)
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """All that the tree needs, in the order of its paths; some of it more than once."""
+        images = (*self.files.values(), *self.archives.values())
+        return (*images, *self.mirror.files.values())
 
     @property
     def blobs(self) -> frozenset[str]:
         """The blobs that the tree needs."""
-        return frozenset(file.sha256 for file in (*self.files.values(), *self.archives.values()))
+        return frozenset(each.sha256 for each in self.contents)
 
     @property
     def held_files(self) -> dict[str, HeldFile]:
@@ -112,7 +121,7 @@ class SyncPlan:
     """
 
     layout: Layout
-    fetch: tuple[File, ...]
+    fetch: tuple[Content, ...]
     suspect: tuple[str, ...]
     need_bytes: int
     missing_bytes: int
@@ -127,10 +136,10 @@ class CleanUp:
     partials: tuple[str, ...] = ()
 
 
-def plan(images: Sequence[Image], holdings: Holdings) -> SyncPlan:
-    """What it takes to hold exactly ``images``."""
-    layout = lay_out(images)
-    wanted = {f.sha256: f for f in (*layout.files.values(), *layout.archives.values())}
+def plan(images: Sequence[Image], holdings: Holdings, mirrored: Mirrored | None = None) -> SyncPlan:
+    """What it takes to hold exactly ``images``, and to mirror what is mirrored."""
+    layout = lay_out(images, mirrored)
+    wanted = {each.sha256: each for each in layout.contents}
     missing = [
         file for sha256, file in wanted.items() if holdings.cache.get(sha256) != file.size_bytes
     ]
@@ -181,8 +190,8 @@ def _replaced_at(snapshot: HeldSnapshot, snapshots: Iterable[HeldSnapshot]) -> f
     return min(later, default=snapshot.made_at)
 
 
-def lay_out(images: Iterable[Image]) -> Layout:
-    """The tree of ``images``, whatever order they come in."""
+def lay_out(images: Iterable[Image], mirrored: Mirrored | None = None) -> Layout:
+    """The tree of ``images``, whatever order they come in, and its mirror."""
     owners: dict[str, Image] = {}
     skipped = []
     sizes: dict[str, int] = {}
@@ -200,6 +209,7 @@ def lay_out(images: Iterable[Image]) -> Layout:
             skipped.append(Skipped(str(image.key), f"{own} belongs to {owners[own].key}"))
             continue
         owners[own] = image
+    mirror = lay_out_mirror(owners.values(), mirrored or Mirrored())
     for image in list(owners.values()):
         # A directory that is an image's own is never taken by another's further name.
         for directory in further_directories(image):
@@ -209,7 +219,7 @@ def lay_out(images: Iterable[Image]) -> Layout:
     for directory, image in owners.items():
         for file in image.files:
             (archives if file.ftype == ARCHIVE else files)[f"{directory}/{file.name}"] = file
-    return Layout(files, tuple(skipped), archives)
+    return Layout(files, tuple(skipped), archives, mirror)
 
 
 def precedence(image: Image) -> tuple[object, ...]:

@@ -15,7 +15,7 @@ import attrs
 from common.canonical import canonical_json, parse
 from common.digests import is_sha256
 from common.errors import ProtocolError
-from common.names import is_item_path, is_segment
+from common.names import is_item_path, is_mirror_path, is_segment
 
 RECORD_NAME = ".rackferry-view"
 
@@ -123,7 +123,8 @@ class Record:
             *record.files.items(),
             *((file.sha256, file) for file in record.archives),
         ):
-            if not is_item_path(path) or not is_sha256(file.sha256) or file.size_bytes < 0:
+            is_path = is_item_path(path) or is_mirror_path(path)
+            if not is_path or not is_sha256(file.sha256) or file.size_bytes < 0:
                 raise ProtocolError("not a valid snapshot record", object=path)
         for name, path in record.links.items():
             if not is_segment(name) or name in record.files or path not in record.files:

@@ -14,11 +14,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
-from common.images import File, Image, View, ViewImage
+from common.images import Image, View
 from rackd.archives import Member
 from rackd.event_log import EventLog
 from rackd.library import Library, PutAside
 from rackd.menus import MenuSettings
+from rackd.mirror import Content, Mirrored
 from rackd.partials import Threads
 from rackd.planning import (
     RETENTION_S,
@@ -91,19 +92,19 @@ class Syncing:
         Raises:
             RackferryError: it could not be held; what was fetched stays.
         """
-        view, images = await self._read(digest)
-        made, holdings = await self._planned(images)
+        view, images, mirrored = await self._read(digest)
+        made, holdings = await self._planned(images, mirrored)
         try:
             if not await self._transfer(made.fetch, holdings):
                 return None
             await self._show(view, digest, images, made.layout)
         except NoSpace as error:
             # A quota, or others who write there: what had seemed to fit does not.
-            raise await self._explained(error, images) from error
+            raise await self._explained(error, images, mirrored) from error
         await self._clean_up(made.layout.blobs)
         return made.need_bytes
 
-    async def _transfer(self, files: Sequence[File], holdings: Holdings) -> bool:
+    async def _transfer(self, files: Sequence[Content], holdings: Holdings) -> bool:
         """Get these files; False if some were let go of."""
         self.transfers = transfers = Transfers(self._fetch, files, dict(holdings.partials))
         try:
@@ -121,7 +122,7 @@ class Syncing:
             generation=view.generation,
             view_digest=digest,
             images=held_images(images, tree),
-            files=tree.files,
+            files={**tree.files, **layout.mirror.held_files},
             links=tree.links,
             archives=tuple(
                 HeldFile(file.sha256, file.size_bytes) for file in layout.archives.values()
@@ -133,9 +134,9 @@ class Syncing:
 
     async def abandon_for(self, digest: str) -> None:
         """Another view is wanted now: let go of the transfers that it does not need."""
-        _, images = await self._read(digest)
+        _, images, mirrored = await self._read(digest)
         if self.transfers is not None:
-            self.transfers.abandon(lay_out(images).blobs)
+            self.transfers.abandon(lay_out(images, mirrored).blobs)
 
     async def reconcile(self) -> None:
         """After a start: name what is not ours, and put away what is plainly damaged.
@@ -187,52 +188,54 @@ class Syncing:
             )
         return tree
 
-    async def _read(self, digest: str) -> tuple[View, list[Image]]:
+    async def _read(self, digest: str) -> tuple[View, list[Image], Mirrored]:
         view = View.from_document(await self._documents.document(digest))
+        names = [each.document_sha256 for each in view.images.values()] + [*view.mirror_only]
         turn = DeferredSemaphore(_DOCUMENTS_AT_ONCE)
-        asked = [turn.run(self._image, *item) for item in sorted(view.images.items())]
+        asked = [turn.run(self._image, name) for name in names]
         try:
-            images = await gatherResults(asked, consumeErrors=True)
+            found = await gatherResults(asked, consumeErrors=True)
         except FirstError as error:
             error.subFailure.raiseException()
         finally:
             for each in asked:
                 each.cancel()
-        wanted = {image.document_sha256 for image in view.images.values()}
-        self._images = {name: image for name, image in self._images.items() if name in wanted}
-        return view, images
+        self._images = dict(zip(names, found, strict=True))
+        images = [
+            _promised(self._images[promised.document_sha256], key, promised.version)
+            for key, promised in view.images.items()
+        ]
+        superseded = tuple(self._images[name] for name in view.mirror_only)
+        return view, images, Mirrored(view.documents, superseded)
 
-    async def _image(self, key: str, promised: ViewImage) -> Image:
-        sha256 = promised.document_sha256
+    async def _image(self, sha256: str) -> Image:
         image = self._images.get(sha256)
         if image is None:
             image = Image.from_document(await self._documents.document(sha256))
             self._images[sha256] = image
-        if (str(image.key), image.version) != (key, promised.version):
-            raise IntegrityError(
-                f"its document is of {image.key} {image.version}",
-                object=f"{key} {promised.version}",
-                remedy="the region's record of it is damaged: import it again there",
-            )
         return image
 
-    async def _planned(self, images: Sequence[Image]) -> tuple[SyncPlan, Holdings]:
+    async def _planned(
+        self, images: Sequence[Image], mirrored: Mirrored
+    ) -> tuple[SyncPlan, Holdings]:
         """A plan that fits the disk.
 
         Raises:
             NoSpace: even without all that may go; says how much is missing.
         """
-        made, holdings = await self._plan(images)
+        made, holdings = await self._plan(images, mirrored)
         if made.missing_bytes:
             await self._clean_up(made.layout.blobs)
-            made, holdings = await self._plan(images)
+            made, holdings = await self._plan(images, mirrored)
         if made.missing_bytes:
             raise self._no_space(f"{made.missing_bytes} more bytes are needed", made, holdings)
         return made, holdings
 
-    async def _explained(self, error: NoSpace, images: Sequence[Image]) -> NoSpace:
+    async def _explained(
+        self, error: NoSpace, images: Sequence[Image], mirrored: Mirrored
+    ) -> NoSpace:
         """What a disk that became full in mid-sync means, with the figures of now."""
-        made, holdings = await self._plan(images)
+        made, holdings = await self._plan(images, mirrored)
         reason = (
             f"{made.missing_bytes} more bytes are needed" if made.missing_bytes else error.message
         )
@@ -245,13 +248,15 @@ class Syncing:
             remedy="free space or add some; the sync goes on by itself",
         )
 
-    async def _plan(self, images: Sequence[Image]) -> tuple[SyncPlan, Holdings]:
+    async def _plan(self, images: Sequence[Image], mirrored: Mirrored) -> tuple[SyncPlan, Holdings]:
         survey = await self._on_disk(self._library.survey)
         self.name_put_aside(survey.put_aside)
-        made = plan(images, survey.holdings)
+        made = plan(images, survey.holdings, mirrored)
         if made.suspect:
             self.name_put_aside(await self._on_disk(lambda: self._library.distrust(made.suspect)))
         self._name_skipped(made.layout.skipped)
+        for path, reason in made.layout.mirror.skipped.items():
+            self._note_once(Event("mirror-skipped", Severity.WARNING, path, reason))
         return made, survey.holdings
 
     async def _clean_up(self, wanted: Collection[str]) -> None:
@@ -288,6 +293,17 @@ class Syncing:
         if (event.code, event.object) not in self._said:
             self._said.add((event.code, event.object))
             self._events.note(event)
+
+
+def _promised(image: Image, key: str, version: str) -> Image:
+    """The image, if its document is of what the view says."""
+    if (str(image.key), image.version) != (key, version):
+        raise IntegrityError(
+            f"its document is of {image.key} {image.version}",
+            object=f"{key} {version}",
+            remedy="the region's record of it is damaged: import it again there",
+        )
+    return image
 
 
 def held_images(images: Sequence[Image], tree: Tree) -> tuple[HeldImage, ...]:

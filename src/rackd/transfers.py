@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, cast
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from common.errors import NoSpace, RackferryError, StorageError
-from common.images import File
+from rackd.mirror import Content
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 AT_ONCE = 2
 
-FetchBlob = Callable[[File, Callable[[int], None]], Awaitable[None]]
+FetchBlob = Callable[[Content, Callable[[int], None]], Awaitable[None]]
 """Gets one file into the library; the second argument is told the bytes held so far."""
 
 
@@ -47,7 +47,7 @@ class Transfers:
         held: bytes that are there already of begun files, by SHA-256.
     """
 
-    def __init__(self, fetch: FetchBlob, files: Iterable[File], held: dict[str, int]) -> None:
+    def __init__(self, fetch: FetchBlob, files: Iterable[Content], held: dict[str, int]) -> None:
         self._fetch = fetch
         self._files = tuple(files)
         self._waiting = deque(self._files)
@@ -110,7 +110,7 @@ class Transfers:
             finally:
                 del self._running[file.sha256]
 
-    async def _one(self, file: File) -> None:
+    async def _one(self, file: Content) -> None:
         def progress(held_bytes: int) -> None:
             self._held[file.sha256] = held_bytes
 
