@@ -4,6 +4,7 @@
   else from the current one. ``/images/boot.ipxe`` is always the current one's: it begins a
   boot. A rack that has no snapshot yet says so in it.
 * ``/generations/<n>/...`` by number, from every snapshot that is still on the disk.
+* ``/mirror/<source id>/...`` from the current snapshot (``rackd.mirror``).
 
 What a path means is looked up in the snapshot's record, and the bytes are opened in the
 cache by their SHA-256: no path of a request ever reaches the file system, so none can lead
@@ -17,7 +18,7 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
 
 import attrs
@@ -28,7 +29,7 @@ from twisted.web.server import Request
 from common import durable
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, StorageError, WrongUsage
-from common.names import is_item_path
+from common.names import is_item_path, is_mirror_path
 from common.serving import answering, serve
 from common.sites import QuietSite
 from rackd.library import Library, blob_damaged
@@ -38,9 +39,11 @@ from rackd.pins import Pins
 from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet
 
-_ROOT = re.compile(r"/images/|/generations/(\d{1,19})/")
+_ROOT = re.compile(r"/images/|/generations/(\d{1,19})/|/(?=mirror/)")
+_MIRRORS = "/"
 _BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
+_TYPES = {".json": "application/json", ".sjson": "text/plain; charset=utf-8"}
 
 
 class CachedFile:
@@ -50,11 +53,17 @@ class CachedFile:
         path: its place in the cache.
         file: what must be there.
         on_disk: runs the reads.
+        content_type: what it is.
     """
 
-    content_type = "application/octet-stream"
-
-    def __init__(self, path: Path, file: HeldFile, on_disk: Threads) -> None:
+    def __init__(
+        self,
+        path: Path,
+        file: HeldFile,
+        on_disk: Threads,
+        content_type: str = "application/octet-stream",
+    ) -> None:
+        self.content_type = content_type
         self.size_bytes = file.size_bytes
         self.etag = f'"{file.sha256}"'
         self._path = path
@@ -133,10 +142,11 @@ def asked(path: bytes) -> Asked:
         raise NotFound(
             "no such page",
             object=text[:200],
-            remedy="images are below /images/ and /generations/NUMBER/",
+            remedy="images are below /images/ and /generations/NUMBER/, mirrors below /mirror/",
         )
     inner = text[match.end() :]
-    if inner and not is_item_path(inner.removesuffix("/")):
+    plain = inner.removesuffix("/")
+    if inner and not (is_item_path(plain) or is_mirror_path(plain)):
         raise WrongUsage("not a path of an image", object=text[:200], code="path-malformed")
     return Asked(match[0], inner, int(match[1]) if match[1] else None)
 
@@ -205,7 +215,7 @@ class Machines(Resource):
         record = await self._record(wanted, request)
         files = record.shown if record else {}
         if wanted.path in files:
-            await self._send(request, files[wanted.path])
+            await self._send(request, wanted.path, files[wanted.path])
             return
         path = wanted.path
         if record is None and path == _BEGINNING:
@@ -229,8 +239,8 @@ class Machines(Resource):
                 lambda: self._library.record(self._library.name_of_generation(generation))
             )
         current = self._library.current
-        if current is None:
-            return None
+        if current is None or wanted.root == _MIRRORS:
+            return current and current.record
         client = str(getattr(request.getClientAddress(), "host", ""))
         now_s = self._clock.seconds()
         if wanted.path == _BEGINNING:
@@ -245,8 +255,9 @@ class Machines(Resource):
             self._pins.begin(client, current.name, now_s)
             return current.record
 
-    async def _send(self, request: Request, file: HeldFile) -> None:
-        source = CachedFile(self._library.cache / file.sha256, file, self._on_disk)
+    async def _send(self, request: Request, path: str, file: HeldFile) -> None:
+        kind = _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
+        source = CachedFile(self._library.cache / file.sha256, file, self._on_disk, kind)
         outlet = SocketOutlet.of(request, self._clock, self._on_disk)
         try:
             await self._open(source, file)

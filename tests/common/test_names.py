@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.names import is_document_path, is_item_path, is_segment
+from common.names import is_document_path, is_item_path, is_mirror_path, is_segment
 
 ESCAPES = (
     "", "/etc/passwd", "../x", "a/../b", "a/./b", "a//b", "a/", "/a", "a/...", "a\\b", "a\0b",
@@ -45,3 +45,14 @@ class DocumentPathTests(SynchronousTestCase):
         for path in ("index.json", "streams/v1/../x.json", "streams/v1/a/b.json",
                      "streams/v1/x.txt", "/streams/v1/x.json", "streams/v1/.json/"):  # fmt: skip
             self.assertFalse(is_document_path(path), path)
+
+
+class MirrorPathTests(SynchronousTestCase):
+    def test_what_stands_in_a_mirror(self) -> None:
+        """Items and documents, below the id of their source; nothing else."""
+        for path in ("jammy/amd64/squashfs", "streams/v1/a:b.sjson"):
+            self.assertTrue(is_mirror_path(f"mirror/1/{path}"), path)
+            self.assertFalse(is_mirror_path(path), path)
+            self.assertFalse(is_mirror_path(f"mirror/one/{path}"), path)
+        for path in (*ESCAPES, f"streams/v1/{'x' * 250}.sjson"):
+            self.assertFalse(is_mirror_path(f"mirror/1/{path}"), path)

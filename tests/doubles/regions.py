@@ -1,13 +1,14 @@
 """A region as a rack's follower sees it, in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.defer import Deferred
 
 from common.digests import sha256_hex
 from common.errors import NotFound, RackferryError
-from common.images import File, Image, View, ViewImage
+from common.images import Image, SourceDocument, View, ViewImage
 from rackd.library import Library
+from rackd.mirror import Content
 from tests.doubles.images import digests_of
 
 
@@ -30,15 +31,22 @@ class MemoryRegion:
         self.documents: dict[str, bytes] = {}
         self.view = (0, "")
 
-    def publish(self, generation: int, *images: Image) -> str:
-        """A new view of these images; its digest."""
-        entries = {}
-        for image in images:
-            document = image.to_document()
-            sha256 = sha256_hex(document)
-            self.documents[sha256] = document
-            entries[str(image.key)] = ViewImage(image.version, sha256)
-        view = View(generation, entries)
+    def publish(
+        self,
+        generation: int,
+        *images: Image,
+        documents: Mapping[str, Mapping[str, SourceDocument]] | None = None,
+        superseded: Sequence[Image] = (),
+    ) -> str:
+        """A new view of these images, and of what is mirrored; its digest."""
+        names = {image: sha256_hex(image.to_document()) for image in (*images, *superseded)}
+        self.documents |= {name: image.to_document() for image, name in names.items()}
+        view = View(
+            generation,
+            {str(image.key): ViewImage(image.version, names[image]) for image in images},
+            documents or {},
+            tuple(names[image] for image in superseded),
+        )
         self.documents[view.digest] = view.to_document()
         self.view = (generation, view.digest)
         return view.digest
@@ -84,7 +92,7 @@ class Fetches:
         self._running: dict[str, Deferred[None]] = {}
         self._progress: dict[str, Callable[[int], None]] = {}
 
-    async def fetch(self, file: File, progress: Callable[[int], None]) -> None:
+    async def fetch(self, file: Content, progress: Callable[[int], None]) -> None:
         self.begun.append(file.name)
         self._running[file.name] = Deferred(lambda _: self.cancelled.append(file.name))
         self._progress[file.name] = progress

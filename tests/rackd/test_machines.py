@@ -39,6 +39,9 @@ class PathTests(SynchronousTestCase):
         self.assertEqual(asked(b"/images/a/b%2Bc/"), Asked("/images/", "a/b+c/"))
         self.assertEqual(asked(b"/generations/12/a"), Asked("/generations/12/", "a", 12))
         self.assertEqual(asked(b"/generations/0/"), Asked("/generations/0/", "", 0))
+        self.assertEqual(asked(b"/mirror/1/a"), Asked("/", "mirror/1/a"))
+        for path in (b"/mirror/1/streams/v1/a:b.sjson", b"/mirror/1/streams/v1/a%3Ab.sjson"):
+            self.assertEqual(asked(path), Asked("/", "mirror/1/streams/v1/a:b.sjson"))
 
     def test_bad(self) -> None:
         """Anything that is not clean is refused, however it is written."""
@@ -56,6 +59,10 @@ class PathTests(SynchronousTestCase):
             b"/images/\xff",
             b"/images/%ff",
             b"/images/" + b"a/" * 600 + b"a",
+            b"/mirror/../etc/passwd",
+            b"/mirror/1/..",
+            b"/mirror/1//etc/passwd",
+            b"/mirror/1/a:b",
         ):
             self.assertRaises(WrongUsage, asked, path)
         for path in (
@@ -65,6 +72,7 @@ class PathTests(SynchronousTestCase):
             b"/../images/a",
             b"http://x/images/a",
             b"*",
+            b"/mirror",
             b"/generations/",
             b"/generations/1",
             b"/generations/-1/a",
@@ -143,6 +151,33 @@ class ServingTests(LibraryCase):
         link.unlink()
         link.symlink_to("/etc/passwd")
         self.assertEqual(self.ask(f"/images/{LINK}")[:2], (200, BLOB))
+
+    def test_mirror(self) -> None:
+        """Documents and files stand below /mirror/, with their types, ranges and tags."""
+        at = "mirror/1/streams/v1/index.sjson"
+        held = {}
+        for path in (at, "mirror/1/streams/v1/a:b.json", "mirror/1/jammy/squashfs"):
+            file = self.put("any", path.encode())
+            held[path] = HeldFile(file.sha256, file.size_bytes)
+        self.library.publish(Record(1, "ab" * 32, (), held), NOW_S)
+        types = []
+        for path in held:
+            status, body, headers = self.ask(f"/{path}")
+            self.assertEqual((status, body), (200, path.encode()))
+            self.assertEqual(headers.getRawHeaders("cache-control"), ["no-cache"])
+            types += headers.getRawHeaders("content-type", [])
+        self.assertEqual(
+            types, ["text/plain; charset=utf-8", "application/json", "application/octet-stream"]
+        )
+        tag = f'"{held[at].sha256}"'
+        self.assertEqual(self.ask(f"/{at}", if_none_match=tag)[0], 304)
+        self.assertEqual(self.ask(f"/{at}", range="bytes=0-5")[:2], (206, b"mirror"))
+        self.assertEqual(self.ask(f"/{at}", b"HEAD")[:2], (200, b""))
+        self.assertIn(b"<title>/mirror/1/</title>", self.ask("/mirror/1/")[1])
+        location = self.ask("/mirror/1/streams")[2].getRawHeaders("location")
+        self.assertEqual(location, ["/mirror/1/streams/"])
+        for path in ("/mirror/2/streams/v1/index.sjson", "/mirror/ubuntu", "/mirror/1/x"):
+            self.assertEqual(self.ask(path)[0], 404)
 
     def test_ranges(self) -> None:
         """A range gives exactly its bytes; an impossible one is 416; HEAD gives no body."""

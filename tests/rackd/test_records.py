@@ -66,6 +66,19 @@ class RecordTests(SynchronousTestCase):
         record = Record.from_document(document)
         self.assertEqual((record.links, record.archives, record.recipe), ({}, (), ""))
 
+    def test_mirror(self) -> None:
+        """The names of signed documents may hold colons, there and nowhere else."""
+        for path, is_path in {
+            "mirror/1/streams/v1/com.ubuntu.maas:stable:v3:download.sjson": True,
+            "ubuntu/streams/v1/com.ubuntu.maas:stable:v3:download.sjson": False,
+            "mirror/1/a:b": False,
+        }.items():
+            record = Record(1, SHA256, (), {path: HeldFile(SHA256, 5)})
+            if is_path:
+                self.assertEqual(Record.from_document(record.to_document()), record)
+            else:
+                self.assertRaises(ProtocolError, Record.from_document, record.to_document())
+
     def test_odd(self) -> None:
         """A record that names odd paths, digests or sizes is none."""
         for path, sha256, size_bytes in (
