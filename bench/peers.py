@@ -54,8 +54,11 @@ class SstreamMirror:
             return None
         return cls(command)
 
-    def mirror(self, url: str, destination: Path, keyring: Path) -> float:
-        """Mirror a source to a directory, signatures and checksums verified; seconds."""
+    def mirror(self, url: str, destination: Path, keyring: Path, *filters: str) -> float:
+        """Mirror a source to a directory, signatures and checksums verified; seconds.
+
+        ``filters`` are its own, ``release=jammy`` for example; all must hold.
+        """
         source = f"{url}streams/v1/index.sjson"
         return timed(
             [
@@ -64,6 +67,7 @@ class SstreamMirror:
                 "--max=1",
                 source,
                 str(destination),
+                *filters,
             ]
         )
 
