@@ -40,7 +40,7 @@ from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet
 
 _ROOT = re.compile(r"/images/|/generations/(\d{1,19})/|/(?=mirror/)")
-_MIRRORS = "/"
+_MIRRORS = "/"  # the root before "mirror/..."
 _BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
 _TYPES = {".json": "application/json", ".sjson": "text/plain; charset=utf-8"}
@@ -239,8 +239,10 @@ class Machines(Resource):
                 lambda: self._library.record(self._library.name_of_generation(generation))
             )
         current = self._library.current
-        if current is None or wanted.root == _MIRRORS:
-            return current and current.record
+        if current is None:
+            return None
+        if wanted.root == _MIRRORS:  # not for booting: always the newest documents
+            return current.record
         client = str(getattr(request.getClientAddress(), "host", ""))
         now_s = self._clock.seconds()
         if wanted.path == _BEGINNING:
