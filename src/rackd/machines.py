@@ -239,10 +239,8 @@ class Machines(Resource):
                 lambda: self._library.record(self._library.name_of_generation(generation))
             )
         current = self._library.current
-        if current is None:
-            return None
-        if wanted.root == _MIRRORS:  # not for booting: always the newest documents
-            return current.record
+        if current is None or wanted.root == _MIRRORS:
+            return current.record if current else None
         client = str(getattr(request.getClientAddress(), "host", ""))
         now_s = self._clock.seconds()
         if wanted.path == _BEGINNING:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import attrs
 
+from tests.integration.site import BESIDE, RECORD
 from tests.integration.sources import MIB
 
 CHUNKS_PER_BLOB = 1 << 20
-RECORD = ".rackferry-view"
 
 
 def sha256_of(path: Path) -> str:
@@ -30,7 +30,7 @@ def sha256_of(path: Path) -> str:
 
 @attrs.frozen
 class RegionHolds:
-    """``complete`` blobs (SHA-256), bytes of all and of partial ones, ``published`` images."""
+    """``complete`` blobs of images (SHA-256), bytes of all and of partial ones, ``published``."""
 
     complete: frozenset[str]
     held_bytes: int
@@ -80,7 +80,11 @@ def region_holds(database: Path) -> RegionHolds:
         ):
             assert name in complete, f"{key} is published without {name}"
             published.add(key)
-    return RegionHolds(frozenset(complete), all_bytes, partial_bytes, frozenset(published))
+        documents = {name for (name,) in rows.execute("SELECT raw_sha256 FROM source_document")}
+        assert documents <= complete, "a document was kept without its bytes"
+    return RegionHolds(
+        frozenset(complete - documents), all_bytes, partial_bytes, frozenset(published)
+    )
 
 
 def _hashed(rows: sqlite3.Connection, blob_id: int, name: str) -> int:
@@ -155,10 +159,13 @@ def compare_rack(images_dir: Path, database: Path, originals: Mapping[str, str])
         AssertionError: a file is missing, too many, or other than it should be.
     """
     snapshot = images_dir / "current"
-    held = _check_snapshot(snapshot)
-    assert held == dict(originals), f"held {sorted(held)}, wanted {sorted(originals)}"
+    everything = _check_snapshot(snapshot)
     on_disk = {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
-    assert on_disk == {*originals, RECORD}, f"in the tree: {sorted(on_disk)}"
+    assert on_disk == {*everything, RECORD}, f"in the tree: {sorted(on_disk)}"
+    held = {path: each for path, each in everything.items() if path.split("/")[0] not in BESIDE}
+    assert held == dict(originals), f"held {sorted(held)}, wanted {sorted(originals)}"
+    beside = {each for path, each in everything.items() if path.startswith("mirror/")}
+    assert beside >= set(held.values()), "the mirror lacks a file of an image"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as rows:
         promised = _view(rows, json.loads((snapshot / RECORD).read_bytes())["view_digest"])
     assert promised == held, f"the view has {sorted(promised)}"

@@ -150,6 +150,8 @@ class Ground:
         self.until(self._all_published, "the import to be complete", pause_s=ASK_AGAIN_S)
 
     def _all_published(self) -> bool:
+        if self.site.shell("boot-resources", "is-importing"):
+            return False
         images = self.site.shell("boot-resources", "read")
         releases = {Path(path).parents[1] for path in self.originals}
         return len(images) == len(releases) and all(

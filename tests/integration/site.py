@@ -30,6 +30,12 @@ from tests.integration.shells import parsed, run_shell
 from tests.integration.sources import LOOPBACK, FileServer, SigningKey, free_ports
 
 HIDDEN_HOST = "127.0.0.2"
+RECORD = ".rackferry-view"
+BESIDE = frozenset(
+    {RECORD, "boot.ipxe", "bootloader", "grub", "maas.meta", "mirror", "pxelinux.cfg"}
+)
+"""What stands in a rack's tree beside the operating systems."""
+
 SOCKET_PATH_LIMIT_BYTES = 90  # of the 108 that Linux allows, less the file's own name
 
 
@@ -240,6 +246,11 @@ class Site:
             return {}
         found = sorted(path for path in self.current.rglob("*") if path.is_file())
         return {str(path.relative_to(self.current)): path for path in found}
+
+    def image_files(self) -> dict[str, Path]:
+        """The files of images at their places in MAAS's tree, without what stands beside them."""
+        held = self.held_files().items()
+        return {name: path for name, path in held if name.partition("/")[0] not in BESIDE}
 
     # -- the end ---------------------------------------------------------------------
 

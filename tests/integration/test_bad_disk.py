@@ -23,7 +23,8 @@ class DiskCase(StartCase):
 
     def assert_served(self, release: str, sha256: str) -> None:
         """Machines get every byte of that image from the rack."""
-        (path,) = [name for name in self.site.held_files() if f"/{release}/" in name]
+        request(self.site.ports.machines, "/images/boot.ipxe")  # so begins a boot
+        (path,) = [name for name in self.site.image_files() if f"/{release}/" in name]
         reply = request(self.site.ports.machines, f"/images/{path}")
         self.assertEqual((reply.status, sha256_hex(reply.body)), (200, sha256))
 

@@ -186,7 +186,7 @@ class RackMachinesTests(HttpCase):
 
     @property
     def path(self) -> str:
-        (found,) = [name for name in self.site.held_files() if "/good/" in name and "demo" in name]
+        (found,) = [name for name in self.site.image_files() if "/good/" in name and "demo" in name]
         return f"/images/{found}"
 
     async def test_no_path_leads_out_of_the_tree(self) -> None:

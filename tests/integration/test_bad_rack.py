@@ -56,7 +56,8 @@ class RackCase(BadInputCase):
         status = await self.ask("status", rack=True)
         self.assertTrue(status["region_connected"])
         self.assertEqual((status["status"], status["problems"]), ("synced", []))
-        (path,) = [name for name in self.site.held_files() if "/good/" in name and "demo" in name]
+        request(self.site.ports.machines, "/images/boot.ipxe")  # so begins a boot
+        (path,) = [name for name in self.site.image_files() if "/good/" in name and "demo" in name]
         reply = request(self.site.ports.machines, f"/images/{path}")
         self.assertEqual((reply.status, sha256_hex(reply.body)), (200, GOOD_SHA256))
         await self.assert_unharmed()
