@@ -297,11 +297,20 @@ def sync_file(fd: int, path: Path) -> None:
 
 
 def finish_file(fd: int, path: Path, target: Path) -> None:
-    """Give a complete, verified file its final name; it is read-only from then on."""
+    """Give a complete, verified file its final name; it is read-only from then on.
+
+    If that name cannot be made durable, it is taken away again: nobody would sync it later.
+    """
     with storage_errors(path, "set the mode"):
         os.fchmod(fd, FINISHED)
     _sync(fd, path)
-    rename_durably(path, target)
+    try:
+        rename_durably(path, target)
+    except StorageError as error:
+        if error.code == "storage-sync":
+            with contextlib.suppress(StorageError):
+                remove_file(target)
+        raise
 
 
 # Locks

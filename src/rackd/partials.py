@@ -7,8 +7,9 @@ Chunks were verified before they come here. They are written by a disk thread an
 another, so that receiving never waits for a sync: one is started each ``SYNC_EVERY_BYTES``,
 and writing waits only when more than ``MOST_UNSYNCED_BYTES`` would be at stake.
 
-A failed sync is final for what was written since the last good one: the file is cut back
-to there, the error is raised, and a new sink fetches that part again.
+A failed sync is final: the kernel may show bytes that the disk does not have, and call the
+next sync a success. So the file is removed, the error is raised, and a new sink begins anew.
+Any other failure is milder: what was synced before stays.
 
 A thread that works on the file cannot be stopped. Whoever cancels waits for it, so that
 nothing touches the file once its sink was let go of: the next sink may have it then.
@@ -25,7 +26,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 
 from common import durable
 from common.digests import CHUNK_BYTES, RunningDigest, chunk_count, digest_at
-from common.errors import IntegrityError, RackferryError, StorageError
+from common.errors import IntegrityError, NoSpace, RackferryError, StorageError
 from common.unbroken import unbroken
 
 T = TypeVar("T")
@@ -136,14 +137,14 @@ class PartialSink:
         await self._raise_failure()
         try:
             await self._on_file(lambda: durable.finish_file(self._fd, self._path, self._finished))
-        except StorageError as error:
+        except (NoSpace, StorageError) as error:
             self._failure = error
             await self._raise_failure()
 
     async def close(self) -> None:
         """Let go of the file; what is in it stays."""
         await self._sync_settled()
-        await self._on_file(self._close)
+        await self._on_file(self._let_go)
 
     async def _on_file(self, work: Callable[[], T]) -> T:
         return await unbroken(self._on_disk(work))
@@ -185,9 +186,20 @@ class PartialSink:
             os.close(self._fd)
             self._fd = -1
 
-    def _drop_unsynced(self) -> None:
-        """Cut the file back to what is known to be on the disk, through a new descriptor."""
+    def _let_go(self) -> None:
+        # Whoever is cancelled, or lost the line, does not hear of a sync that failed meanwhile.
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            with contextlib.suppress(RackferryError):
+                self._drop(failure)
         self._close()
+
+    def _drop(self, failure: Exception) -> None:
+        """After a failure: keep nothing that is not known to be on the disk."""
+        self._close()
+        if isinstance(failure, StorageError) and failure.code == "storage-sync":
+            durable.remove_file(self._path)
+            return
         self._fd = durable.open_partial(self._path)
         durable.truncate(self._fd, self._synced_bytes, self._path)
 
@@ -221,5 +233,5 @@ class PartialSink:
             return
         failure, self._failure = self._failure, None
         with contextlib.suppress(RackferryError):
-            await self._on_file(self._drop_unsynced)
+            await self._on_file(lambda: self._drop(failure))
         raise failure

@@ -116,16 +116,47 @@ class FinishTests(PartialCase):
         self.assertFalse(self.path.exists())
 
     def test_failed_sync(self) -> None:
-        """If the last sync fails, there is no finished blob, and unsynced bytes are dropped."""
+        """If the last sync fails, there is no finished blob, and it is begun anew."""
         self.path.write_bytes(BLOB[:MIB])
         self.resume()
         self.write_from(MIB)
-        with mock.patch("os.fsync", side_effect=OSError(errno.EIO, "x")):
-            finishing = Deferred.fromCoroutine(self.sink.finish(b""))
-            error = self.failureResultOf(finishing, StorageError).value
+        error = self.failed_finish("os.fsync")
         self.assertEqual(error.code, "storage-sync")
         self.assertFalse(self.finished.exists())
-        self.assertEqual(self.path.stat().st_size, MIB)
+        self.assertFalse(self.path.exists())
+        self.assertEqual(self.resume(), 0)
+        self.write_from(0)
+        self.wait(self.sink.finish(b""))
+        self.assertEqual(self.finished.read_bytes(), BLOB)
+
+    def failed_finish(self, refused: str, number: int = errno.EIO) -> Any:
+        with mock.patch(refused, side_effect=OSError(number, "x")):
+            finishing = Deferred.fromCoroutine(self.sink.finish(b""))
+            return self.failureResultOf(finishing, StorageError, NoSpace).value
+
+    def test_failed_sync_of_the_name(self) -> None:
+        """A name that could not be synced is taken away: nobody would sync it later."""
+        self.resume()
+        self.write_from(0)
+        sync = StorageError("cannot sync", code="storage-sync")
+        with mock.patch("common.durable.sync_directory", side_effect=sync):
+            self.failureResultOf(Deferred.fromCoroutine(self.sink.finish(b"")), StorageError)
+        self.assertEqual(list(self.finished.parent.iterdir()), [])
+
+    def test_refused_name(self) -> None:
+        """A rename that was refused costs nothing that was synced."""
+        self.path.write_bytes(BLOB)
+        self.resume()
+        self.failed_finish("pathlib.Path.rename", errno.EACCES)
+        self.assertEqual(self.resume(), len(BLOB))
+
+    def test_full_at_the_last_sync(self) -> None:
+        """A file system that finds room only when it syncs: what was synced before stays."""
+        self.path.write_bytes(BLOB[:MIB])
+        self.resume()
+        self.write_from(MIB)
+        self.failed_finish("os.fsync", errno.ENOSPC)
+        self.assertEqual(self.resume(), MIB)
 
     def test_full_disk(self) -> None:
         """On a really full disk, writing is NoSpace, and what is whole can be resumed."""
@@ -184,7 +215,7 @@ class SyncTests(PartialCase):
         self.assertEqual(len(self.slow.pending), 1)
 
     def test_failure(self) -> None:
-        """A failed sync is raised by the next write; only what was synced before stays."""
+        """A failed sync is raised by the next write, and the blob is begun anew."""
         self.successResultOf(self.write())
         self.successResultOf(self.write())
         self.slow.finish_one()
@@ -194,7 +225,17 @@ class SyncTests(PartialCase):
             self.slow.finish_one()
         error = self.failureResultOf(self.write(), StorageError).value
         self.assertEqual(error.code, "storage-sync")
-        self.assertEqual(Path(self.images_dir / "partial" / "big").stat().st_size, 8 * MIB)
+        self.assertFalse((self.images_dir / "partial" / "big").exists())
+
+    def test_failure_that_nobody_hears(self) -> None:
+        """A sync that fails while the transfer ends for another reason is not forgotten."""
+        for _ in range(3):
+            self.successResultOf(self.write())
+        closing = Deferred.fromCoroutine(self.big.close())
+        with mock.patch("os.fdatasync", side_effect=OSError(errno.EIO, "x")):
+            self.slow.finish_one()
+        self.successResultOf(closing)
+        self.assertFalse((self.images_dir / "partial" / "big").exists())
 
     def test_cancelled_wait(self) -> None:
         """Cancelling a transfer that waits for a sync leaves the sync and the file in order."""
