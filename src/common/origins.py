@@ -4,9 +4,11 @@ Plain ``Agent`` and no treq: treq asks for gzip by itself, and its collectors ha
 back-pressure. No Accept-Encoding is sent, so bytes come as they are.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from OpenSSL import SSL
+from service_identity import VerificationError
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectError,
@@ -38,14 +40,16 @@ class HttpOrigin:
     Args:
         agent: makes the requests (``common.redirects.source_agent`` for boot sources, an
             agent with the rack's certificate for a region).
-        url: of the bytes; without credentials, as it stands in messages.
+        url: of the bytes; without credentials.
         headers: gives the headers of each request, credentials for example.
+        note: stands after the URL in messages, for example through which proxy it goes.
     """
 
     def __init__(
-        self, agent: IAgent, url: str, *, headers: Callable[[], Headers] = Headers
+        self, agent: IAgent, url: str, *, headers: Callable[[], Headers] = Headers, note: str = ""
     ) -> None:
-        self.name = url
+        self.name = f"{url}{note}"
+        self._url = url
         self._agent = agent
         self._headers = headers
 
@@ -59,7 +63,7 @@ class HttpOrigin:
         headers = self._headers().copy()
         if offset:
             headers.setRawHeaders(b"range", [b"bytes=%d-" % offset])
-        return HttpBody(await get(self._agent, self.name, headers), self.name)
+        return HttpBody(await get(self._agent, self._url, headers, self.name), self.name)
 
 
 UNREACHABLE = (
@@ -75,27 +79,53 @@ UNREACHABLE = (
 """What an agent raises when the network or the server fails; anything else is a bug."""
 
 
-async def get(agent: IAgent, url: str, headers: Headers) -> IResponse:
+async def get(agent: IAgent, url: str, headers: Headers, name: str = "") -> IResponse:
     """The response to one GET; its body was not read yet.
 
     Raises:
-        TransferError: no answer; codes ``transfer-connect`` and ``transfer-cut``.
-        SourceError: a redirect that is not followed.
+        TransferError: no answer; codes ``transfer-connect``, ``transfer-cut``,
+            ``transfer-certificate`` and ``transfer-proxy``.
+        SourceError: a redirect that is not followed, or a proxy that wants a password.
     """
     try:
         return await cancellable(agent.request(b"GET", url.encode("ascii"), headers, None))
     except UNREACHABLE as error:
-        raise unreachable(error, url) from error
+        raise unreachable(error, name or url) from error
 
 
 def unreachable(error: Exception, url: str) -> TransferError:
     """What one of ``UNREACHABLE`` becomes."""
+    for cause in _causes(error):
+        if isinstance(cause, TransferError):  # a proxy's, which has words of its own
+            return cause
+        why = _certificate_fault(cause)
+        if why:
+            return TransferError(
+                f"{url} could not be read: {why}",
+                code="transfer-certificate",
+                remedy="look at whose certificate is there, and at whom this machine believes",
+            )
     connecting = isinstance(error, ConnectError | DNSLookupError)
     return TransferError(
         f"{url} could not be {'reached' if connecting else 'read'}: {_reason(error)}",
         code="transfer-connect" if connecting else "transfer-cut",
         remedy="look at the address, the server behind it and the network between",
     )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """All that stands in twisted.web's nested failures."""
+    yield error
+    for failure in getattr(error, "reasons", ()):
+        yield from _causes(failure.value)
+
+
+def _certificate_fault(error: BaseException) -> str:
+    if isinstance(error, VerificationError):
+        return "its certificate is for another name"
+    if isinstance(error, SSL.Error) and "certificate verify failed" in str(error):
+        return "its certificate is signed by none of those that are trusted, or is out of date"
+    return ""
 
 
 def cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:

@@ -3,7 +3,8 @@
 The host that an admin typed is trusted, on loopback and private networks too. A host that
 is reached by a redirect must be public: its name is resolved once, and only public
 addresses among the answers are ever connected to, so that no second look-up can differ
-from the one that was judged.
+from the one that was judged. Through a proxy, which resolves names itself, addresses and
+local names are judged as they are written; what else it connects to is for its own rules.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from common.errors import SourceError
+from common.proxies import Proxy, is_surely_private
+from common.proxying import ProxiedAgent
 from common.release import release
 
 MOST_REDIRECTS = 3
@@ -74,12 +77,20 @@ class FollowingAgent:
         trusted: makes requests to the host of the URL that was asked for.
         public: makes requests to any other host; connects to public addresses only.
         was_refused: whether ``public`` found a host to have no public address.
+        is_private: whether a host is not public by its name alone; then it is not asked.
     """
 
-    def __init__(self, trusted: IAgent, public: IAgent, was_refused: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        trusted: IAgent,
+        public: IAgent,
+        was_refused: Callable[[str], bool],
+        is_private: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self._trusted = trusted
         self._public = public
         self._was_refused = was_refused
+        self._is_private = is_private
 
     def request(
         self,
@@ -112,12 +123,15 @@ class FollowingAgent:
     async def _one_request(
         self, first: URL, method: bytes, url: URL, headers: Headers
     ) -> IResponse:
-        agent = self._trusted if url.host == first.host else self._public
+        is_first = url.host == first.host
+        if not is_first and self._is_private(url.host):
+            raise _not_public(first, url.host)
+        agent = self._trusted if is_first else self._public
         try:
             return await agent.request(method, url.to_text().encode("ascii"), headers, None)
         except DNSLookupError:
             if self._was_refused(url.host):
-                raise not_public(first, url.host) from None
+                raise _not_public(first, url.host) from None
             raise
 
 
@@ -128,8 +142,11 @@ def source_agent(
     *,
     tls: IPolicyForHTTPS,
     connect_timeout_s: float,
+    proxy: Proxy | None = None,
 ) -> IAgent:
     """The agent for boot sources.
+
+    With a proxy, which resolves the names, a redirect is judged by the host's name alone.
 
     Args:
         reactor: IReactorTime, IReactorTCP and IReactorPluggableNameResolver.
@@ -138,7 +155,14 @@ def source_agent(
             redirect could ride on a connection to a private host that is open already.
         tls: how certificates of https sources are checked.
         connect_timeout_s: for one TCP connection.
+        proxy: through which every request goes, if any.
     """
+    if proxy is not None:
+        near, far = (
+            ProxiedAgent(reactor, proxy, each, tls=tls, connect_timeout_s=connect_timeout_s)
+            for each in (pool, redirect_pool)
+        )
+        return FollowingAgent(near, far, lambda _: False, is_surely_private)
     public_reactor = _PublicReactor(reactor)
     return FollowingAgent(
         Agent(reactor, tls, connectTimeout=connect_timeout_s, pool=pool),
@@ -147,7 +171,7 @@ def source_agent(
     )
 
 
-def not_public(source: URL, host: str) -> SourceError:
+def _not_public(source: URL, host: str) -> SourceError:
     """The refusal of a redirect to a host that only the region can reach."""
     return _refusal(source, f"to {host}, which is not public", "source-redirect-private")
 

@@ -119,6 +119,7 @@ class BootSources:
             warning
             for warning in (
                 await self._upstream.keyring_warning(after),
+                await self._upstream.ca_warning(after),
                 credentials_warning(before, after),
             )
             if warning

@@ -14,27 +14,25 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IAgent
 
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError
 from common.events import Event
 from common.fetching import Hashing, Limits, Sink, fetch
-from common.origins import HttpOrigin
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
 from regiond.import_run import Run
 from regiond.planning import BlobFetch, ImportPlan, PlannedImage
 from regiond.publishing import Publishing
+from regiond.routes import Routes, SourceOrigin
 from regiond.slots import Slots
 from regiond.small_blob import MOST_BYTES as SMALL_BYTES
 from regiond.small_blob import SmallBlob
-from regiond.source_fields import location_of
 from regiond.store import generations, images
 from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
 from regiond.store.sources import demand_unchanged
-from regiond.upstream import Look, authorised
+from regiond.upstream import Look
 
 SMALL_FOR_ONE = 4
 """How many small blobs are fetched in the place of one large: they wait more than they move."""
@@ -74,7 +72,7 @@ class Transfers:
     """How blobs are fetched.
 
     Attributes:
-        agent: makes the requests; follows redirects by ``common.redirects``.
+        routes: the way to every source.
         hashing: runs hashing away from the reactor.
         limits: how patient a transfer is.
         clock: monotonic.
@@ -83,7 +81,7 @@ class Transfers:
         most_at_once: how many blobs are fetched at once, as things are now.
     """
 
-    agent: IAgent
+    routes: Routes
     hashing: Hashing
     limits: Limits
     clock: IReactorTime
@@ -125,7 +123,6 @@ class Fulfilment:
         self._transfers = transfers
         self._run = run
         self._sources = {look.source.id: look.source for look in looks}
-        self._locations = {number: location_of(each) for number, each in self._sources.items()}
         self._waiting: defaultdict[str, list[_Staged]] = defaultdict(list)
         self._publishing = Publishing(self._publish, transfers.clock)
         self._doubted: set[int] = set()
@@ -215,16 +212,10 @@ class Fulfilment:
             progress.fetched_bytes += max(0, held_bytes - counted)
             counted = held_bytes
 
-        origins = []
-        for source_id, path in blob.upstream:
-            location = self._locations[source_id]
-            origins.append(
-                HttpOrigin(
-                    transfers.agent,
-                    location.url_of(path),
-                    headers=partial(authorised, location),
-                )
-            )
+        origins = [
+            SourceOrigin(transfers.routes, self._sources[source_id], path)
+            for source_id, path in blob.upstream
+        ]
         hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else _at_once
         await fetch(
             Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from common.canonical import plain
 from common.images import ImageKey
-from regiond.source_fields import credentials_of
+from regiond.source_fields import credentials_of, proxy_of
 from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
@@ -17,6 +17,7 @@ from regiond.store.sources import BootSource, StoredSelection
 
 def source_row(source: BootSource) -> dict[str, Any]:
     """A boot source; credentials are never shown again."""
+    proxy = proxy_of(source)
     keyring = "none: unsigned" if source.unsigned else source.keyring_filename or "(data)"
     return {
         "id": source.id,
@@ -27,6 +28,8 @@ def source_row(source: BootSource) -> dict[str, Any]:
         "enabled": source.enabled,
         "unsigned": source.unsigned,
         "credentials": credentials_of(source).kind,
+        "proxy": proxy.name if proxy else None,
+        "ca_file": source.ca_file,
         "any_products": source.any_products,
         "created": source.created_at,
         "updated": source.updated_at,

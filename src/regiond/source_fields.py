@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from common.errors import WrongUsage
+from common.proxies import Proxy
 from regiond.sources.credentials import Credentials, split_url, wrong_credentials
 from regiond.sources.locations import SourceLocation
 from regiond.store.sources import BootSource, SourceFields
@@ -39,6 +40,11 @@ def location_of(source: BootSource | SourceFields) -> SourceLocation:
     return attrs.evolve(location, authorization=credentials_of(source).authorization)
 
 
+def proxy_of(source: BootSource | SourceFields) -> Proxy | None:
+    """Through what a source is asked."""
+    return None if source.proxy is None else Proxy.parse(source.proxy)
+
+
 def changed(before: SourceFields, given: Mapping[str, Any]) -> SourceFields:
     """The fields with what was given instead.
 
@@ -48,7 +54,7 @@ def changed(before: SourceFields, given: Mapping[str, Any]) -> SourceFields:
 
     Raises:
         WrongUsage: ``source-url``, ``source-keyring``, ``source-credentials``,
-            ``wrong-value``.
+            ``source-proxy-url``, ``wrong-value``.
     """
     wanted: dict[str, Any] = {
         name: None if value in {"", b""} else value for name, value in given.items()
@@ -140,6 +146,14 @@ def _check(fields: SourceFields) -> None:
             location,
             f"keyring_filename {fields.keyring_filename} is not an absolute path on the region",
             "give the whole path, or the keyring itself with keyring_data@=FILE",
+        )
+    proxy_of(fields)
+    if not _is_path(fields.ca_file):
+        raise WrongUsage(
+            f"ca_file {fields.ca_file} is not an absolute path on the region",
+            object=location.base,
+            code="wrong-value",
+            remedy="give the whole path of a file of certificates in PEM",
         )
     if abs(fields.priority) > MOST_PRIORITY:
         raise WrongUsage(

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 import common
 from common.asking import AdminSocket
@@ -36,7 +36,6 @@ from common.fetching import Limits
 from common.identity import utc_now
 from common.identity_files import load_or_create_authority, server_identity
 from common.listening import listen
-from common.redirects import source_agent
 from common.regions import RegionEndpoint
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
@@ -64,6 +63,7 @@ from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
+from regiond.routes import Routes
 from regiond.schedule import Schedule
 from regiond.selections import Selections
 from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
@@ -126,12 +126,17 @@ class RegionDaemon(MultiService):
         self._enrol_tls = ServerTLS(identity, asks_certificate=False)
         self._renewal = LoopingCall(self._renew_certificate)
         self._renewal.clock = reactor
-        agent = self._source_agent()
+        self._routes = Routes(
+            reactor,
+            self._in_thread("work"),
+            connect_timeout_s=Limits().connect_timeout_s,
+            most_per_host=MOST_TRANSFERS * (1 + SMALL_FOR_ONE),
+        )
         upstream = Upstream(
-            self.database, agent, self._in_thread("work"), clock=reactor, now=reactor.seconds
+            self.database, self._routes, self._in_thread("work"), clock=reactor, now=reactor.seconds
         )
         transfers = Transfers(
-            agent,
+            self._routes,
             self._in_thread("hash"),
             Limits(),
             reactor,
@@ -242,6 +247,7 @@ class RegionDaemon(MultiService):
         stopped = super().stopService()
         if stopped is not None:
             await stopped
+        await self._routes.close()
         await self.database.close()
         for pool in self._pools.values():
             pool.stop()
@@ -294,17 +300,6 @@ class RegionDaemon(MultiService):
 
     def _in_thread(self, name: str) -> Any:
         return partial(deferToThreadPool, self._reactor, self._pools[name])
-
-    def _source_agent(self) -> Any:
-        pools = [HTTPConnectionPool(self._reactor), HTTPConnectionPool(self._reactor)]
-        for pool in pools:
-            pool.maxPersistentPerHost = MOST_TRANSFERS * (1 + SMALL_FOR_ONE)
-        return source_agent(
-            self._reactor,
-            *pools,
-            tls=BrowserLikePolicyForHTTPS(),
-            connect_timeout_s=Limits().connect_timeout_s,
-        )
 
     def _make_tellers(self) -> dict[Hook, Teller]:
         """Those who tell the site of events, if it wants that."""

@@ -7,20 +7,19 @@ its result is kept for as long as the documents are the same.
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent
 
 from common.errors import ConfigError, Conflict, RackferryError
 from common.events import Event
 from regiond.named_files import read_named
+from regiond.routes import Routes, ca_warning, note_of
 from regiond.source_fields import location_of
 from regiond.sources.catalogue import Catalogue, catalogue
 from regiond.sources.documents import read_source
 from regiond.sources.freshness import accepted_event, lag_event
-from regiond.sources.locations import SourceLocation
 from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Retriever
 from regiond.sources.signatures import inspect_keyring
@@ -29,6 +28,7 @@ from regiond.store import mirrors, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
 
+E = TypeVar("E", bound=RackferryError)
 Documents = Mapping[str, StoredDocument]
 
 
@@ -65,13 +65,6 @@ def object_name(source_id: int) -> str:
     return f"boot-source {source_id}"
 
 
-def authorised(location: SourceLocation) -> Headers:
-    """The headers of each request to a source."""
-    if not location.authorization:
-        return Headers()
-    return Headers({b"authorization": [location.authorization.encode("ascii")]})
-
-
 def keyring_of(source: BootSource | SourceFields, name: str) -> bytes | None:
     """A source's keyring; None if it is declared unsigned. ``name`` is for messages.
 
@@ -102,7 +95,7 @@ class Upstream:
 
     Args:
         database: where the last good documents are.
-        agent: follows redirects by ``common.redirects``.
+        routes: the way to every source.
         in_thread: runs GnuPG and parsing.
         clock: for time-outs.
         now: seconds since the epoch.
@@ -111,13 +104,13 @@ class Upstream:
     def __init__(
         self,
         database: Database,
-        agent: IAgent,
+        routes: Routes,
         in_thread: InThread,
         *,
         clock: IReactorTime,
         now: Callable[[], float],
     ) -> None:
-        self.agent = agent
+        self._routes = routes
         self._database = database
         self._in_thread = in_thread
         self._clock = clock
@@ -167,9 +160,9 @@ class Upstream:
         return source if known is None else attrs.evolve(source, last_success_at=known)
 
     async def _read(self, source: BootSource, stored: Documents) -> SourceReading:
-        location = location_of(source)
+        route = await self._routes.to(source)
         keyring = await self._in_thread(partial(keyring_of, source, object_name(source.id)))
-        retriever = Retriever(self.agent, self._clock, lambda: authorised(location))
+        retriever = Retriever(route.agent, self._clock, route.headers)
         access = SourceAccess(
             retriever,
             keyring,
@@ -177,7 +170,9 @@ class Upstream:
             self._now(),
             accepts_rollback=source.accept_rollback is not None,
         )
-        return await read_source(location, stored, access)
+        reading = await read_source(route.location, stored, access)
+        problems = tuple(_on_the_way(source, each) for each in reading.problems)
+        return attrs.evolve(reading, problems=problems)
 
     async def catalogue(self, look: Look) -> Catalogue:
         """What the source offers: by what it said now, else by its last good documents."""
@@ -236,6 +231,14 @@ class Upstream:
             return ""
         return f"every key in it has expired or was revoked: {', '.join(spent)}"
 
+    async def ca_warning(self, fields: SourceFields) -> str:
+        """What is wrong with a CA file that may be given all the same; "" if nothing is.
+
+        Raises:
+            ConfigError: code ``source-ca-unusable``.
+        """
+        return await ca_warning(fields, self._in_thread)
+
     async def keep(self, look: Look) -> None:
         """Keep what a source said as its last good documents.
 
@@ -276,9 +279,16 @@ def _accepted(source: BootSource, reading: SourceReading) -> Event | None:
     return accepted_event(reading.accepted, source.accept_rollback or "", object_name(source.id))
 
 
+def _on_the_way(source: BootSource, error: E) -> E:
+    """The same failure, with the way that was taken: what is between may be at fault."""
+    message = f"{error.message}{note_of(source)}"
+    return type(error)(message, object=error.object, code=error.code, remedy=error.remedy)
+
+
 def _about(source: BootSource, error: RackferryError) -> RackferryError:
     """The same failure, named for the source; where it had an object, that opens the message."""
     where = f"{error.object}: " if error.object not in {"", object_name(source.id)} else ""
+    error = _on_the_way(source, error)
     return type(error)(
         f"{where}{error.message}",
         object=object_name(source.id),

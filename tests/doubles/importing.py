@@ -15,19 +15,18 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
-from twisted.web.client import BrowserLikePolicyForHTTPS, HTTPConnectionPool
 
 from common.errors import RackferryError
 from common.events import Event
 from common.fetching import Hashing, Limits
 from common.images import Selection
-from common.redirects import source_agent
 from regiond.boot_sources import BootSources
 from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
+from regiond.routes import Routes
 from regiond.selections import Selections
 from regiond.settings_table import PARALLEL_TRANSFERS
 from regiond.sources import verified
@@ -89,11 +88,8 @@ class ImportCase(TestCase):
         self._count_verifications()
         self._updated = UPDATED
         self.source = self.new_source()
-        self.pools = [HTTPConnectionPool(reactor), HTTPConnectionPool(reactor)]
+        self.routes = Routes(reactor, inline, connect_timeout_s=2.0, most_per_host=2)
         self.addCleanup(self.close_connections)
-        self.agent = source_agent(
-            reactor, *self.pools, tls=BrowserLikePolicyForHTTPS(), connect_timeout_s=2.0
-        )
         await self.open()
         self.addCleanup(self.close)
         await self.add_source(self.source)
@@ -110,8 +106,7 @@ class ImportCase(TestCase):
     async def close_connections(self) -> None:
         """Close what is kept alive. The last answer's connection joins it a turn later."""
         await deferLater(reactor, 0)
-        for pool in self.pools:
-            await pool.closeCachedConnections()
+        await self.routes.close()
 
     # The region
 
@@ -124,7 +119,7 @@ class ImportCase(TestCase):
     def build(self, name: str = "region-1") -> None:
         """The parts above the database."""
         self.upstream = Upstream(
-            self.database, self.agent, inline, clock=reactor, now=lambda: self.time
+            self.database, self.routes, inline, clock=reactor, now=lambda: self.time
         )
         now = lambda: self.time  # noqa: E731
         self.settings = RegionSettings(self.database, now)
@@ -136,7 +131,7 @@ class ImportCase(TestCase):
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""
         transfers = Transfers(
-            self.agent, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0,
+            self.routes, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0,
             lambda: self.settings.values[PARALLEL_TRANSFERS],
         )  # fmt: skip
         return Importer(

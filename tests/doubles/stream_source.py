@@ -8,6 +8,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IReactorTCP
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.web.http import CACHED
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -79,10 +80,16 @@ class StreamSource(Resource):
         dates = {key: value for key, value in more.items() if key == "updated"}
         self.files[INDEX_PATH] = signed(text(index(**dates)), *keys)
 
-    def listen(self, reactor: IReactorTCP, port: int = 0) -> str:
-        """Begin to serve; the base URL."""
-        self._port = reactor.listenTCP(port, Site(self), interface="127.0.0.1")
-        return f"http://127.0.0.1:{self._port.getHost().port}/"
+    def listen(self, reactor: IReactorTCP, port: int = 0, tls: Any = None) -> str:
+        """Begin to serve; the base URL. ``tls``: as whom, by https."""
+        site = Site(self) if tls is None else TLSMemoryBIOFactory(tls, False, Site(self))
+        self._port = reactor.listenTCP(port, site, interface="127.0.0.1")
+        return f"http{'s' if tls else ''}://127.0.0.1:{self.port}/"
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port.getHost().port
 
     def drop_connections(self) -> None:
         """Drop whatever is still open."""

@@ -3,11 +3,10 @@
 import base64
 from pathlib import Path
 
-from common.errors import ConfigError, Conflict, SignatureError, WrongUsage
-from regiond.sources.locations import SourceLocation
+from common.errors import ConfigError, Conflict, SignatureError
 from regiond.store import sources
 from regiond.store.sources import SourceFields
-from regiond.upstream import Look, authorised, keyring_of
+from regiond.upstream import Look, keyring_of
 from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, SECOND, ImportCase
 from tests.doubles.stream_documents import INDEX_PATH, STABLE_PATH
@@ -169,14 +168,3 @@ class KeyringTests(ImportCase):
         await self.fails(
             self.upstream.keyring_warning(fields), SignatureError, "signature-keyring-unusable"
         )
-
-
-class HeaderTests(ImportCase):
-    async def test_no_credentials_no_header(self) -> None:
-        """A source without user and password gets no authorization."""
-        bare = SourceLocation.parse("http://host/")
-        self.assertFalse(authorised(bare).hasHeader("authorization"))
-
-    async def test_what_is_no_source_has_no_location(self) -> None:
-        """A URL is judged before anything is asked of it."""
-        self.assertRaises(WrongUsage, SourceLocation.parse, "file:///etc/passwd")

@@ -19,6 +19,8 @@ _SOURCE_PARAMETERS = (
     Parameter("username", "for basic authentication"),
     Parameter("password", "for basic authentication (password@=FILE keeps it off the screen)"),
     Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)"),
+    Parameter("proxy", "http://[user:password@]host:port; the environment's are not used"),
+    Parameter("ca_file", "certificates to trust instead of the system's, a path on the region"),
     Parameter("any_products", "true: products of any name, as private streams have", Kind.BOOLEAN),
 )
 _URL = "base URL, or the URL of its streams/v1/index.sjson"

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
-from common.errors import RackferryError, SourceError
+from common.errors import RackferryError, SourceError, TransferError
 from common.origins import UNREACHABLE, HttpBody, unreachable
 from regiond.sources.strict_json import MAX_DOCUMENT_BYTES
 
@@ -81,7 +81,8 @@ class Retriever:
         Raises:
             SourceError: ``source-unreachable``, ``source-cut``, ``source-stalled``,
                 ``source-too-large``, ``source-encoding``, ``source-redirect`` or
-                ``source-http-STATUS``; all name the URL.
+                ``source-http-STATUS``, ``source-certificate``, ``source-proxy`` or
+                ``source-proxy-auth``; all name the URL.
         """
         body: HttpBody | None = None
         asked = Deferred.fromCoroutine(self._ask(url, known))
@@ -115,6 +116,8 @@ class Retriever:
             response = await _cancellable(request)
         except UNREACHABLE as error:
             raise _network_fault(unreachable(error, url), url) from error
+        except TransferError as error:  # a proxy that does not do as it should
+            raise _network_fault(error, url) from error
         except SourceError as error:  # a redirect that is not followed
             raise SourceError(
                 error.message, object=url, code=error.code, remedy=error.remedy
@@ -234,7 +237,15 @@ def _validators(response: IResponse) -> Validators:
 
 
 def _network_fault(error: RackferryError, url: str) -> SourceError:
-    code = "source-unreachable" if error.code == "transfer-connect" else "source-cut"
+    code = (
+        "source-unreachable"
+        if error.code == "transfer-connect"
+        else "source-certificate"
+        if error.code == "transfer-certificate"
+        else "source-proxy"
+        if error.code == "transfer-proxy"
+        else "source-cut"
+    )
     reason = error.message.removeprefix(f"{url} ")
     return SourceError(reason, object=url, code=code, remedy=error.remedy)
 
