@@ -6,6 +6,7 @@ from typing import Any
 from twisted.logger import globalLogPublisher
 
 from common.images import FTYPES
+from regiond import fulfilment
 from regiond.store import changes, sources
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint, gpg, public_keys
@@ -242,6 +243,7 @@ class MeanwhileTests(AnswerCase):
 
     async def test_nothing_more_is_asked_of_it(self) -> None:
         """Of a source that is gone, no further file is fetched."""
+        self.patch(fulfilment, "SMALL_FOR_ONE", 1)
         files = {ftype: ftype.encode() for ftype in FTYPES - {"root-image.gz"}}
         self.assertGreater(len(files), 4)
         self.publish(self.product("jammy", {FIRST: files}))
