@@ -72,12 +72,11 @@ class DocumentTests(SynchronousTestCase):
 
     def test_rackd_toml(self) -> None:
         """A rack would take every rackd.toml."""
-        directory = Path(self.mktemp())
-        directory.mkdir()
-        for number, text in enumerate(blocks("toml")):
-            path = directory / f"{number}.toml"
-            path.write_text(text)
-            self.assertNotEqual(load(RackdConfig, path), RackdConfig())
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "rackd.toml"
+            for text in blocks("toml"):
+                path.write_text(text)
+                self.assertNotEqual(load(RackdConfig, path), RackdConfig())
 
     def test_commands(self) -> None:
         """The shell understands every ``rackferry`` line."""
