@@ -12,12 +12,13 @@ from typing import Any
 
 import attrs
 
-from common.errors import WrongUsage
 from common.vocabulary import Question
 
 _API = "/MAAS/api/2.0"
 _INDENT = 4  # MAAS's; scripts that grep and cut rely on one key per line
-_PER_SOURCE = frozenset({"http_proxy", "enable_http_proxy", "boot_images_no_proxy"})
+# MAAS sets a proxy for its whole process; here each boot source has its own.
+_PER_SOURCE = frozenset({"http_proxy", "enable_http_proxy"})
+_SOURCES = Question("boot-sources", "read")
 _TYPES = {"synced": "Synced", "uploaded": "Uploaded"}
 
 Row = Mapping[str, Any]
@@ -234,30 +235,28 @@ def _rack_images(question: Question) -> Talk:
 
 
 def _get_config(question: Question) -> Talk:
-    row = yield Question("config", "get", (_setting(question),))
-    return _json(row["value"])
+    name = str(question.parameters["name"])
+    if name not in _PER_SOURCE:
+        return _json((yield Question("config", "get", (name,)))["value"])
+    proxies = [row["proxy"] for row in (yield _SOURCES) if row["proxy"]]
+    if name == "enable_http_proxy":
+        return _json(bool(proxies))
+    return _json(proxies[0] if proxies else "")
 
 
 def _set_config(question: Question) -> Talk:
-    name = _setting(question)
-    yield Question("config", "set", (), {name: question.parameters["value"]})
-    return Said("OK")
-
-
-def _setting(question: Question) -> str:
-    """The setting's name, which is MAAS's where it has one.
-
-    Raises:
-        WrongUsage: what MAAS sets for all sources, each has for itself here.
-    """
-    name = str(question.parameters["name"])
-    if name in _PER_SOURCE:
-        raise WrongUsage(
-            "each boot source has its own proxy",
-            object=name,
-            remedy="boot-source update ID proxy=URL, or proxy= for none",
-        )
-    return name
+    name, value = (str(question.parameters[key]) for key in ("name", "value"))
+    if name not in _PER_SOURCE:
+        yield Question("config", "set", (), {name: value})
+        return Said("OK")
+    if name == "enable_http_proxy":
+        if value.lower() not in {"false", "0"}:
+            return Said("OK", f"{name}: each boot source uses the proxy that it has")
+        value = ""
+    numbers = [str(row["id"]) for row in (yield _SOURCES)]
+    for number in numbers:
+        yield Question("boot-source", "update", (number,), {"proxy": value})
+    return Said("OK", f"{name}: now proxy= of boot sources {', '.join(numbers) or '(none yet)'}")
 
 
 _TALKS: Mapping[tuple[str, str], Callable[[Question], Talk]] = {

@@ -5,7 +5,6 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.errors import WrongUsage
 from common.shell.maas import Said, printed, talk
 from common.vocabulary import Question
 
@@ -231,11 +230,29 @@ class MaasTests(SynchronousTestCase):
         self.assertEqual(said(change, {("config", "set", ()): [row]}).text, "OK")
 
     def test_a_proxy_is_each_sources_own(self) -> None:
-        """What MAAS sets for the whole process is refused, with where it went."""
-        for name in ("http_proxy", "enable_http_proxy"):
-            change = Question("maas", "set-config", (), {"name": name, "value": "http://p:8000"})
-            error = self.assertRaises(WrongUsage, said, change, {})
-            self.assertIn("boot-source update ID proxy=", error.remedy)
+        """What MAAS sets for the whole process is set at every source, and where is said."""
+        proxied = {**SOURCE, "id": 2, "proxy": "http://p:8000"}
+        known = {
+            ("boot-sources", "read", ()): [{**SOURCE, "proxy": None}, proxied],
+            ("boot-source", "update", ("1",)): {},
+            ("boot-source", "update", ("2",)): {},
+        }
+        for name, value in (("http_proxy", "http://q:1"), ("enable_http_proxy", "false")):
+            change = Question("maas", "set-config", (), {"name": name, "value": value})
+            wanted = value if name == "http_proxy" else ""
+            talking = talk(change)
+            next(talking)
+            update = Question("boot-source", "update", ("1",), {"proxy": wanted})
+            self.assertEqual(talking.send(known["boot-sources", "read", ()]), update)
+            answer = said(change, known)
+            self.assertEqual(answer.text, "OK")
+            self.assertIn("boot sources 1, 2", answer.note)
+        for name, expected in (("http_proxy", '"http://p:8000"'), ("enable_http_proxy", "true")):
+            read = Question("maas", "get-config", (), {"name": name})
+            self.assertEqual(said(read, known).text, expected)
+            self.assertIn(said(read, {("boot-sources", "read", ()): []}).text, {'""', "false"})
+        enable = Question("maas", "set-config", (), {"name": "enable_http_proxy", "value": "true"})
+        self.assertIn("the proxy that it has", said(enable, {}).note)
 
     def test_other_words_stay_ours(self) -> None:
         """A word that MAAS does not have answers as it does without ``maas``."""
