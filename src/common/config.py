@@ -306,6 +306,7 @@ class RackdConfig:
     state_dir: Path = _path_key("/var/lib/rackd")  # noqa: RUF009  (an attrs.field)
     images_dir: Path = _path_key("/var/lib/rackd/boot-resources")  # noqa: RUF009  (an attrs.field)
     reserve_mib: int | None = _key(None, _reserve_mib)
+    scrub_limit_bytes_s: int = _key(50 << 20, _rate_bytes_s, "scrub_limit")
     image_transport: str = _key("https", _transport)
     boot_url: str = _key("", _boot_url)
     kernel_parameters: str = _key("", _kernel_parameters)

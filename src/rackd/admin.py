@@ -1,7 +1,7 @@
 """What can be asked of a rack over its admin socket. Thin: it asks, it does not decide."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
@@ -16,7 +16,9 @@ from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
 from rackd.partials import Threads
+from rackd.scrub import Scrub
 
+T = TypeVar("T")
 Progress = Callable[[Any], None]
 
 _PROGRESS_S = 1.0
@@ -29,6 +31,7 @@ class Admin:
         name: the rack's name.
         library: what it holds.
         follower: the loop, which can be asked to look now.
+        scrub: which can be asked to begin now.
         events: what happened.
         clock: for progress.
         on_disk: runs what blocks on the disk.
@@ -39,6 +42,7 @@ class Admin:
         name: str,
         library: Library,
         follower: Follower,
+        scrub: Scrub,
         events: EventLog,
         *,
         clock: IReactorTime,
@@ -47,6 +51,7 @@ class Admin:
         self._name = name
         self._library = library
         self._follower = follower
+        self._scrub = scrub
         self._events = events
         self._clock = clock
         self._on_disk = on_disk
@@ -55,6 +60,7 @@ class Admin:
             ("boot-resources", "read"): self._images,
             ("boot-resources", "import"): self._sync_now,
             ("events", "read"): self._read_events,
+            ("scrub", ""): self._scrub_now,
         }
 
     async def answer(self, question: Question, progress: Progress) -> Any:
@@ -88,6 +94,7 @@ class Admin:
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
             "free_bytes": await self._on_disk(self._library.free_bytes),
+            "scrub": self._scrub.status(),
             "problems": [Occurrence(each, each.at).to_row() for each in self._events.problems],
         }
 
@@ -123,20 +130,41 @@ class Admin:
         if "wait" not in question.flags:
             self._follower.trigger()
             return {"outcome": "started", "published": [], "fetched_bytes": 0}
-        telling = LoopingCall(lambda: progress(self._progress()))
-        telling.clock = self._clock
-        told = telling.start(_PROGRESS_S)
-        try:
-            outcome = await self._follower.sync_now()
-        finally:
-            telling.stop()
-            await told
+        outcome = await self._telling(self._follower.sync_now(), self._progress, progress)
         current = self._library.current
         return {
             "outcome": "synced",
             "generation": outcome.generation,
             "published": [image.key for image in current.record.images] if current else [],
             "fetched_bytes": outcome.fetched_bytes,
+        }
+
+    async def _telling(
+        self, work: Awaitable[T], say: Callable[[], dict[str, Any]], progress: Progress
+    ) -> T:
+        """Wait for ``work``, and say how far it is."""
+        telling = LoopingCall(lambda: progress(say()))
+        telling.clock = self._clock
+        told = telling.start(_PROGRESS_S)
+        try:
+            return await work
+        finally:
+            telling.stop()
+            await told
+
+    async def _scrub_now(self, question: Question, progress: Progress) -> dict[str, Any]:
+        if "wait" not in question.flags:
+            self._scrub.start()
+            return {"outcome": "started", **self._scrub.status()}
+        ended = await self._telling(self._scrub.wait(), self._scrub_progress, progress)
+        return {"outcome": "checked", **ended}
+
+    def _scrub_progress(self) -> dict[str, Any]:
+        status = self._scrub.status()
+        return {
+            "phase": "checking",
+            "checked_bytes": status["checked_bytes"],
+            "total_bytes": status["total_bytes"],
         }
 
     def _progress(self) -> dict[str, Any]:

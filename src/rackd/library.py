@@ -294,6 +294,20 @@ class Library:
             self.current = attrs.evolve(self.current, is_complete=False)
         return put_aside
 
+    def has(self, file: HeldFile) -> bool:
+        """Whether a blob is there, in its size."""
+        return _is_whole(self.cache / file.sha256, file.size_bytes)
+
+    def finished(self) -> dict[str, int]:
+        """The finished blobs and their sizes in bytes, in the order of their names."""
+        with durable.storage_errors(self.cache, "read"), os.scandir(self.cache) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        return {
+            name: status.st_size
+            for name, status in sorted(found, key=lambda each: each[0])
+            if is_sha256(name) and stat.S_ISREG(status.st_mode)
+        }
+
     def doubt(self, file: HeldFile) -> bool:
         """Look at a blob of the tree that could not be read.
 
@@ -309,7 +323,7 @@ class Library:
                 current is None
                 or not current.is_complete
                 or file.sha256 not in current.record.blobs
-                or _is_whole(self.cache / file.sha256, file.size_bytes)
+                or self.has(file)
             ):
                 return False
             self.current = attrs.evolve(current, is_complete=False)

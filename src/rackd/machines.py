@@ -16,7 +16,7 @@ import html
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote_to_bytes
@@ -28,7 +28,7 @@ from twisted.web.server import Request
 
 from common import durable
 from common.digests import CHUNK_BYTES
-from common.errors import NotFound, StorageError, WrongUsage
+from common.errors import Busy, NotFound, StorageError, WrongUsage
 from common.names import is_item_path, is_mirror_path
 from common.serving import answering, serve
 from common.sites import QuietSite
@@ -183,6 +183,7 @@ class Machines(Resource):
         clock: for readers that do not read, and for how long a machine boots.
         on_disk: runs opens and reads, apart from the threads that sync.
         on_damage: is told when the tree is found damaged.
+        before_serving: returns when a file may be served (``rackd.checks``).
     """
 
     isLeaf = True
@@ -193,12 +194,14 @@ class Machines(Resource):
         clock: IReactorTime,
         on_disk: Threads,
         on_damage: Callable[[StorageError], None] = lambda _: None,
+        before_serving: Callable[[HeldFile], Awaitable[object]] | None = None,
     ) -> None:
         super().__init__()
         self._library = library
         self._clock = clock
         self._on_disk = on_disk
         self._on_damage = on_damage
+        self._before_serving = before_serving
         self._pins = Pins()
 
     def render_GET(self, request: Request) -> int:
@@ -275,11 +278,20 @@ class Machines(Resource):
 
     async def _open(self, source: CachedFile, file: HeldFile) -> None:
         try:
+            if self._before_serving is not None:
+                await self._before_serving(file)
             await self._on_disk(source.open)
         except StorageError as error:
             if await self._on_disk(lambda: self._library.doubt(file)):
                 self._on_damage(error)
-            raise
+            if await self._on_disk(lambda: self._library.has(file)):
+                raise
+            raise Busy(
+                f"is damaged, and is fetched again: {error.message}",
+                object=error.object,
+                code="blob-damaged",
+                remedy=error.remedy,
+            ) from error
 
 
 def _answer_text(request: Request, content_type: str, text: str) -> None:

@@ -33,6 +33,7 @@ T = TypeVar("T")
 
 SYNC_EVERY_BYTES = 8 << 20
 MOST_UNSYNCED_BYTES = 16 << 20
+_VERIFIED_AT_ONCE = 64
 
 
 class Threads(Protocol):
@@ -105,8 +106,13 @@ class PartialSink:
         self._failure: Exception | None = None
 
     async def resume(self) -> RunningDigest:
-        """Hash what is there, and cut it after the last right chunk."""
-        running = await self._on_file(self._verify)
+        """Hash what is there, and cut it after the last right chunk.
+
+        In pieces: whoever gives up on a file of many GiB does not wait for all of it.
+        """
+        running = RunningDigest()
+        while not await self._on_file(lambda: self._verify(running)):
+            pass
         self._written_bytes = self._synced_bytes = running.size_bytes
         return running
 
@@ -151,16 +157,25 @@ class PartialSink:
 
     # On a disk thread
 
-    def _verify(self) -> RunningDigest:
+    def _reopen(self) -> None:
         self._close()
         self._fd = durable.open_partial(self._path)
-        running = RunningDigest()
-        for seq in range(chunk_count(self._size_bytes)):
+
+    def _verify(self, running: RunningDigest) -> bool:
+        """Go on after ``running`` for some chunks; whether that was all, and the file is cut."""
+        first = running.chunks
+        if first == 0:
+            self._reopen()
+        last = chunk_count(self._size_bytes)
+        for seq in range(first, min(first + _VERIFIED_AT_ONCE, last)):
             length = min(CHUNK_BYTES, self._size_bytes - seq * CHUNK_BYTES)
             chunk = self._read(seq * CHUNK_BYTES, length)
             promised = digest_at(self._promised, seq)
             if len(chunk) < length or running.add_if(chunk, promised) != promised:
                 break
+        else:
+            if running.chunks < last:
+                return False
         durable.truncate(self._fd, running.size_bytes, self._path)
         try:
             # A killed process leaves pages that no power cut has tested yet.
@@ -169,7 +184,7 @@ class PartialSink:
             self._close()
             durable.remove_file(self._path)
             raise
-        return running
+        return True
 
     def _read(self, offset: int, length: int) -> bytes:
         """Up to ``length`` bytes; a sector that cannot be read ends what is good."""
@@ -200,7 +215,7 @@ class PartialSink:
         if isinstance(failure, StorageError) and failure.code == "storage-sync":
             durable.remove_file(self._path)
             return
-        self._fd = durable.open_partial(self._path)
+        self._reopen()
         durable.truncate(self._fd, self._synced_bytes, self._path)
 
     # Syncing

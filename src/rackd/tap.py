@@ -32,6 +32,8 @@ from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.vocabulary import Place
 from rackd.admin import Admin
 from rackd.blobs import BlobFetcher
+from rackd.boot_record import BootRecord, boot_id
+from rackd.checks import Checks
 from rackd.event_log import EventLog
 from rackd.filesystem import free_bytes
 from rackd.follower import Follower
@@ -39,12 +41,13 @@ from rackd.library import Library
 from rackd.machines import Machines, MachinesSite
 from rackd.menus import IMAGES_PORT, MenuSettings
 from rackd.partials import Threads
+from rackd.scrub import Scrub
 from rackd.syncing import Syncing
 from rackd.uplink import Uplink
 
 T = TypeVar("T")
 
-_THREADS = {"disk": 2, "sync": 2, "hash": 2, "serve": 4}
+_THREADS = {"disk": 2, "sync": 2, "hash": 2, "serve": 4, "check": 2, "scrub": 1}
 _log = Logger()
 
 
@@ -114,6 +117,23 @@ class Rack(MultiService):
             random=random,
             events=self.events,
         )
+        self.checks = Checks(
+            self.library,
+            BootRecord(config.state_dir / "verified", boot_id()),
+            on_check=self._threads("check"),
+            events=self.events,
+            on_damage=self._damaged,
+        )
+        self.scrub = Scrub(
+            self.library,
+            self.checks,
+            config.state_dir / "scrub",
+            clock=reactor,
+            random=random,
+            on_scrub=self._threads("scrub"),
+            events=self.events,
+            limit_bytes_s=config.scrub_limit_bytes_s,
+        )
         self.uplink.on_connected = self.follower.connected
         self.uplink.on_lost = lambda _: self.follower.lost()
         self.uplink.on_view_changed = lambda _, __: self.follower.trigger()
@@ -121,7 +141,7 @@ class Rack(MultiService):
         self._systemd = SystemdService(reactor, supervisor, self._check_health)
         self._ports: list[IListeningPort] = []
         # Stopped in the reverse order: first nobody syncs any more, then the line is cut.
-        for service in (self._systemd, self.uplink, self.follower):
+        for service in (self._systemd, self.uplink, self.follower, self.scrub):
             service.setServiceParent(self)
 
     def startService(self) -> None:
@@ -169,11 +189,14 @@ class Rack(MultiService):
         for pool in self._pools.values():
             pool.start()
         serving = self._threads("serve")
-        machines = Machines(self.library, self._reactor, serving, self._damaged)
+        machines = Machines(
+            self.library, self._reactor, serving, self._damaged, self.checks.before_serving
+        )
         admin = Admin(
             self._config.name,
             self.library,
             self.follower,
+            self.scrub,
             self.events,
             clock=self._reactor,
             on_disk=serving,

@@ -244,7 +244,31 @@ class ServingTests(LibraryCase):
         blob.chmod(0o644)
         blob.write_bytes(BLOB[:-1])
         status, body, _ = self.ask(f"/images/{PATH}")
-        self.assertEqual((status, json.loads(body)["error"]["code"]), (500, "blob-damaged"))
+        self.assertEqual((status, json.loads(body)["error"]["code"]), (503, "blob-damaged"))
+
+    def test_not_before_it_may(self) -> None:
+        """A file that is to be verified first is served when it was, and not if it is wrong."""
+        self.show(BLOB)
+        verified: Deferred[None] = Deferred()
+
+        async def before_serving(file: HeldFile) -> None:
+            self.assertEqual(file.size_bytes, len(BLOB))
+            await verified
+
+        machines = Machines(self.library, Clock(), at_once, before_serving=before_serving)
+        self.agent = RequestTraversalAgent(machines)
+        asking = self.agent.request(b"GET", f"http://rack/images/{PATH}".encode())
+        self.agent.flush()
+        self.assertNoResult(asking)
+        verified.callback(None)
+        self.agent.flush()
+        self.assertEqual(self.successResultOf(asking).code, 200)
+        verified = Deferred()
+        next(self.library.cache.iterdir()).unlink()
+        verified.errback(StorageError("has other bytes", code="blob-damaged"))
+        status, body, _ = self.ask(f"/images/{PATH}")
+        self.assertEqual(status, 503)
+        self.assertIn("has other bytes", json.loads(body)["error"]["message"])
 
     def test_damage_is_told_once_and_not_held(self) -> None:
         """A blob that is gone or cut counts as not held, so that the next sync gets it again."""
@@ -263,7 +287,7 @@ class ServingTests(LibraryCase):
             self.assertEqual(self.library.held_view, "ab" * 32)
             damage(blob)
             for _ in range(2):
-                self.assertEqual(self.ask(f"/images/{PATH}")[0], 500)
+                self.assertEqual(self.ask(f"/images/{PATH}")[0], 503)
             self.assertEqual(self.library.held_view, "")
             self.assertEqual(len(told), generation)
 

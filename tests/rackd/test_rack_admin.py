@@ -10,6 +10,9 @@ from common.errors import TransferError, WrongUsage
 from common.events import Event, Severity
 from common.vocabulary import VERBS, Place, Question
 from rackd.admin import Admin
+from rackd.boot_record import BootRecord
+from rackd.checks import Checks
+from rackd.scrub import Scrub
 from tests.doubles.disks import at_once
 from tests.doubles.following import JAMMY, FollowerCase
 
@@ -19,15 +22,39 @@ class AdminTests(FollowerCase):
 
     def setUp(self) -> None:
         super().setUp()
+        directory = self.images_dir.parent
+        self.scrub = Scrub(
+            self.library,
+            Checks(
+                self.library,
+                BootRecord(directory / "verified", "boot-1"),
+                on_check=at_once,
+                events=self.events,
+                on_damage=self.events.raise_problem,
+            ),
+            directory / "scrub",
+            clock=self.clock,
+            random=lambda: 0.5,
+            on_scrub=at_once,
+            events=self.events,
+            limit_bytes_s=1e9,
+        )
+        self.scrub.startService()
         self.admin = Admin(
             "rack-1",
             self.library,
             self.follower,
+            self.scrub,
             self.events,
             clock=self.clock,
             on_disk=at_once,
         )
         self.told: list[object] = []
+
+    def stopped(self) -> None:
+        if self.scrub.running:
+            self.successResultOf(self.scrub.stopService())
+        super().stopped()
 
     def ask(self, noun: str, verb: str = "", *flags: str, **parameters: str) -> "Deferred[object]":
         question = Question(noun, verb, (), parameters, flags)
@@ -69,6 +96,23 @@ class AdminTests(FollowerCase):
             self.successResultOf(self.ask("boot-resources", "read", type="uploaded")), []
         )
         self.failureResultOf(self.ask("boot-resources", "read", type="odd"), WrongUsage)
+
+    def test_scrub(self) -> None:
+        """A scrub can be asked for and waited for; status says how it is."""
+        self.hold(3, self.image(JAMMY, "kernel"))
+        started = self.successResultOf(self.ask("scrub"))
+        assert isinstance(started, dict)
+        self.assertEqual(started["outcome"], "started")
+        waiting = self.ask("scrub", "", "wait")
+        self.clock.pump([1] * 10)
+        ended = self.successResultOf(waiting)
+        assert isinstance(ended, dict)
+        self.assertEqual((ended["outcome"], ended["damaged"]), ("checked", 0))
+        self.assertEqual(self.told[0].keys(), {"phase", "checked_bytes", "total_bytes"})  # type: ignore[attr-defined]  # a dict
+        status = self.successResultOf(self.ask("status"))
+        assert isinstance(status, dict)
+        self.assertEqual(status["scrub"]["checked_bytes"], ended["checked_bytes"])
+        self.assertGreater(status["scrub"]["next_at"], self.clock.seconds())
 
     def test_import(self) -> None:
         """Import with wait tells how far it is and how it ended; without, it only begins."""

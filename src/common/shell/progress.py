@@ -15,7 +15,8 @@ _CLEAR_LINE = "\r\x1b[K"
 def progress_line(progress: Mapping[str, Any]) -> str:
     """``fetching 1.2 GiB of 3.4 GiB, ubuntu/jammy``: whatever of it is known."""
     phase = str(progress.get("phase") or "working")
-    total, done = progress.get("total_bytes"), progress.get("fetched_bytes")
+    total = progress.get("total_bytes")
+    done = progress.get("fetched_bytes", progress.get("checked_bytes"))
     amount = ""
     if isinstance(done, int):
         amount = f" {human_size(done)}"

@@ -1,6 +1,6 @@
 """A daemon itself: how it is and what happened (pure)."""
 
-from common.verbs import BOTH, REGION, Answer, Parameter, Verb
+from common.verbs import BOTH, RACK, REGION, Answer, Parameter, Verb
 from common.words.images import IMAGE_COLUMNS
 from common.words.racks import RACK_COLUMNS
 from common.words.sources import SOURCE_COLUMNS
@@ -35,6 +35,13 @@ VERBS: tuple[Verb, ...] = (
         flags=("all", "follow"),
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
+    ),
+    Verb(
+        "scrub",
+        "",
+        "read every finished file and fetch again what went bad; wait: until that is over",
+        RACK,
+        flags=("wait",),
     ),
     Verb(
         "status",

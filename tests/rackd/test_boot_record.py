@@ -1,0 +1,45 @@
+"""Tests of what is believed of an earlier rackd, and of an earlier start of the machine."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from rackd.boot_record import BootRecord, boot_id
+from tests.doubles.directories import fresh_directory
+
+BLOB, OTHER = "ab" * 32, "cd" * 32
+
+
+class BootRecordTests(SynchronousTestCase):
+    """A file that rackd keeps."""
+
+    def setUp(self) -> None:
+        self.path = fresh_directory(self) / "verified"
+
+    def test_over_restarts(self) -> None:
+        """What was right stays known while the machine runs, and not what was taken back."""
+        record = BootRecord(self.path, "boot-1")
+        record.add(BLOB)
+        record.add(OTHER)
+        record.remove(OTHER)
+        record.remove(OTHER)
+        self.assertNotIn(OTHER, record)
+        again = BootRecord(self.path, "boot-1")
+        self.assertIn(BLOB, again)
+        self.assertNotIn(OTHER, again)
+
+    def test_not_over_a_start_of_the_machine(self) -> None:
+        """Of another start nothing is believed, nor when the kernel does not tell starts apart."""
+        BootRecord(self.path, "boot-1").add(BLOB)
+        self.assertNotIn(BLOB, BootRecord(self.path, "boot-2"))
+        BootRecord(self.path, "").add(BLOB)
+        self.assertNotIn(BLOB, BootRecord(self.path, ""))
+
+    def test_damaged_file(self) -> None:
+        """A record that cannot be read is as good as none."""
+        for text in (b"", b"{", b'{"boot_id":"boot-1"}'[:-1], b"\xff"):
+            self.path.write_bytes(text)
+            self.assertNotIn(BLOB, BootRecord(self.path, "boot-1"))
+
+    def test_boot_id(self) -> None:
+        """The kernel says the same one each time."""
+        self.assertTrue(boot_id())
+        self.assertEqual(boot_id(), boot_id())
