@@ -179,6 +179,16 @@ class ServingTests(LibraryCase):
         for path in ("/mirror/2/streams/v1/index.sjson", "/mirror/ubuntu", "/mirror/1/x"):
             self.assertEqual(self.ask(path)[0], 404)
 
+    def test_the_mirror_is_always_the_newest(self) -> None:
+        """An address that began to boot elsewhere still gets documents and files of one tree."""
+        path = "mirror/1/streams/v1/index.sjson"
+        for generation, raw in enumerate((b"first", b"second"), 1):
+            file = self.put("any", raw)
+            held = dict.fromkeys((path, PATH), HeldFile(file.sha256, file.size_bytes))
+            self.library.publish(Record(generation, "ab" * 32, (), held), NOW_S + generation)
+            self.assertEqual(self.ask(f"/images/{PATH}")[1], b"first")
+            self.assertEqual(self.ask(f"/{path}")[1], raw)
+
     def test_ranges(self) -> None:
         """A range gives exactly its bytes; an impossible one is 416; HEAD gives no body."""
         self.show(BLOB)

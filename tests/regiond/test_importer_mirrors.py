@@ -22,8 +22,11 @@ LATEST = Selection("ubuntu", "latest-lts", ("amd64",))
 
 
 class MirrorCase(ImportCase):
-    async def view(self) -> View:
-        _, digest = await self.database.read(generations.current_generation)
+    async def view(self, number: int = 0) -> View:
+        """The view of a generation, the current one by default."""
+        number = number or await self.generation()
+        digest = await self.database.read(generations.view_for, number, "rack-1")
+        assert digest is not None
         return View.from_document(await self.document(digest))
 
     async def document(self, sha256: str) -> bytes:
@@ -37,14 +40,14 @@ class MirrorCase(ImportCase):
         assert blob.is_complete
         return await self.database.read(blobs.read_chunk, blob.id, 0)
 
-    async def shown(self, source_id: int = 1) -> dict[str, bytes]:
+    async def shown(self, source_id: int = 1, number: int = 0) -> dict[str, bytes]:
         """What a mirror of a source shows; path -> bytes."""
-        documents = (await self.view()).documents.get(str(source_id), {})
+        documents = (await self.view(number)).documents.get(str(source_id), {})
         return {path: await self.bytes_of(each.sha256) for path, each in documents.items()}
 
-    async def mirrored_paths(self) -> set[str]:
+    async def mirrored_paths(self, view: View | None = None) -> set[str]:
         """The upstream paths of all files in the view, superseded ones among them."""
-        view = await self.view()
+        view = view or await self.view()
         names = [each.document_sha256 for each in view.images.values()] + list(view.mirror_only)
         found = [Image.from_document(await self.document(name)) for name in names]
         return {file.upstream_path or "" for image in found for file in image.files}
@@ -151,6 +154,24 @@ class TogetherTests(MirrorCase):
             await self.mirrored_paths(),
             {path_of(release, "squashfs", SECOND) for release in ("jammy", "noble")},
         )
+
+    async def test_every_generation_of_an_import_is_whole(self) -> None:
+        """No view shows documents that name a wanted file which that view does not hold."""
+        first, begun = self.first, await self.generation()
+        self.both(SECOND)
+        await self.succeed()
+        paths = {
+            version: {path_of(release, "squashfs", version) for release in ("jammy", "noble")}
+            for version in (FIRST, SECOND)
+        }
+        shown = []
+        for number in range(begun, await self.generation() + 1):
+            view = await self.view(number)
+            is_first = await self.shown(number=number) == first
+            shown.append(FIRST if is_first else SECOND)
+            self.assertLessEqual(paths[shown[-1]], await self.mirrored_paths(view))
+        self.assertEqual(shown, [*[FIRST] * (len(shown) - 1), SECOND])
+        self.assertGreater(len(shown), 2)
 
     async def test_an_image_that_fails_holds_the_documents_back(self) -> None:
         """Until it comes: the next import, of unchanged documents, lets all change."""

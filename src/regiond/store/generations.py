@@ -144,7 +144,9 @@ def retire_images(
     """
     if epoch is not None:
         _check_lease(conn, epoch)
-    wanted = image.c.id.in_(list(ids))
+    ids = list(ids)
+    wanted = image.c.id.in_(ids)
+    gone = conn.execute(select(image).where(wanted, image.c.state == "published")).all()
     conn.execute(delete(image).where(wanted, image.c.state == "importing"))
     conn.execute(
         update(image)
@@ -152,8 +154,7 @@ def retire_images(
         .values(state="retired", retired_at=now)
     )
     if not stay_mirrored:
-        rows = conn.execute(select(image).where(wanted)).all()
-        mirrors.let_go(conn, {key_of(row) for row in rows}, now)
+        mirrors.let_go(conn, ids, {key_of(row) for row in gone}, now)
     return _generation_now(conn, now)
 
 

@@ -5,7 +5,7 @@ images (``generations.show_documents``). Until then an image that was superseded
 mirrors, since the documents that they show still name it; of each image at most one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
 
@@ -115,9 +115,10 @@ def withdraw(conn: Connection, now: float) -> None:
     )
 
 
-def let_go(conn: Connection, keys: Iterable[ImageKey], now: float) -> int:
-    """Superseded versions of these images leave the mirrors at once; returns how many."""
-    return sum(_take_out(conn, is_key(key), now) for key in keys)
+def let_go(conn: Connection, ids: Collection[int], keys: Iterable[ImageKey], now: float) -> None:
+    """These versions leave the mirrors at once, and every version of the images ``keys``."""
+    for each in (image.c.id.in_(ids), *map(is_key, keys)):
+        _take_out(conn, each, now)
 
 
 def forget_retired(conn: Connection, now: float) -> int:
@@ -163,10 +164,10 @@ def _replace(conn: Connection, source_id: int, documents: Mapping[str, str], now
         conn.execute(mirror_document.insert().values(source_id=source_id, path=path, sha256=sha256))
 
 
-def _take_out(conn: Connection, of: ColumnElement[bool], now: float) -> int:
+def _take_out(conn: Connection, of: ColumnElement[bool], now: float) -> None:
     """Superseded images leave the mirrors; racks may fetch them for a grace time."""
-    return conn.execute(
+    conn.execute(
         update(image)
         .where(of, image.c.state.in_(["kept", "retired"]), image.c.mirrored)
         .values(mirrored=False, retired_at=now)
-    ).rowcount
+    )

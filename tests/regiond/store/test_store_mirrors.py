@@ -243,6 +243,16 @@ class MirrorSuite(Store):
             self.write(generations.retire_images, [new], epoch, NOW)
             self.assertEqual((self.view().images, self.view().mirror_only), ({}, ()))
 
+    def test_deleting_one_version_takes_no_other_out(self) -> None:
+        """The superseded version goes alone; it is not the one that racks boot from."""
+        old, new = self.supersede()
+        other = self.publish([NEWEST], "3", JAMMY)
+        self.write(generations.retire_images, [new], None, NOW)
+        self.assertEqual(self.view().mirror_only, (self.document_of(old),))
+        self.write(generations.retire_images, [old], None, NOW)
+        self.assertEqual(self.view().mirror_only, ())
+        self.assertEqual(self.view().images[str(JAMMY)].document_sha256, self.document_of(other))
+
     def test_giving_up_an_import_takes_nothing_from_the_mirrors(self) -> None:
         """A version that was still on its way was no part of any mirror."""
         old, _ = self.supersede()
