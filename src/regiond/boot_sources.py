@@ -10,7 +10,7 @@ from typing import Any
 
 from common.errors import Conflict
 from common.images import Selection
-from regiond.rows import shown_url, source_row
+from regiond.rows import key_row, source_row
 from regiond.source_fields import (
     changed,
     credentials_warning,
@@ -148,6 +148,8 @@ class BootSources:
     async def check(self, source_id: int) -> dict[str, Any]:
         """Fetch and verify a source now, and store nothing.
 
+        Products that are skipped are listed, and no failure.
+
         Raises:
             RackferryError: it cannot be used, and why.
         """
@@ -157,9 +159,11 @@ class BootSources:
             raise look.error or Conflict("was not read", object=f"boot-source {source_id}")
         found = await self._upstream.catalogue(look)
         fingerprints = {each.fingerprint for each in look.reading.documents if each.fingerprint}
+        row = source_row(source)
         return {
-            "id": source_id,
-            "url": shown_url(source.url),
+            **{name: row[name] for name in ("id", "url", "keyring", "credentials", "proxy")},
+            "ca_file": source.ca_file,
+            "keys": [key_row(each) for each in await self._upstream.keys_of(source)],
             "signed_by": sorted(fingerprints),
             "documents": [
                 {"path": each.path, "sha256": each.sha256, "updated": each.updated}

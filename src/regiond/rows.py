@@ -11,6 +11,7 @@ from regiond.source_fields import credentials_of, proxy_of
 from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
+from regiond.sources.verdict import Key
 from regiond.store.images import StoredImage
 from regiond.store.sources import BootSource, StoredSelection
 
@@ -36,6 +37,16 @@ def source_row(source: BootSource) -> dict[str, Any]:
         "last_success": source.last_success_at,
         "lagging_since": source.lagging_since,
         "accept_rollback": source.accept_rollback is not None,
+    }
+
+
+def key_row(key: Key) -> dict[str, Any]:
+    """A primary key of a keyring."""
+    return {
+        "fingerprint": key.fingerprint,
+        "name": key.name,
+        "state": "revoked" if key.revoked else "expired" if key.expired else "good",
+        "expires_at": key.expires_at,
     }
 
 

@@ -23,6 +23,7 @@ from regiond.sources.freshness import accepted_event, lag_event
 from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Retriever
 from regiond.sources.signatures import inspect_keyring
+from regiond.sources.verdict import Key
 from regiond.sources.verified import InThread, SourceAccess
 from regiond.store import mirrors, sources
 from regiond.store.database import Database
@@ -209,23 +210,34 @@ class Upstream:
             await self.keep(look)
         return await self.catalogue(look), look.error
 
+    async def keys_of(self, source: BootSource | SourceFields) -> tuple[Key, ...]:
+        """The keys that a source's documents may be signed by; none if it is unsigned.
+
+        Raises:
+            SignatureError: no key of its keyring can be used, and why.
+            ConfigError: codes ``signature-keyring-missing`` and ``-unreadable``.
+        """
+        name = location_of(source).base
+        keyring = await self._in_thread(partial(keyring_of, source, name))
+        if keyring is None:
+            return ()
+        return await self._in_thread(partial(inspect_keyring, keyring))
+
     async def keyring_warning(self, fields: SourceFields) -> str:
         """What is wrong with a keyring that may be used all the same; "" if nothing is.
 
         Raises:
             SignatureError: no key in it can be used, and why.
-        ConfigError: code ``signature-keyring-unreadable``.
+            ConfigError: code ``signature-keyring-unreadable``.
         """
         try:
-            name = location_of(fields).base
-            keyring = await self._in_thread(partial(keyring_of, fields, name))
+            keys = await self.keys_of(fields)
         except ConfigError as error:
             if error.code != "signature-keyring-missing":
                 raise
             return error.line()  # it may still be installed
-        if keyring is None:
+        if not keys:
             return ""
-        keys = await self._in_thread(partial(inspect_keyring, keyring))
         spent = [key.fingerprint for key in keys if key.expired or key.revoked]
         if len(spent) < len(keys):
             return ""

@@ -11,9 +11,17 @@ from regiond.store import changes, sources
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint, gpg, public_keys
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, NOBLE, SECOND, path_of
-from tests.doubles.stream_documents import INDEX_PATH, STABLE_PATH
+from tests.doubles.stream_documents import (
+    INDEX_PATH,
+    STABLE,
+    STABLE_PATH,
+    index,
+    product_file,
+    text,
+)
 from tests.doubles.stream_source import Fault
 
+PLAIN_PATH = STABLE_PATH.replace(".sjson", ".json")
 ELSEWHERE = "http://127.0.0.1:9/"
 SECRET = "geheim-Wort.7"
 ROOT = path_of("jammy", "squashfs")
@@ -457,6 +465,60 @@ class KeyringFormTests(AnswerCase):
         path.write_bytes(b"")
         error = await self.refused("signature-keyring-unusable", "boot-source check", 1)
         self.assertEqual(error.object, "boot-source 1")
+
+
+class CheckReportTests(AnswerCase):
+    async def test_check_tells_the_state_of_each_key(self) -> None:
+        """Good, expired, revoked, with the end of its time; and who signed."""
+        self.publish(self.product("jammy"))
+        await self.ask(
+            "boot-source update", 1, keyring_data=keyring("ed25519", "expired", "revoked")
+        )
+        answer = await self.ask("boot-source check", 1)
+        states = {key["fingerprint"]: key["state"] for key in answer["keys"]}
+        ends = {key["fingerprint"]: key["expires_at"] for key in answer["keys"]}
+        self.assertEqual(
+            states,
+            {
+                fingerprint("ed25519"): "good",
+                fingerprint("expired"): "expired",
+                fingerprint("revoked"): "revoked",
+            },
+        )
+        self.assertIsNone(ends[fingerprint("ed25519")])
+        self.assertLess(ends[fingerprint("expired")], self.time)
+        self.assertEqual(answer["signed_by"], [fingerprint("ed25519")])
+
+    async def test_check_of_an_unsigned_source_has_no_keys(self) -> None:
+        """And says that nobody signed."""
+        self.publish(self.product("jammy"))
+        unsigned = self.new_source()
+        unsigned.files = {
+            INDEX_PATH.replace(".sjson", ".json"): text(index({STABLE: PLAIN_PATH})),
+            PLAIN_PATH: text(product_file(self.product("jammy", source=unsigned))),
+        }
+        await self.ask("boot-source update", 1, url=self.urls[unsigned], unsigned=True)
+        answer = await self.ask("boot-source check", 1)
+        self.assertEqual((answer["keys"], answer["signed_by"], answer["images"]), ([], [], 1))
+        self.assertEqual(answer["keyring"], "none: unsigned")
+
+    async def test_check_writes_nothing(self) -> None:
+        """Not for a sound source, not for one with skipped products, not for a bad one."""
+        broken = self.product("noble")
+        broken["versions"][FIRST]["items"]["squashfs"]["sha256"] = "none"
+        self.publish(self.product("jammy"), broken)
+        await self.ask("boot-sources read")  # a first connection sets up its log
+
+        async def refuse(*_: Any, **__: Any) -> None:
+            raise AssertionError("a write")
+
+        self.patch(self.database, "write", refuse)
+        before = self.fingerprint()
+        answer = await self.ask("boot-source check", 1)
+        self.assertEqual((answer["images"], len(answer["skipped"])), (1, 1))
+        self.source.faults[INDEX_PATH] = Fault(status=500)
+        await self.refused("source-http-500", "boot-source check", 1)
+        self.assertEqual(self.fingerprint(), before)
 
 
 def _b64(text: str) -> str:

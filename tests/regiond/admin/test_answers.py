@@ -37,7 +37,8 @@ KEYS_OF = {
     "boot-sources create": "id url keyring_filename priority",
     "boot-source read": "id url keyring_filename keyring_data priority lagging_since accept_rollback",
     "boot-source update": "id url keyring_filename priority",
-    "boot-source check": "id url signed_by documents images skipped problems",
+    "boot-source check": "id url keyring credentials proxy ca_file keys signed_by documents images"
+    " skipped problems",
     "boot-source-selections read": "id source os release arches subarches labels state",
     "boot-source-selection read": "id source os release arches subarches labels state",
     "boot-source-selection update": "id source os release arches subarches labels state",
