@@ -5,8 +5,8 @@ listener is its allow-list.
 
 * **Enrolment** (server TLS): ``Enrol``, and nothing else.
 * **Control** (mutual TLS): rack to region ``Hello`` first, then ``Ping``, ``CurrentView``,
-  ``ReadDocument``, ``ReportProgress``, ``ReportSync``; region to rack ``Ping``,
-  ``ViewChanged``, ``SyncNow``.
+  ``ReadDocument``, ``ReadBlob``, ``ReportProgress``, ``ReportSync``; region to rack
+  ``Ping``, ``ViewChanged``, ``SyncNow``.
 * **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``; daemon to shell
   ``AnswerProgress``, ``AnswerItem``.
 
@@ -22,6 +22,9 @@ from common.errors import TABLE
 
 PROTOCOL_VERSION = 1
 PIECE_BYTES = 48 * 1024
+BLOB_PIECE_BYTES = 61_681
+"""The most bytes of one ``ReadBlob``: 17 of these are one chunk, and AMP carries them."""
+
 PING_INTERVAL_S = 30.0
 SILENCE_LIMIT_S = 75.0
 
@@ -90,6 +93,23 @@ class ReadDocument(amp.Command):
     """Rack to region: a piece of a view or image document, by its SHA-256."""
 
     arguments = [(b"sha256", amp.Unicode()), (b"offset", amp.Integer())]
+    response = [(b"piece", amp.String()), (b"size_bytes", amp.Integer())]
+    errors = ERRORS
+
+
+class ReadBlob(amp.Command):
+    """Rack to region: a piece of a blob in the rack's view, or of its digest list.
+
+    ``length`` is from 1 to ``BLOB_PIECE_BYTES``, and the piece lies within one chunk; it
+    comes whole or not at all. ``size_bytes`` is the size of what the piece is of.
+    """
+
+    arguments = [
+        (b"sha256", amp.Unicode()),
+        (b"of_digests", amp.Boolean()),
+        (b"offset", amp.Integer()),
+        (b"length", amp.Integer()),
+    ]
     response = [(b"piece", amp.String()), (b"size_bytes", amp.Integer())]
     errors = ERRORS
 

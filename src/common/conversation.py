@@ -87,6 +87,9 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         manners: limits of this end.
         peer: how messages and logs name the other end.
         on_lost: called once, with the reason, when the connection is over.
+
+    Attributes:
+        heard_at_s: when the last byte of the peer came, by the clock.
     """
 
     def __init__(
@@ -107,6 +110,7 @@ class Conversation(BoundedBoxes, TimeoutMixin):
         self.max_box_bytes = MAX_BOX_BYTES if self.is_greeted else MAX_EARLY_BOX_BYTES
         self.is_lost = False
         self.is_choked = False
+        self.heard_at_s = clock.seconds()
         self._clock = clock
         self._manners = manners
         self._on_lost = on_lost
@@ -194,6 +198,11 @@ class Conversation(BoundedBoxes, TimeoutMixin):
             self.abort(ProtocolError(f"{self.peer}: the conversation broke down"))
 
     # What the peer says
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes (called by the transport)."""
+        self.heard_at_s = self._clock.seconds()
+        super().dataReceived(data)
 
     def ampBoxReceived(self, box: amp.AmpBox) -> None:
         """A whole box (called by AMP)."""
@@ -307,11 +316,12 @@ class Conversation(BoundedBoxes, TimeoutMixin):
 
     def ping_every(self, interval_s: float) -> None:
         """Ask the peer again and again whether it is there; end the connection if not."""
-        self._pinger = LoopingCall(lambda: Deferred.fromCoroutine(self._ping(interval_s)))
+        self._pinger = LoopingCall(lambda: Deferred.fromCoroutine(self.check(interval_s)))
         self._pinger.clock = self._clock
         self._pinger.start(interval_s, now=False)
 
-    async def _ping(self, timeout_s: float) -> None:
+    async def check(self, timeout_s: float) -> None:
+        """Ask the peer whether it is there; end the connection if it does not say so in time."""
         try:
             await self.call(Ping, timeout_s=timeout_s)
         except RackferryError as error:

@@ -154,6 +154,7 @@ async def fetch(
     hashing: Hashing,
     limits: Limits,
     progress: Callable[[int], None],
+    failed: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Get the goal's bytes from the origins into the sink, verified.
 
@@ -169,6 +170,7 @@ async def fetch(
         hashing: runs the hashing away from the reactor.
         limits: patience.
         progress: told the bytes held so far, after each write.
+        failed: told the name of each origin that did not answer, or broke off.
 
     Raises:
         TransferError: no more attempts are left, or every origin said no.
@@ -177,7 +179,7 @@ async def fetch(
     """
     names = [origin.name for origin in origins]
     rules = Transfer(goal, names, max_attempts=limits.max_attempts)
-    await _Fetch(goal, origins, sink, clock, random, hashing, limits, progress, rules).run()
+    await _Fetch(goal, origins, sink, clock, random, hashing, limits, progress, failed, rules).run()
 
 
 @attrs.define(eq=False)
@@ -192,10 +194,12 @@ class _Fetch:
     _hashing: Hashing
     _limits: Limits
     _progress: Callable[[int], None]
+    _failed: Callable[[str], None]
     _rules: Transfer
     _running: RunningDigest = attrs.field(factory=RunningDigest)
     _tail: Pieces = attrs.field(factory=list)
     _body: Body | None = None
+    _asked: str = ""
 
     async def run(self) -> None:
         self._running = await self._sink.resume()
@@ -229,11 +233,13 @@ class _Fetch:
 
     async def _ask(self, origin: Origin, offset: int) -> transfer.Effect:
         self._drop_body()
+        self._asked = origin.name
         opening = Deferred.fromCoroutine(origin.open(offset))
         opening.addTimeout(self._limits.head_timeout_s, self._clock)
         try:
             self._body = await opening
         except DeferredTimeout:
+            self._failed(origin.name)
             return self._rules.failed(
                 TransferError(
                     f"{origin.name} did not answer within {self._limits.head_timeout_s:g} s",
@@ -244,6 +250,7 @@ class _Fetch:
             )
         except RackferryError as error:
             error.object = error.object or self._goal.object
+            self._failed(origin.name)
             return self._rules.failed(error)
         return self._rules.answered(self._body.head)
 
@@ -282,6 +289,7 @@ class _Fetch:
         if inflow.error is None:
             return self._rules.ended(tail_bytes)
         inflow.error.object = inflow.error.object or self._goal.object
+        self._failed(self._asked)
         return self._rules.failed(inflow.error, tail_bytes)
 
     def _drop_body(self) -> None:

@@ -4,16 +4,14 @@ The digest list is named by its own SHA-256 in the image document and is thus fe
 verified like any other bytes, only into memory.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.iweb import IAgent
 
 from common.digests import DIGEST_BYTES, RunningDigest, chunk_count
 from common.errors import TransferError
-from common.fetching import Hashing, Limits, Sink, fetch
-from common.origins import HttpOrigin
+from common.fetching import Hashing, Limits, Origin, Sink, fetch
 from common.transfer import Goal
 from rackd.library import Library
 from rackd.mirror import Content
@@ -21,19 +19,22 @@ from rackd.mirror import Content
 ALONE = Limits(stall_timeout_s=30.0, max_attempts=5)
 """With one region there is nobody to turn to: be patient with it."""
 
-AMONG_OTHERS = Limits(stall_timeout_s=4.0, head_timeout_s=5.0, connect_timeout_s=4.0)
-"""With several, a dead one is left within 5 seconds."""
+AMONG_OTHERS = Limits(stall_timeout_s=3.0, head_timeout_s=4.0)
+"""With several, a dead one is left within 4 seconds, so that bytes flow again within 5."""
 
 
-class Regions(Protocol):
-    """Where blobs are to be had; ``rackd.region_client`` is one."""
+class Transport(Protocol):
+    """How bytes come from the regions: ``rackd.https_blobs`` or ``rackd.amp_blobs``."""
 
     @property
-    def agent(self) -> IAgent:
-        """Makes requests with the rack's certificate."""
+    def has_others(self) -> bool:
+        """Whether there is anybody to turn to when one fails."""
 
-    def image_bases(self) -> list[str]:
-        """The base URLs of all known regions, the best first."""
+    def origins(self, sha256: str, size_bytes: int, *, of_digests: bool) -> Sequence[Origin]:
+        """Where to get a blob of that size, or its digest list; the best first."""
+
+    def failed(self, origin: str) -> None:
+        """That origin did not answer, or broke off."""
 
 
 class ListSink:
@@ -69,7 +70,7 @@ class BlobFetcher:
     """Fetches blobs for ``rackd.transfers``.
 
     Args:
-        regions: where blobs are to be had.
+        transport: how they come.
         library: where they go.
         clock: for stalls and back-off.
         random: jitter, in [0, 1).
@@ -78,14 +79,14 @@ class BlobFetcher:
 
     def __init__(
         self,
-        regions: Regions,
+        transport: Transport,
         library: Library,
         *,
         clock: IReactorTime,
         random: Callable[[], float],
         hashing: Hashing,
     ) -> None:
-        self._regions = regions
+        self._transport = transport
         self._library = library
         self._clock = clock
         self._random = random
@@ -99,29 +100,30 @@ class BlobFetcher:
             IntegrityError: the regions have other bytes than the image document says.
             NoSpace, StorageError: the disk.
         """
-        url = f"/blobs/{file.sha256}"
+        transport = self._transport
         entries = max(1, chunk_count(file.size_bytes))
         listed = ListSink()
         goal = Goal(
             file.digests_sha256, entries * DIGEST_BYTES, None, f"digest list of {file.name}"
         )
-        await self._get(f"{url}/digests", goal, listed, lambda _: None)
+        origins = transport.origins(file.sha256, goal.size_bytes, of_digests=True)
+        await self._get(origins, goal, listed, lambda _: None)
         sink = self._library.sink(file, listed.content)
         goal = Goal(file.sha256, file.size_bytes, listed.content, file.name)
+        origins = transport.origins(file.sha256, goal.size_bytes, of_digests=False)
         try:
-            await self._get(url, goal, sink, progress)
+            await self._get(origins, goal, sink, progress)
         finally:
             await sink.close()
 
     async def _get(
         self,
-        path: str,
+        origins: Sequence[Origin],
         goal: Goal,
         sink: Sink,
         progress: Callable[[int], None],
     ) -> None:
-        bases = self._regions.image_bases()
-        if not bases:
+        if not origins:
             raise TransferError(
                 "no region is known that has it",
                 object=goal.object,
@@ -130,11 +132,12 @@ class BlobFetcher:
             )
         await fetch(
             goal,
-            [HttpOrigin(self._regions.agent, base.rstrip("/") + path) for base in bases],
+            origins,
             sink,
             clock=self._clock,
             random=self._random,
             hashing=self._hashing,
-            limits=ALONE if len(bases) == 1 else AMONG_OTHERS,
+            limits=AMONG_OTHERS if self._transport.has_others else ALONE,
             progress=progress,
+            failed=self._transport.failed,
         )

@@ -1,9 +1,12 @@
 """The rack's connection to its regions: the typed façade of the wire.
 
-It stays connected to one region at a time. It begins with the configured addresses and
-those learnt before, which are kept on disk; tries all of them without waiting, then waits
-up to 30 s, with full jitter, so that a fleet does not return as one wave. "Connected"
-means that ``Hello`` was answered: a TLS 1.3 handshake alone proves nothing about us.
+It stays connected to one region at a time, for as long as that answers. It begins with the
+configured addresses, then those learnt before, which are kept on disk; where it was last
+goes after all others. It tries all of them without waiting, then waits up to 30 s, with
+full jitter, so that a fleet does not return as one wave. "Connected" means that ``Hello``
+was answered: a TLS 1.3 handshake alone proves nothing about us.
+
+Among several addresses, one that takes a connection and is silent is left after 3 s.
 """
 
 import contextlib
@@ -17,6 +20,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from common.backoff import backoff
@@ -50,9 +54,13 @@ from common.identity import Identity, utc_now
 from common.regions import RegionEndpoint
 from common.release import release
 from common.tls import RackTLS
+from rackd.blob_reads import BlobReads
 
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0
+SILENCE_LIMIT_S = 25.0
+SILENCE_LIMIT_AMONG_OTHERS_S = 3.0
+FIRST_WAIT_S = 0.5
 POOL_CLOSE_TIMEOUT_S = 2.0
 LONGEST_WAIT_S = 30.0
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -115,6 +123,9 @@ class RegionClient(Service):
         self.agent = Agent(reactor, self._tls, CONNECT_TIMEOUT_S, pool=self._pool)
         self._conversation: Conversation | None = None
         self._address: Address | None = None
+        self._reads: BlobReads | None = None
+        self._awaiting: list[Deferred[Any]] = []
+        self._doubting: Deferred[None] | None = None
         self._running: Deferred[None] | None = None
 
     # Life
@@ -150,7 +161,11 @@ class RegionClient(Service):
         try:
             while True:
                 failures = 0 if await self._round() else failures + 1
-                wait_s = backoff(max(failures, 1), self._random, cap_s=LONGEST_WAIT_S)
+                if failures:
+                    self._answer_waiting(self._no_region())
+                wait_s = backoff(
+                    max(failures, 1), self._random, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S
+                )
                 await deferLater(self._reactor, wait_s)
         except CancelledError:
             return
@@ -181,10 +196,13 @@ class RegionClient(Service):
                 await self._greet(conversation, address)
                 reason = await lost
             except RackferryError as error:
+                if conversation.transport is not None:
+                    # Whoever did not answer a hello does not answer a goodbye.
+                    conversation.abort(error)
                 self._note(error)
                 continue
             finally:
-                self._conversation = None
+                self._conversation = self._reads = None
                 if conversation.transport is not None:
                     await conversation.finish()
             self._note(reason)
@@ -196,7 +214,10 @@ class RegionClient(Service):
         tls = self._tls.for_host(address[0])
         await dial(self._reactor, address, tls, conversation, CONNECT_TIMEOUT_S)
         answer = await conversation.call(
-            Hello, HELLO_TIMEOUT_S, version=release(), protocol=PROTOCOL_VERSION
+            Hello,
+            min(HELLO_TIMEOUT_S, self._silence_limit_s),
+            version=release(),
+            protocol=PROTOCOL_VERSION,
         )
         if answer["protocol"] != PROTOCOL_VERSION:
             raise ProtocolError(
@@ -209,12 +230,14 @@ class RegionClient(Service):
         self._learn(parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions"))
         conversation.ping_every(PING_INTERVAL_S)
         self._conversation, self._address, self.problem = conversation, address, None
+        self._reads = BlobReads(conversation, self._reactor, self._silence_limit_s)
         _log.info(
             "connected to region {name} at {peer}",
             name=answer["region_name"],
             peer=conversation.peer,
         )
         self.on_connected()
+        self._answer_waiting(None)
 
     def _note(self, problem: RackferryError) -> None:
         """Keep, and log, why there is no connection; the same reason only once."""
@@ -229,6 +252,16 @@ class RegionClient(Service):
         learnt = [address for region in self._known for address in region.rpc_addresses]
         addresses = list(dict.fromkeys([*self._configured, *learnt]))
         return sorted(addresses, key=lambda address: address == self._address)
+
+    @property
+    def has_others(self) -> bool:
+        """Whether more than one address is known."""
+        return len(self._addresses()) > 1
+
+    @property
+    def _silence_limit_s(self) -> float:
+        """How long nothing may come where something should, in seconds."""
+        return SILENCE_LIMIT_AMONG_OTHERS_S if self.has_others else SILENCE_LIMIT_S
 
     def _learn(self, regions: Sequence[RegionEndpoint]) -> None:
         if tuple(regions) != self._known and regions:
@@ -262,10 +295,13 @@ class RegionClient(Service):
 
     async def _call(self, command: Any, **arguments: Any) -> dict[str, Any]:
         if self._conversation is None:
-            problem = self.problem or TransferError("no region", code="region-not-connected")
-            # A copy: an exception that is raised again and again keeps every traceback.
-            raise unpacked(packed(problem))
+            raise self._no_region()
         return await self._conversation.call(command, **arguments)
+
+    def _no_region(self) -> RackferryError:
+        problem = self.problem or TransferError("no region", code="region-not-connected")
+        # A copy: an exception that is raised again and again keeps every traceback.
+        return unpacked(packed(problem))
 
     async def current_view(self, held: str) -> tuple[int, str]:
         """Generation and digest of the view to hold; ``held`` is what is held now, or ""."""
@@ -290,6 +326,47 @@ class RegionClient(Service):
         if sha256_hex(bytes(content)) != sha256:
             raise IntegrityError("the region gave another document", object=sha256)
         return bytes(content)
+
+    async def connected(self) -> None:
+        """Wait until a region answers; returns at once while one does.
+
+        Raises:
+            RackferryError: none did, at any address; why not.
+        """
+        if self._conversation is None or self._conversation.is_lost:
+            waiting: Deferred[Any] = Deferred(self._awaiting.remove)
+            self._awaiting.append(waiting)
+            await waiting
+
+    def _answer_waiting(self, answer: RackferryError | None) -> None:
+        """Tell those who wait for a connection that there is one, or why there is none.
+
+        Not at once: one of them could stop us, and a coroutine that runs is not cancelled.
+        """
+        self._reactor.callLater(0, self._tell_waiting, answer)
+
+    def _tell_waiting(self, answer: RackferryError | None) -> None:
+        while self._awaiting:
+            self._awaiting.pop().callback(answer and Failure(answer))
+
+    async def read_blob(
+        self, sha256: str, *, of_digests: bool, offset: int, length: int
+    ) -> tuple[bytes, int]:
+        """A piece of a blob, or of its digest list, and the size of what it is of."""
+        if self._reads is None:
+            raise self._no_region()
+        return await self._reads.read(sha256, of_digests=of_digests, offset=offset, length=length)
+
+    def doubt(self) -> None:
+        """The region may be gone: ask, and leave it if it does not answer soon."""
+        if self._conversation is not None and self._doubting is None:
+            checking = self._conversation.check(self._silence_limit_s)
+            self._doubting = Deferred.fromCoroutine(checking)
+            self._doubting.addBoth(self._doubted)
+
+    def _doubted(self, result: None) -> None:
+        self._doubting = None
+        return result
 
     async def report_progress(self, generation: int, fetched_bytes: int, total_bytes: int) -> None:
         """How far the sync is; at most once a second."""

@@ -31,12 +31,14 @@ from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.vocabulary import Place
 from rackd.admin import Admin
+from rackd.amp_blobs import AmpBlobs
 from rackd.blobs import BlobFetcher
 from rackd.boot_record import BootRecord, boot_id
 from rackd.checks import Checks
 from rackd.event_log import EventLog
 from rackd.filesystem import free_bytes
 from rackd.follower import Follower
+from rackd.https_blobs import HttpsBlobs
 from rackd.library import Library
 from rackd.machines import Machines, MachinesSite
 from rackd.menus import IMAGES_PORT, MenuSettings
@@ -93,8 +95,9 @@ class Rack(MultiService):
             reserve_bytes=None if config.reserve_mib is None else config.reserve_mib << 20,
         )
         self.uplink = Uplink(reactor, config, random)
+        is_over_amp = config.image_transport == "amp"
         blobs = BlobFetcher(
-            self.uplink,
+            AmpBlobs(self.uplink) if is_over_amp else HttpsBlobs(self.uplink, reactor),
             self.library,
             clock=reactor,
             random=random,
@@ -243,7 +246,6 @@ class _OnPool:
 def without_effect(config: RackdConfig) -> tuple[str, ...]:
     """The keys that are set and mean nothing yet; people are told rather than left to hope."""
     keys = {
-        'image_transport = "amp"': config.image_transport != "https",
         "[[bandwidth]]": bool(config.bandwidth),
     }
     return tuple(key for key, is_set in keys.items() if is_set)

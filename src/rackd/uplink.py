@@ -146,6 +146,27 @@ class Uplink(MultiService):
         """The base URLs of all known regions, the best first."""
         return self._client.image_bases() if self._client else []
 
+    @property
+    def has_others(self) -> bool:
+        """Whether more than one address of a region is known."""
+        return self._client is not None and self._client.has_others
+
+    def doubt(self) -> None:
+        """Find out soon whether the region still answers."""
+        if self._client is not None:
+            self._client.doubt()
+
+    async def connected(self) -> None:
+        """Wait until a region answers."""
+        await (self._client or self._nobody()).connected()
+
+    async def read_blob(
+        self, sha256: str, *, of_digests: bool, offset: int, length: int
+    ) -> tuple[bytes, int]:
+        """See ``rackd.amp_blobs.Reader``."""
+        client = self._client or self._nobody()
+        return await client.read_blob(sha256, of_digests=of_digests, offset=offset, length=length)
+
     async def current_view(self, held: str) -> tuple[int, str]:
         """See ``rackd.follower.Region``."""
         return await (self._client or self._nobody()).current_view(held)

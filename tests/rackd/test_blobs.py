@@ -12,6 +12,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import IntegrityError, TransferError
 from common.images import File
 from rackd.blobs import BlobFetcher
+from rackd.https_blobs import HttpsBlobs
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import content, digests_of, file_of
 
@@ -51,6 +52,9 @@ class _Regions:
     def image_bases(self) -> list[str]:
         return self.bases
 
+    def doubt(self) -> None:
+        """Nothing is doubted here."""
+
 
 class FetchTests(LibraryCase):
     """From a region's port to the cache."""
@@ -60,13 +64,13 @@ class FetchTests(LibraryCase):
         self.file = file_of("squashfs", BLOB)
         self.path = f"/blobs/{self.file.sha256}".encode()
         self.region = _Blobs({self.path: BLOB, self.path + b"/digests": digests_of(BLOB)})
-        self.regions = _Regions(RequestTraversalAgent(self.region), "https://region:5252/")
+        self.regions = _Regions(RequestTraversalAgent(self.region), "https://region:5252")
         self.told: list[int] = []
         self.clock = Clock()
 
     def fetch(self, file: File) -> "Deferred[None]":
         fetcher = BlobFetcher(
-            self.regions,
+            HttpsBlobs(self.regions, self.clock),
             self.library,
             clock=self.clock,
             random=random.Random(1).random,

@@ -13,13 +13,11 @@ from common.commands import PIECE_BYTES
 from common.digests import sha256_hex
 from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, TransferError
 from common.identity import Identity
-from common.regions import RegionEndpoint
-from common.tls import ServerTLS
 from rackd import region_client
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
-from regiond.racks.images import DigestList, ImagesSite
-from regiond.racks.sessions import Sessions
+from regiond.racks.images import DigestList
 from tests.doubles.directories import fresh_directory
+from tests.doubles.tls_regions import Region
 from tests.doubles.trust import (
     AUTHORITY,
     HOSTS,
@@ -34,33 +32,6 @@ from tests.doubles.trust import (
 
 _BLOB = b"blob" * 100_000
 _NAME = sha256_hex(_BLOB)
-
-
-class Region:
-    """A region on loopback."""
-
-    def __init__(self, test: LoopbackTestCase, name: str, fleet: FakeFleet) -> None:
-        self.test, self.name, self.fleet = test, name, fleet
-        self.others: list[Region] = []
-        self.rpc_port = self.images_port = 0
-
-    async def start(self, identity: Identity = SERVER) -> "Region":
-        tls = ServerTLS(identity, asks_certificate=True)
-        self.sessions = Sessions(self.fleet, self.endpoints, self.name, "1", reactor)
-        self.rpc_port = await self.test.listen(self.sessions, tls)
-        self.images_port = await self.test.listen(ImagesSite(self.fleet, reactor), tls)
-        return self
-
-    @property
-    def endpoint(self) -> RegionEndpoint:
-        return RegionEndpoint(self.name, ("127.0.0.1",), self.rpc_port, self.images_port)
-
-    def endpoints(self) -> list[RegionEndpoint]:
-        return [self.endpoint, *(other.endpoint for other in self.others)]
-
-    @property
-    def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.rpc_port)
 
 
 class ClientTests(LoopbackTestCase):

@@ -16,7 +16,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import NotFound, WrongUsage
 from common.serving import ByteSource, answering, serve
 from common.sites import QuietSite
-from regiond.racks.fleet import Fleet, rack_of
+from regiond.racks.fleet import Fleet, RackIdentity, rack_of
 
 _PATH = re.compile(rb"/blobs/([0-9a-f]{64})(/digests)?")
 
@@ -44,6 +44,23 @@ class DigestList:
         return self.content[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
 
 
+async def visible(fleet: Fleet, rack: RackIdentity, sha256: str, *, of_digests: bool) -> ByteSource:
+    """A blob, or its digest list, as this rack may read it.
+
+    Raises:
+        NotFound: it is not in the rack's view, or nowhere.
+    """
+    source: ByteSource | None
+    if of_digests:
+        digests = await fleet.digests(rack, sha256)
+        source = None if digests is None else DigestList(sha256, digests)
+    else:
+        source = await fleet.blob(rack, sha256)
+    if source is None:
+        raise NotFound("no such blob in this rack's view", object=sha256, code="blob-unknown")
+    return source
+
+
 class Images(Resource):
     """The whole of the images port."""
 
@@ -69,15 +86,7 @@ class Images(Resource):
         channel = request.channel
         rack = await rack_of(self._fleet, None if channel is None else channel.transport)
         sha256 = match[1].decode("ascii")
-        source: ByteSource | None
-        if match[2] is None:
-            source = await self._fleet.blob(rack, sha256)
-        else:
-            digests = await self._fleet.digests(rack, sha256)
-            source = None if digests is None else DigestList(sha256, digests)
-        if source is None:
-            raise NotFound("no such blob in this rack's view", object=sha256, code="blob-unknown")
-        return source
+        return await visible(self._fleet, rack, sha256, of_digests=match[2] is not None)
 
 
 class ImagesSite(QuietSite):

@@ -19,6 +19,7 @@ from common.commands import (
     CurrentView,
     Hello,
     Ping,
+    ReadBlob,
     ReadDocument,
     ReportProgress,
     ReportSync,
@@ -29,6 +30,7 @@ from common.conversation import SERVER, Conversation, Table, pong
 from common.errors import ProtocolError, RackferryError, Refused
 from common.regions import RegionEndpoint
 from regiond.racks.fleet import Fleet, RackIdentity, rack_of
+from regiond.racks.pieces import Pieces
 
 ANNOUNCE_DELAY_S = 0.2
 NOTICE_TIMEOUT_S = 10.0
@@ -44,6 +46,7 @@ class Session:
     def __init__(self, sessions: "Sessions", peer: str) -> None:
         self._sessions = sessions
         self._fleet = sessions.fleet
+        self._pieces = Pieces(sessions.fleet, sessions.clock)
         self.rack: RackIdentity | None = None
         self.conversation = Conversation(
             self.table(),
@@ -60,6 +63,7 @@ class Session:
             Ping: self.ping,
             CurrentView: self.current_view,
             ReadDocument: self.read_document,
+            ReadBlob: self.read_blob,
             ReportProgress: self.report_progress,
             ReportSync: self.report_sync,
         }
@@ -103,6 +107,19 @@ class Session:
         """Give me a piece of that document."""
         rack = await self._authorised()
         piece, size_bytes = await self._fleet.document(rack, sha256, offset)
+        return {"piece": piece, "size_bytes": size_bytes}
+
+    async def read_blob(
+        self,
+        sha256: str,
+        of_digests: bool,
+        offset: int,
+        length: int,
+    ) -> Mapping[str, Any]:
+        """Give me a piece of that blob."""
+        piece, size_bytes = await self._pieces.read(
+            await self._authorised(), sha256, of_digests=of_digests, offset=offset, length=length
+        )
         return {"piece": piece, "size_bytes": size_bytes}
 
     async def report_progress(

@@ -1,0 +1,219 @@
+"""Blobs through the control port: the whole way over real TLS, and a body by itself."""
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from common.commands import BLOB_PIECE_BYTES
+from common.digests import CHUNK_BYTES, sha256_hex
+from common.errors import NotFound, RackferryError, Refused, TransferError
+from common.fetching import Limits, fetch
+from rackd.amp_blobs import AmpBlobs, AmpBody
+from rackd.reassembly import WINDOW
+from rackd.region_client import RegionClient
+from tests.doubles.directories import fresh_directory
+from tests.doubles.images import digests_of
+from tests.doubles.streams import MemorySink, MemorySource, goal_of, inline, some_bytes
+from tests.doubles.tls_regions import Region
+from tests.doubles.trust import FakeFleet, LoopbackTestCase, eventually, rack
+
+CONTENT = some_bytes(3 * CHUNK_BYTES + 4321)
+NAME = sha256_hex(CONTENT)
+LIMITS = Limits(stall_timeout_s=30.0, head_timeout_s=30.0)
+
+
+class Source(MemorySource):
+    """Remembers which chunks were read; ``before`` is called at each."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.read: list[int] = []
+        self.before: Callable[[], None] = lambda: None
+
+    async def read_chunk(self, seq: int) -> bytes:
+        self.read.append(seq)
+        self.before()
+        return await super().read_chunk(seq)
+
+
+class WholeWayTests(LoopbackTestCase):
+    """A rack's client, a region's sessions, the transfer engine."""
+
+    async def setUp(self) -> None:
+        self.identity = rack()
+        self.fleet = FakeFleet(self.identity)
+        self.source = Source(CONTENT)
+        self.fleet.blobs[NAME] = self.source
+        self.fleet.digest_lists[NAME] = digests_of(CONTENT)
+        self.region = await Region(self, "region-1", self.fleet).start()
+        self.client = RegionClient(
+            reactor,
+            self.identity,
+            [self.region.address],
+            fresh_directory(self),
+            random=lambda: 0.01,
+        )
+        self.client.startService()
+        self.addCleanup(self.client.stopService)
+        self.sink = MemorySink()
+
+    async def fetch(self, content: bytes = CONTENT, *, of_digests: bool = False) -> bytes | None:
+        await fetch(
+            goal_of(content),
+            AmpBlobs(self.client).origins(NAME, len(content), of_digests=of_digests),
+            self.sink,
+            clock=reactor,
+            random=lambda: 0.01,
+            hashing=inline,
+            limits=LIMITS,
+            progress=lambda _: None,
+        )
+        return self.sink.finished
+
+    async def test_whole(self) -> None:
+        """A blob arrives whole, begun before there is a connection."""
+        self.assertEqual(await self.fetch(), CONTENT)
+
+    async def test_digest_list(self) -> None:
+        """So does its digest list."""
+        listed = digests_of(CONTENT)
+        self.assertEqual(await self.fetch(listed, of_digests=True), listed)
+
+    async def test_resumed(self) -> None:
+        """What is held is not asked for again."""
+        self.sink = MemorySink(CONTENT[: 2 * CHUNK_BYTES])
+        self.assertEqual(await self.fetch(), CONTENT)
+        self.assertEqual(set(self.source.read), {2, 3})
+
+    async def test_connection_lost_on_the_way(self) -> None:
+        """A new connection goes on where the lost one was."""
+        drops: list[int] = []
+
+        def drop() -> None:
+            if self.source.read[-1] == 2 and not drops:
+                drops.append(len(self.source.read))
+                reactor.callLater(0, self.region.sessions.drop, self.identity.serial)
+
+        self.source.before = drop
+        self.assertEqual(await self.fetch(), CONTENT)
+        self.assertEqual(len(drops), 1)
+        self.assertNotIn(0, self.source.read[drops[0] :])
+
+    async def test_outside_the_view(self) -> None:
+        """What the rack may not have is not found, and not asked for again and again."""
+        self.fleet.blobs.clear()
+        with self.assertRaises(NotFound):
+            await self.fetch()
+
+    async def test_deleted_on_the_way(self) -> None:
+        """A rack that is deleted gets not one more piece."""
+        given: list[int] = []
+
+        def delete() -> None:
+            if len(self.source.read) == 5:
+                self.fleet.racks.clear()
+                given.append(len(self.source.read))
+
+        self.source.before = delete
+        with self.assertRaises(Refused):
+            await self.fetch()
+        self.assertLessEqual(len(self.source.read), given[0] + WINDOW)
+
+    async def test_stops_on_the_way(self) -> None:
+        """Cancelling leaves nothing that still reads, and the connection stays."""
+        fetching: list[Deferred[Any]] = []
+        self.source.before = lambda: reactor.callLater(0, fetching[0].cancel)
+        fetching.append(Deferred.fromCoroutine(self.fetch()))
+        fetching[0].addErrback(lambda _: None)
+        await fetching[0]
+        self.source.before = lambda: None
+        self.assertEqual(await self.client.current_view(""), self.fleet.view)
+        before = len(self.source.read)
+        await eventually(reactor, lambda: len(self.source.read) == before)
+
+
+class Pieces:
+    """Gives pieces when the test says so."""
+
+    def __init__(self) -> None:
+        self.waiting: dict[int, tuple[Deferred[tuple[bytes, int]], int]] = {}
+
+    async def __call__(self, offset: int, length: int) -> tuple[bytes, int]:
+        answer: Deferred[tuple[bytes, int]] = Deferred()
+        self.waiting[offset] = (answer, length)
+        try:
+            return await answer
+        finally:
+            del self.waiting[offset]
+
+    def give(self, offset: int) -> None:
+        answer, length = self.waiting[offset]
+        answer.callback((CONTENT[offset : offset + length], len(CONTENT)))
+
+
+class Receiver:
+    """Takes what is delivered."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.ends: list[RackferryError | None] = []
+
+    def received(self, piece: bytes) -> None:
+        self.taken += piece
+
+    def ended(self, error: RackferryError | None) -> None:
+        self.ends.append(error)
+
+
+class BodyTests(SynchronousTestCase):
+    """Back-pressure and failures."""
+
+    def setUp(self) -> None:
+        self.pieces, self.receiver = Pieces(), Receiver()
+        self.body = AmpBody(self.pieces, 0, len(CONTENT))
+        beginning = Deferred.fromCoroutine(self.body.begin())
+        self.pieces.give(0)
+        self.successResultOf(beginning)
+
+    def test_head(self) -> None:
+        """The first piece tells that there are bytes, and how many; no more is asked for yet."""
+        self.assertEqual(self.body.head.status, 206)
+        self.assertEqual(self.body.head.content_range, f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
+        self.assertEqual(self.pieces.waiting, {})
+
+    def test_delivered(self) -> None:
+        """All pieces are delivered, in whatever order they come, and then the end."""
+        self.body.deliver(self.receiver)
+        while self.pieces.waiting:
+            self.pieces.give(max(self.pieces.waiting))
+        self.assertEqual((self.receiver.taken, self.receiver.ends), (CONTENT, [None]))
+
+    def test_paused(self) -> None:
+        """While paused nothing new is asked for; what is on its way still arrives."""
+        self.body.deliver(self.receiver)
+        self.assertEqual(len(self.pieces.waiting), WINDOW)
+        self.body.pause()
+        while self.pieces.waiting:
+            self.pieces.give(min(self.pieces.waiting))
+        self.assertEqual(len(self.receiver.taken), (1 + WINDOW) * BLOB_PIECE_BYTES)
+        self.body.resume()
+        self.assertEqual(len(self.pieces.waiting), WINDOW)
+
+    def test_aborted(self) -> None:
+        """After an abort nothing is waited for, and nothing is delivered."""
+        self.body.deliver(self.receiver)
+        self.body.abort()
+        self.assertEqual(self.pieces.waiting, {})
+        self.assertEqual(self.receiver.ends, [])
+
+    def test_failures(self) -> None:
+        """A read that fails, or brings another length, ends the body; nothing goes on behind it."""
+        self.body.deliver(self.receiver)
+        answer, _ = self.pieces.waiting[min(self.pieces.waiting)]
+        answer.callback((b"short", len(CONTENT)))
+        self.assertEqual(self.pieces.waiting, {})
+        (error,) = self.receiver.ends
+        self.assertIsInstance(error, TransferError)
