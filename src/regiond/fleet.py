@@ -5,7 +5,7 @@ and progress are in memory, as they change by the second and mean nothing after 
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,14 @@ from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
 from common.errors import NotFound, RangeError
 from common.events import Event, Severity
 from common.identity import Authority
-from common.images import Image, View
+from common.images import Image, ImageKey, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
 from regiond.chunk_cache import ChunkCache
 from regiond.presence import Presence, Transferring, status_of
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
 from regiond.racks.fleet import Enrolled, RackIdentity
+from regiond.restrictions import checked, may_hold, without_meaning
+from regiond.rows import key_columns
 from regiond.store import blobs, events, generations, images, racks
 from regiond.store.blobs import Blob
 from regiond.store.database import Database
@@ -178,7 +180,7 @@ class RegionFleet:
     async def _visible(self, rack: RackIdentity, sha256: str) -> Blob | None:
         known = await self._database.read(racks.rack_by_serial, rack.serial)
         if known is None or not await self._database.read(
-            images.is_blob_in_view, sha256, known.id, self._now()
+            images.is_blob_in_view, sha256, known.selections, self._now()
         ):
             return None
         blob = await self._database.read(blobs.find_blob, sha256)
@@ -220,16 +222,38 @@ class RegionFleet:
 
     async def list_racks(self) -> list[dict[str, Any]]:
         """Every rack, as the shell shows it."""
-        _, wanted = await self._database.read(generations.current_generation)
+        _, views = await self._database.read(generations.current_views)
         return [
-            self._described(rack, wanted) for rack in await self._database.read(racks.list_racks)
+            self._described(rack, views.of(rack.name))
+            for rack in await self._database.read(racks.list_racks)
         ]
 
     async def describe_rack(self, name: str) -> dict[str, Any]:
         """One rack, as the shell shows it."""
         rack = await self._database.read(racks.rack_named, name)
-        _, wanted = await self._database.read(generations.current_generation)
-        return self._described(rack, wanted)
+        _, views = await self._database.read(generations.current_views)
+        held = [
+            each
+            for each in await self._database.read(images.list_images, ("published",))
+            if may_hold(rack.selections, each.key, is_bootloader=each.bootloader_type is not None)
+        ]
+        return self._described(rack, views.of(name)) | {
+            "images": len(held),
+            "size_bytes": sum(each.size_bytes for each in held),
+        }
+
+    async def restrict_rack(self, name: str, selections: Sequence[str]) -> dict[str, Any]:
+        """Let a rack hold only what these words mean; none of them: everything.
+
+        Raises:
+            WrongUsage: one of them is none.
+            NotFound: no such rack.
+        """
+        words = checked(selections) or None
+        await self._database.write(generations.restrict_rack, name, words, self._now())
+        published = await self._database.read(images.list_images, ("published",))
+        warning = without_meaning(words or (), [each.key for each in published])
+        return await self.describe_rack(name) | ({"warning": warning} if warning else {})
 
     async def delete_rack(self, name: str) -> tuple[str, ...]:
         """Refuse a rack from now on; the serials of its certificates."""
@@ -246,10 +270,12 @@ class RegionFleet:
             return []
         view = View.from_document(document)
         rows = []
-        for held in view.images.values():
+        for key, held in view.images.items():
             content = await self._database.read(generations.read_document, held.document_sha256)
             if content is not None:
                 rows.append(_image_row(Image.from_document(content)))
+            else:  # it is an old version, of which nothing else is known any more
+                rows.append(_forgotten_row(ImageKey.parse(key), held.version))
         return rows
 
     def _described(self, rack: Rack, wanted: str) -> dict[str, Any]:
@@ -271,17 +297,20 @@ class RegionFleet:
             "held_digest": rack.held_digest,
             "last_seen": rack.last_seen_at if silence_s is None else self._now() - silence_s,
             "last_sync": rack.last_sync_at,
+            "selections": rack.selections,
             "progress": plain(transfer),
             "problem": rack.problem,
             "created": rack.created_at,
         }
 
 
+def _forgotten_row(key: ImageKey, version: str) -> dict[str, Any]:
+    return {**key_columns(key), "version": version, "state": "synced", "size_bytes": 0, "files": []}
+
+
 def _image_row(image: Image) -> dict[str, Any]:
     return {
-        "name": f"{image.key.os}/{image.key.release}",
-        "architecture": f"{image.key.arch}/{image.key.subarch}",
-        "label": image.key.label,
+        **key_columns(image.key),
         "version": image.version,
         "state": "synced",
         "size_bytes": image.size_bytes,

@@ -344,8 +344,8 @@ class RegionDaemon(MultiService):
         self.imports.reschedule()
 
     async def _announce(self) -> None:
-        generation, digest = await self.database.read(generations.current_generation)
-        self.sessions.announce(generation, lambda _: digest)
+        generation, views = await self.database.read(generations.current_views)
+        self.sessions.announce(generation, lambda rack: views.of(rack.name))
 
     def _endpoint(self) -> RegionEndpoint:
         return RegionEndpoint(

@@ -1,8 +1,11 @@
 """Racks, as a region knows them (pure)."""
 
-from common.verbs import REGION, Answer, Parameter, Verb
+from common.verbs import REGION, Answer, Kind, Parameter, Verb
 
-RACK_COLUMNS = ("name", "state", "status", "generation", "last_seen", "last_sync")
+RACK_COLUMNS = (
+    *("name", "state", "status", "generation"),
+    *("selections", "last_seen", "last_sync"),
+)
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -31,6 +34,22 @@ VERBS: tuple[Verb, ...] = (
         columns=("name", "status"),
     ),
     Verb("rack-controller", "read", "show a rack", REGION, ids=("name",), columns=RACK_COLUMNS),
+    Verb(
+        "rack-controller",
+        "update",
+        "restrict what a rack holds",
+        REGION,
+        ids=("name",),
+        parameters=(
+            Parameter(
+                "selections",
+                "os[/release[/arch[/subarch[/label]]]],..., globs too; empty: everything",
+                Kind.LIST,
+                required=True,
+            ),
+        ),
+        columns=RACK_COLUMNS,
+    ),
     Verb("rack-controller", "delete", "refuse a rack from now on", REGION, ids=("name",)),
     Verb(
         "rack-controller",

@@ -55,6 +55,11 @@ class RackAnswers:
     async def rack_controller_read(self, question: Question, _: Tell) -> Any:
         return await self._fleet.describe_rack(question.ids[0])
 
+    async def rack_controller_update(self, question: Question, _: Tell) -> Any:
+        given = question.parameters["selections"]
+        words = [word for word in given if word] if isinstance(given, list) else []
+        return await self._fleet.restrict_rack(question.ids[0], words)
+
     async def rack_controller_delete(self, question: Question, _: Tell) -> Any:
         for serial in await self._fleet.delete_rack(question.ids[0]):
             self._sessions.drop(serial)

@@ -8,12 +8,12 @@ yet. Writers carry the fencing token of the import lease, and are ``Stale`` with
 from collections.abc import Collection, Iterable, Mapping
 
 import attrs
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from common.digests import sha256_hex
 from common.errors import Conflict, RackferryError, Stale
-from common.images import File, Image, View, ViewImage
-from regiond.store import changes, mirrors
+from common.images import File, Image, View
+from regiond.store import changes, mirrors, rack_views, racks
 from regiond.store.images import (
     GRACE_S,
     StoredImage,
@@ -23,10 +23,23 @@ from regiond.store.images import (
     unknown_image,
 )
 from regiond.store.kept import retire_surplus
+from regiond.store.rack_views import EVERYBODY
 from regiond.store.sources import BootSource, demand_unchanged, is_unchanged
-from regiond.store.tables import blob, document, generation, image, lease
+from regiond.store.tables import blob, document, generation, image, lease, rack, rack_view
 
 IMPORT_LEASE = "import"
+
+
+@attrs.frozen
+class CurrentViews:
+    """The digests of a generation's views: the one of every rack, and those of others."""
+
+    everybody: str
+    by_rack: Mapping[str, str] = attrs.field(factory=dict)
+
+    def of(self, rack: str) -> str:
+        """The digest of a rack's view; "" before the first generation."""
+        return self.by_rack.get(rack, self.everybody)
 
 
 @attrs.frozen
@@ -91,7 +104,7 @@ def publish_images(
         if each.id in documents:
             _replace(conn, each, names[documents[each.id]], now)
     retire_surplus(conn, now)
-    return Published(_new_generation(conn, now), refused)
+    return Published(_generation_now(conn, now), refused)
 
 
 def _changed(conn: Connection, read: Iterable[BootSource]) -> dict[int, Conflict]:
@@ -197,17 +210,34 @@ def current_generation(conn: Connection) -> tuple[int, str]:
     return (0, "") if row is None else (row.number, row.view_sha256)
 
 
-def view_for(conn: Connection, number: int, rack: str) -> str | None:  # noqa: ARG001 - every rack has the same view for now
+def view_for(conn: Connection, number: int, rack: str) -> str | None:
     """The digest of a rack's view of a generation; None if that is no longer kept."""
-    return conn.execute(
-        select(generation.c.view_sha256).where(generation.c.number == number)
-    ).scalar_one_or_none()
+    views = rack_views.digests_of(conn, number)
+    return views.get(rack, views.get(EVERYBODY))
 
 
 def current_view(conn: Connection, rack: str) -> tuple[int, str]:
     """(number, digest of the view) of what a rack is to hold now; (0, "") before the first."""
     number, _ = current_generation(conn)
     return number, view_for(conn, number, rack) or ""
+
+
+def current_views(conn: Connection) -> tuple[int, CurrentViews]:
+    """The current generation, and the digests of its views."""
+    number, everybody = current_generation(conn)
+    return number, CurrentViews(everybody, rack_views.digests_of(conn, number))
+
+
+def restrict_rack(
+    conn: Connection, name: str, selections: Collection[str] | None, now: float
+) -> int:
+    """Let a rack hold only what it is restricted to (None: everything); the generation.
+
+    Raises:
+        NotFound: no such rack.
+    """
+    racks.set_selections(conn, name, selections, now)
+    return _generation_now(conn, now)
 
 
 def read_document(conn: Connection, sha256: str) -> bytes | None:
@@ -230,9 +260,14 @@ def prune(conn: Connection, now: float) -> int:
             generation.c.number < current, generation.c.created_at <= now - GRACE_S
         )
     )
+    rack_views.prune(conn)
+    # What a rack says that it holds can be listed however long it has been silent.
+    held = select(rack.c.held_digest).where(rack.c.state == "active")
     return conn.execute(
         delete(document).where(
             document.c.sha256.not_in(select(generation.c.view_sha256)),
+            document.c.sha256.not_in(select(rack_view.c.view_sha256)),
+            document.c.sha256.not_in(held),
             document.c.sha256.not_in(
                 select(image.c.document_sha256).where(image.c.document_sha256.is_not(None))
             ),
@@ -301,32 +336,28 @@ def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> I
     )
 
 
-def _view(conn: Connection, number: int) -> View:
-    """What racks are to hold now, as generation ``number``."""
-    rows = conn.execute(select(image).where(image.c.state == "published"))
-    return View(
-        number,
-        {str(key_of(row)): ViewImage(row.version, row.document_sha256) for row in rows},
-        mirrors.shown_documents(conn),
-        mirrors.superseded_documents(conn),
-    )
-
-
 def _generation_now(conn: Connection, now: float) -> int:
-    """The current generation; a new one if racks are to hold something else by now."""
-    number, digest = current_generation(conn)
-    view = _view(conn, number)
-    is_same = view.digest == digest or view == View(0)
-    return number if is_same else _new_generation(conn, now)
-
-
-def _new_generation(conn: Connection, now: float) -> int:
-    highest = conn.execute(select(func.coalesce(func.max(generation.c.number), 0))).scalar_one()
-    number = int(highest) + 1
-    (sha256,) = _keep_documents(conn, [_view(conn, number).to_document()]).values()
-    conn.execute(generation.insert().values(number=number, view_sha256=sha256, created_at=now))
-    changes.record(conn, "generation", str(number), now)
-    return number
+    """The current generation; a new one if any rack is to hold something else by now."""
+    number, everybody = current_generation(conn)
+    before = rack_views.digests_of(conn, number)
+    made = rack_views.views_now(conn, number + 1, before)
+    if not number and made[EVERYBODY] == View(1).to_document():
+        return 0
+    names = _keep_documents(conn, {view for view in made.values() if isinstance(view, bytes)})
+    digests = {
+        rack: names[view] if isinstance(view, bytes) else view for rack, view in made.items()
+    }
+    was, now_is = CurrentViews(everybody, before), CurrentViews(digests[EVERYBODY], digests)
+    if all(was.of(rack) == now_is.of(rack) for rack in {*before, *digests}):
+        return number
+    conn.execute(
+        generation.insert().values(
+            number=number + 1, view_sha256=digests[EVERYBODY], created_at=now
+        )
+    )
+    rack_views.keep(conn, number + 1, digests)
+    changes.record(conn, "generation", str(number + 1), now)
+    return number + 1
 
 
 def _keep_documents(conn: Connection, contents: Collection[bytes]) -> dict[bytes, str]:

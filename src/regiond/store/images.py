@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_
 
 from common.errors import NotFound
 from common.images import ImageKey
+from regiond.restrictions import may_hold
 from regiond.store.tables import blob, image, image_file, mirror_document
 
 # How long a rack that is still fetching the previous generation may ask for its bytes.
@@ -206,13 +207,15 @@ def _is_past(now: float) -> ColumnElement[bool]:
     return _IS_REPLACED & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
 
 
-def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> bool:  # noqa: ARG001 - every rack has the same view for now
-    """Whether a rack may have a blob: it is of an image or a document that a view names.
+def is_blob_in_view(
+    conn: Connection, sha256: str, restriction: Collection[str] | None, now: float
+) -> bool:
+    """Whether a rack may have a blob: it is of an image or a document that its view names.
 
-    Or of one that views named until just now.
+    Or of one that a view named until just now. ``restriction`` is the rack's (None: none).
     """
     of_image = (
-        select(image.c.id)
+        select(image)
         .join(image_file, image_file.c.image_id == image.c.id)
         .where(image_file.c.sha256 == sha256, image.c.state != "importing", ~_is_past(now))
     )
@@ -220,7 +223,14 @@ def is_blob_in_view(conn: Connection, sha256: str, rack_id: int, now: float) -> 
         mirror_document.c.sha256 == sha256,
         or_(mirror_document.c.retired_at.is_(None), mirror_document.c.retired_at > now - GRACE_S),
     )
-    return any(conn.execute(each.limit(1)).first() is not None for each in (of_image, of_document))
+    words = None if restriction is None else tuple(restriction)
+    return (
+        any(
+            may_hold(words, key_of(row), is_bootloader=row.bootloader_type is not None)
+            for row in conn.execute(of_image)
+        )
+        or conn.execute(of_document.limit(1)).first() is not None
+    )
 
 
 def _select(conn: Connection, condition: ColumnElement[bool]) -> list[StoredImage]:

@@ -6,8 +6,9 @@ mirrors, since the documents that they show still name it; of each image at most
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, select, update
 
 from common.images import ImageKey, SourceDocument
 from regiond.sources.readings import FetchedDocument
@@ -64,16 +65,15 @@ def shown_documents(conn: Connection) -> dict[str, dict[str, SourceDocument]]:
     return found
 
 
-def superseded_documents(conn: Connection) -> tuple[str, ...]:
-    """The image documents of superseded images that mirrors still need."""
+def superseded_images(conn: Connection) -> tuple[Row[Any], ...]:
+    """The rows of superseded images that mirrors still need, by the names of their documents."""
     published = select(image.c.document_sha256).where(image.c.state == "published")
     found = conn.execute(
-        select(image.c.document_sha256)
+        select(image)
         .where(IS_SUPERSEDED, image.c.document_sha256.not_in(published))
-        .distinct()
         .order_by(image.c.document_sha256)
     )
-    return tuple(found.scalars())
+    return tuple(found)
 
 
 def show(

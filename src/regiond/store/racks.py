@@ -4,11 +4,11 @@ Who a peer is comes from its certificate alone: ``rack_by_serial`` is asked for 
 connection and request, and knows only active racks with certificates that are not revoked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import attrs
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, Row, delete, null, select, update
 
 from common.errors import NotFound, Refused
 from regiond.store import changes
@@ -17,7 +17,11 @@ from regiond.store.tables import certificate, rack, token
 
 @attrs.frozen
 class Rack:
-    """A rack and what it last said. ``problem`` is an error object, or None when all is well."""
+    """A rack and what it last said.
+
+    ``problem`` is an error object, or None when all is well. ``selections`` is what it is
+    restricted to, or None for everything.
+    """
 
     id: int
     name: str
@@ -28,6 +32,7 @@ class Rack:
     held_generation: int
     last_sync_at: float | None
     problem: dict[str, str] | None
+    selections: list[str] | None = None
 
 
 @attrs.frozen
@@ -36,6 +41,7 @@ class Certified:
 
     id: int
     name: str
+    selections: list[str] | None
     serial: str
     spki_sha256: str
 
@@ -173,7 +179,13 @@ def _active_rack(conn: Connection, name: str, now: float) -> int:
 def rack_by_serial(conn: Connection, serial: str) -> Certified | None:
     """The active rack with that certificate; None if revoked, deleted or unknown."""
     row = conn.execute(
-        select(rack.c.id, rack.c.name, certificate.c.serial, certificate.c.spki_sha256)
+        select(
+            rack.c.id,
+            rack.c.name,
+            rack.c.selections,
+            certificate.c.serial,
+            certificate.c.spki_sha256,
+        )
         .join(certificate, certificate.c.rack_id == rack.c.id)
         .where(
             certificate.c.serial == serial,
@@ -211,11 +223,27 @@ def delete_rack(conn: Connection, name: str, now: float) -> tuple[str, ...]:
         NotFound: no such rack.
     """
     found = rack_named(conn, name)
-    conn.execute(update(rack).where(rack.c.id == found.id).values(state="deleted"))
+    conn.execute(
+        update(rack).where(rack.c.id == found.id).values(state="deleted", selections=null())
+    )
     conn.execute(delete(token).where(token.c.name == name, token.c.used_at.is_(None)))
     revoked = _revoke_all(conn, found.id, now)
     changes.record(conn, "rack", name, now)
     return revoked
+
+
+def set_selections(
+    conn: Connection, name: str, selections: Collection[str] | None, now: float
+) -> None:
+    """Restrict a rack; None lets it hold everything again.
+
+    Raises:
+        NotFound: no such rack.
+    """
+    found = rack_named(conn, name)
+    wanted = null() if selections is None else list(selections)
+    conn.execute(update(rack).where(rack.c.id == found.id).values(selections=wanted))
+    changes.record(conn, "rack", name, now)
 
 
 def report_sync(  # noqa: PLR0917 - the parts of one report, in the order of the protocol

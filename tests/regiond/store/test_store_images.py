@@ -68,11 +68,11 @@ class ImageSuite(Store):
         """Bytes of staged, unknown and long retired images are outside of every view."""
         image = self.stage([KERNEL])
         self.store(KERNEL, SQUASHFS)
-        may = (self.read, images.is_blob_in_view, KERNEL.sha256, 1)
+        may = (self.read, images.is_blob_in_view, KERNEL.sha256, None)
         self.assertFalse(may[0](*may[1:], NOW))
         self.publish_staged(image)
         self.assertTrue(may[0](*may[1:], NOW))
-        self.assertFalse(self.read(images.is_blob_in_view, SQUASHFS.sha256, 1, NOW))
+        self.assertFalse(self.read(images.is_blob_in_view, SQUASHFS.sha256, None, NOW))
         self.write(generations.retire_images, [image], self.epoch, NOW)
         self.assertTrue(may[0](*may[1:], NOW + images.GRACE_S - 1))
         self.assertFalse(may[0](*may[1:], NOW + images.GRACE_S))

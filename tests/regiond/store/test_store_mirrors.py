@@ -51,7 +51,7 @@ class MirrorSuite(Store):
         return self.read(images.image_details, image_id).document_sha256 or ""
 
     def may_fetch(self, sha256: str, now: float = NOW) -> bool:
-        return self.read(images.is_blob_in_view, sha256, 1, now)
+        return self.read(images.is_blob_in_view, sha256, None, now)
 
     # What is kept
 
