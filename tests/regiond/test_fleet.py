@@ -20,10 +20,13 @@ from regiond.fleet import LOOK_INTERVAL_S, RegionFleet
 from regiond.presence import status_of
 from regiond.racks.fleet import RackIdentity
 from regiond.store import blobs, events, generations
-from tests.doubles.stores import NOW, Content, OnSQLite, Store, content, finished
+from tests.doubles.stores import NOW, Content, OnSQLite, Store, content, finished, key
 
 AUTHORITY = new_authority(datetime.fromtimestamp(NOW, UTC))
 PROBLEM = {"code": "no-space", "object": "disk", "message": "is full", "remedy": "free space"}
+
+
+JAMMY, NOBLE = key("jammy"), key("noble")
 
 
 def new_request() -> bytes:
@@ -318,3 +321,56 @@ class ProblemTests(FleetCase):
             self.fleet.images_of("none"),
         ):
             self.assertTrue(self.refusal(work, NotFound).remedy)
+
+
+class RestrictionTests(FleetCase):
+    """A rack that is to hold less than everything."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = content(1000, seed=9)
+        self.publish([self.other], of=NOBLE)
+        self.small, self.large = self.enrol("small"), self.enrol("large")
+
+    def restrict(self, *words: str) -> dict[str, object]:
+        return finished(self.fleet.restrict_rack("small", words))
+
+    def test_a_rack_gets_the_bytes_of_its_own_view_only(self) -> None:
+        """Others are, for that rack, not there: neither bytes nor digests."""
+        self.restrict("ubuntu/noble")
+        for rack, sha256, may in (
+            (self.small, self.root.sha256, False),
+            (self.small, self.other.sha256, True),
+            (self.large, self.root.sha256, True),
+        ):
+            self.assertEqual(finished(self.fleet.blob(rack, sha256)) is not None, may)
+            self.assertEqual(finished(self.fleet.digests(rack, sha256)) is not None, may)
+
+    def test_synced_means_its_own_view(self) -> None:
+        """Each rack is compared with what it is to hold itself."""
+        self.restrict("ubuntu/noble")
+        for rack in (self.small, self.large):
+            _, digest = finished(self.fleet.current_view(rack, ""))
+            finished(self.fleet.report_sync(rack, 3, digest, ""))
+        statuses = [row["status"] for row in finished(self.fleet.list_racks())]
+        self.assertEqual(statuses, ["synced", "synced"])
+        self.restrict("ubuntu/jammy")
+        statuses = {row["name"]: row["status"] for row in finished(self.fleet.list_racks())}
+        self.assertEqual(statuses, {"small": "out-of-sync", "large": "synced"})
+
+    def test_what_it_is_to_hold_is_shown(self) -> None:
+        """How many images and bytes, and which words mean nothing."""
+        row = self.restrict("ubuntu/noble", "ubuntu/jamy")
+        self.assertEqual((row["images"], row["size_bytes"]), (1, 1000))
+        self.assertEqual(row["selections"], ["ubuntu/noble", "ubuntu/jamy"])
+        self.assertIn("did you mean 'ubuntu/jammy'?", str(row["warning"]))
+        row = self.restrict()
+        self.assertEqual((row["images"], row["selections"]), (2, None))
+        self.assertNotIn("warning", row)
+
+    def test_a_malformed_restriction_changes_nothing(self) -> None:
+        """It is refused before anything is written."""
+        before = self.view()
+        with self.assertRaises(WrongUsage):
+            self.restrict("ubuntu/noble", "a//b")
+        self.assertEqual(self.view(), before)

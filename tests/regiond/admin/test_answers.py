@@ -26,6 +26,7 @@ NEEDED = {
     "boot-sources create": {"url": "http://127.0.0.1:9/", "unsigned": True},
     "boot-source-selections create": {"os": "ubuntu", "release": "noble"},
     "rack-controllers create-token": {"name": "rack-2"},
+    "rack-controller update": {"selections": ["ubuntu/noble"]},
     "config set": {"events_days": "31"},
 }
 # They take something away that others want to look at.
