@@ -10,7 +10,14 @@ from typing import Any
 
 import attrs
 
-from tests.doubles.stream_documents import INDEX_PATH, index, item, product, product_file
+from tests.doubles.stream_documents import (
+    INDEX_PATH,
+    UPDATED,
+    index,
+    item,
+    product,
+    product_file,
+)
 from tests.doubles.stream_documents import text as as_text
 from tests.doubles.tarballs import tarball
 from tests.integration.sources import SigningKey
@@ -18,6 +25,7 @@ from tests.integration.sources import SigningKey
 IMAGES, LOADERS = "com.example.boot:v3:download", "com.example.boot:1:bootloader-download"
 DIRECTORY = "debian/amd64/generic/bookworm/stable"
 VERSION = "20230607"
+NEXT_VERSION = "20230608"
 
 
 @attrs.frozen
@@ -31,7 +39,12 @@ class Loader:
 
 
 def write_boot_stream(
-    tree: Path, key: SigningKey, images: Mapping[str, Path], loaders: Sequence[Loader]
+    tree: Path,
+    key: SigningKey,
+    images: Mapping[str, Path],
+    loaders: Sequence[Loader],
+    *,
+    version: str = VERSION,
 ) -> None:
     """Write the whole source, signed.
 
@@ -40,26 +53,28 @@ def write_boot_stream(
         key: signs it.
         images: kernel and initrd by file type.
         loaders: what starts them.
+        version: of the images; ``NEXT_VERSION`` to publish once more.
     """
+    updated = UPDATED + int(version) - int(VERSION)
     files: dict[str, bytes] = {}
     products = {
-        IMAGES: [_image(images, files)] if images else [],
+        IMAGES: [_image(images, version, files)],
         LOADERS: [_loader(loader, files) for loader in loaders],
     }
     paths = {content_id: f"streams/v1/{content_id}.sjson" for content_id in products}
     for content_id, made in products.items():
-        document = product_file(*made, content_id=content_id)
+        document = product_file(*made, content_id=content_id, updated=updated)
         files[paths[content_id]] = key.signed(as_text(document))
-    files[INDEX_PATH] = key.signed(as_text(index(paths)))
+    files[INDEX_PATH] = key.signed(as_text(index(paths, updated)))
     for path, content in files.items():
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_bytes(content)
 
 
-def _image(images: Mapping[str, Path], files: dict[str, bytes]) -> dict[str, Any]:
+def _image(images: Mapping[str, Path], version: str, files: dict[str, bytes]) -> dict[str, Any]:
     entries = {}
     for ftype, original in images.items():
-        path = f"debian/bookworm/amd64/{VERSION}/{ftype}"
+        path = f"debian/bookworm/amd64/{version}/{ftype}"
         files[path] = original.read_bytes()
         entries[ftype] = item(ftype, path, files[path])
     return product(
@@ -70,7 +85,7 @@ def _image(images: Mapping[str, Path], files: dict[str, bytes]) -> dict[str, Any
         subarch="generic",
         subarches="generic",
         version="12",
-        versions={VERSION: entries},
+        versions={version: entries},
     )
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 import pytest
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.integration.boot_stream import DIRECTORY, Loader, write_boot_stream
+from tests.integration.boot_stream import DIRECTORY, NEXT_VERSION, Loader, write_boot_stream
 from tests.integration.netboot import NotToBeHad, installer_images, pxelinux_files, uefi_files
 from tests.integration.processes import ROOT
 from tests.integration.site import Site
@@ -38,6 +38,8 @@ class BootTests(SynchronousTestCase):
 
     directory: ClassVar["tempfile.TemporaryDirectory[str]"]
     site: ClassVar[Site]
+    images: ClassVar[dict[str, Path]]
+    loaders: ClassVar[tuple[Loader, ...]]
     firmware: ClassVar[Path]
     accel: ClassVar[str]
 
@@ -46,21 +48,21 @@ class BootTests(SynchronousTestCase):
         super().setUpClass()
         try:
             require_qemu()
-            images = installer_images(CACHE)["text"]
+            cls.images = installer_images(CACHE)["text"]
             pxelinux = pxelinux_files(CACHE)
             uefi, cls.firmware = uefi_files(CACHE)
         except (NoMachine, NotToBeHad) as error:
             raise SkipTest(f"no machine boots here: {error}") from error
-        cls.accel = accelerator(images["boot-kernel"])
+        cls.accel = accelerator(cls.images["boot-kernel"])
         cls.directory = tempfile.TemporaryDirectory(prefix="rackferry-")
         cls.addClassCleanup(cls.directory.cleanup)
         cls.site = Site(Path(cls.directory.name))
         cls.addClassCleanup(cls.site.close)
-        loaders = (
+        cls.loaders = (
             Loader("pxe", "pxelinux", "i386", pxelinux),
             Loader("uefi", "grub-efi-signed", "amd64", uefi),
         )
-        write_boot_stream(cls.site.tree, cls.site.key, images, loaders)
+        write_boot_stream(cls.site.tree, cls.site.key, cls.images, cls.loaders)
         cls.hold_all()
 
     @classmethod
@@ -84,12 +86,32 @@ class BootTests(SynchronousTestCase):
             machine.wait_for(*BOOTED, limit_s=BOOT_LIMIT_S)
         return machine
 
+    def generation(self) -> int:
+        """The generation that the rack shows."""
+        return int(self.site.shell("status", rack=True)["generation"])
+
+    def renew(self) -> None:
+        """A new version is published, imported and synced; ``current`` is another snapshot."""
+        before = self.site.current
+        write_boot_stream(
+            self.site.tree, self.site.key, self.images, self.loaders, version=NEXT_VERSION
+        )
+        self.site.shell("boot-resources", "import", "wait")
+        self.site.shell("boot-resources", "import", "wait", rack=True)
+        self.assertNotEqual(self.site.current, before)
+
     def test_http_with_ipxe(self) -> None:
-        """With iPXE it boots by the generated script, with kernel and initrd of one generation."""
-        script = f"http://{HOST}:{self.site.ports.machines}/images/boot.ipxe"
-        machine = self.boot(f"bootfile={script}")
-        generation = self.site.shell("status", rack=True)["generation"]
-        tree = f"/generations/{generation}"
+        """With iPXE it boots by the generated script; kernel and initrd are of the generation
+        where it began, although the rack shows another while it waits in the menu.
+        """
+        began = self.generation()
+        script = f"bootfile=http://{HOST}:{self.site.ports.machines}/images/boot.ipxe"
+        with VirtualMachine(Path(self.directory.name) / "ipxe", script, self.accel) as machine:
+            machine.wait_for_request("/images/boot.ipxe", BOOT_LIMIT_S)
+            self.renew()
+            machine.wait_for(*BOOTED, limit_s=BOOT_LIMIT_S)
+        self.assertGreater(self.generation(), began)
+        tree = f"/generations/{began}"
         self.assertEqual(
             machine.http_requests(),
             ["/images/boot.ipxe", f"{tree}/{KERNEL}", f"{tree}/{INITRD}"],

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from common.config import RackdConfig, load
 from common.shell import grammar
+from tests.doubles.stream_documents import INDEX_PATH
 from tests.integration.boot_stream import DIRECTORY, Loader, write_boot_stream
 from tests.integration.lan import RACK, Lan, NoLan
 from tests.integration.processes import ROOT, ProcessFailed
@@ -237,6 +238,8 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(self.lan.fetch(f"{base}{named}"), kernel)
         self.assertEqual(self.lan.fetch(f"{base}/images/{KERNEL}", "-r", "10-19"), kernel[10:20])
         self.assertIn(b"boot-kernel", self.lan.fetch(f"{base}/images/{DIRECTORY}/"))
+        mirrored = self.lan.fetch(f"{base}/mirror/1/{INDEX_PATH}")
+        self.assertEqual(mirrored, (self.site.tree / INDEX_PATH).read_bytes())
 
     def move_rack_to_lan(self) -> None:
         """Restart the rack where it has port 5248 and no region: it serves what it holds."""

@@ -20,6 +20,7 @@ HOST = "10.0.2.2"
 MEMORY_MIB = 768
 ROMS = ("/usr/lib/ipxe/qemu/pxe-virtio.rom", "/usr/share/qemu/pxe-virtio.rom")
 KVM_LIMIT_S = 15.0
+LOOK_S = 0.2
 _QEMU = "qemu-system-x86_64"
 _WIRE_BYTES = 256  # of each packet; requests are at its beginning
 
@@ -62,6 +63,7 @@ class VirtualMachine:
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._wire = directory / "wire.pcap"
+        self._wire.touch()  # QEMU takes a moment to open it
         self.console = b""
         network = [
             *("-netdev", f"user,id=net,{netdev}"),
@@ -78,6 +80,18 @@ class VirtualMachine:
             NotBooted: the machine went off or ``limit_s`` passed.
         """
         self.console = _read_until(self._process, patterns, limit_s)
+
+    def wait_for_request(self, path: str, limit_s: float) -> None:
+        """Wait until it asks for that over HTTP; a file tells nobody, so it is looked at.
+
+        Raises:
+            NotBooted: ``limit_s`` passed.
+        """
+        deadline_s = time.monotonic() + limit_s
+        while path not in self.http_requests():
+            if time.monotonic() > deadline_s:
+                raise NotBooted(f"it never asked for {path}: {self.http_requests()}")
+            time.sleep(LOOK_S)
 
     def wire(self) -> bytes:
         """The beginnings of all packets so far: what it asked for can be read there."""
