@@ -38,17 +38,29 @@ class SlowThreads:
 
 
 class LibraryCase(SynchronousTestCase):
-    """A test with an open library in a directory of its own."""
+    """A test with an open library in a directory of its own.
+
+    Attributes:
+        reserve_bytes: what is to stay free.
+    """
+
+    reserve_bytes: int | None = None
 
     def setUp(self) -> None:
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.images_dir = Path(directory.name) / "images"
+        self.prepare()
         self.library = self.opened()
+
+    def prepare(self) -> None:
+        """What a kind of test does before there is a library."""
 
     def opened(self) -> Library:
         """A library on the directory, as after a start."""
-        library = Library(self.images_dir, on_disk=at_once, on_sync=at_once)
+        library = Library(
+            self.images_dir, on_disk=at_once, on_sync=at_once, reserve_bytes=self.reserve_bytes
+        )
         library.open()
         self.addCleanup(library.close)
         return library

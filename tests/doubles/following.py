@@ -9,6 +9,7 @@ from rackd.follower import Follower
 from rackd.library import Library
 from rackd.planning import ARCHIVE
 from rackd.syncing import Syncing
+from rackd.transfers import FetchBlob
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import file_of, image_of
 from tests.doubles.regions import Fetches, MemoryRegion
@@ -30,14 +31,17 @@ class FollowerCase(LibraryCase):
         self.addCleanup(self.stopped)
         self.follower.connected()
 
-    def start(self, library: Library) -> None:
-        """Follow the region with this library; not connected yet."""
+    def start(self, library: Library, fetch: FetchBlob | None = None) -> None:
+        """Follow the region with this library; not connected yet.
+
+        Files come as ``fetches`` says, or by ``fetch``.
+        """
         self.fetches.library = library
         self.events = EventLog(self.clock.seconds)
         self.syncing = Syncing(
             self.region,
             library,
-            self.fetches.fetch,
+            fetch or self.fetches.fetch,
             clock=self.clock,
             on_disk=at_once,
             events=self.events,

@@ -10,51 +10,27 @@ from common.errors import TransferError, WrongUsage
 from common.events import Event, Severity
 from common.vocabulary import VERBS, Place, Question
 from rackd.admin import Admin
-from rackd.boot_record import BootRecord
-from rackd.checks import Checks
-from rackd.scrub import Scrub
 from tests.doubles.disks import at_once
-from tests.doubles.following import JAMMY, FollowerCase
+from tests.doubles.following import JAMMY
+from tests.doubles.scrubbing import ScrubbingCase
 
 
-class AdminTests(FollowerCase):
+class AdminTests(ScrubbingCase):
     """A rack that follows a region in memory."""
 
     def setUp(self) -> None:
         super().setUp()
-        directory = self.images_dir.parent
-        self.scrub = Scrub(
-            self.library,
-            Checks(
-                self.library,
-                BootRecord(directory / "verified", "boot-1"),
-                on_check=at_once,
-                events=self.events,
-                on_damage=self.events.raise_problem,
-            ),
-            directory / "scrub",
-            clock=self.clock,
-            random=lambda: 0.5,
-            on_scrub=at_once,
-            events=self.events,
-            limit_bytes_s=1e9,
-        )
-        self.scrub.startService()
+        scrub = self.begun()
         self.admin = Admin(
             "rack-1",
             self.library,
             self.follower,
-            self.scrub,
+            scrub,
             self.events,
             clock=self.clock,
             on_disk=at_once,
         )
         self.told: list[object] = []
-
-    def stopped(self) -> None:
-        if self.scrub.running:
-            self.successResultOf(self.scrub.stopService())
-        super().stopped()
 
     def ask(self, noun: str, verb: str = "", *flags: str, **parameters: str) -> "Deferred[object]":
         question = Question(noun, verb, (), parameters, flags)

@@ -5,23 +5,19 @@ from unittest import mock
 from twisted.internet.defer import Deferred
 
 from common.errors import NoDaemon, StorageError
-from rackd.boot_record import BootRecord
-from rackd.checks import Checks
 from rackd.examination import Examination
-from rackd.records import HeldFile
 from rackd.scrub import LOOK_S, SAVE_EVERY_S, START_S, Scrub
 from rackd.scrub_record import WEEK_S
-from tests.doubles.disks import at_once
-from tests.doubles.following import JAMMY, FollowerCase
+from tests.doubles.following import JAMMY
+from tests.doubles.scrubbing import ScrubbingCase
 
 
-class ScrubCase(FollowerCase):
+class ScrubCase(ScrubbingCase):
     """A rack that holds three files of six bytes each."""
 
     def setUp(self) -> None:
         super().setUp()
         self.hold(1, self.image(JAMMY, "kernel", "initrd", "rootfs"))
-        self.damage: list[StorageError] = []
         self.read: list[str] = []
         real = Examination.read_on
 
@@ -31,53 +27,17 @@ class ScrubCase(FollowerCase):
             return real(examination)
 
         self.patch(Examination, "read_on", read_on)
-        self.scrub = self.begun()
-
-    def begun(self, limit_bytes_s: float = 1e9) -> Scrub:
-        directory = self.images_dir.parent
-        made = Checks(
-            self.library,
-            BootRecord(directory / "verified", "boot-1"),
-            on_check=at_once,
-            events=self.events,
-            on_damage=self.damaged,
-        )
-        scrub = Scrub(
-            self.library,
-            made,
-            directory / "scrub",
-            clock=self.clock,
-            random=lambda: 0.5,
-            on_scrub=at_once,
-            events=self.events,
-            limit_bytes_s=limit_bytes_s,
-        )
-        scrub.startService()
-        return scrub
-
-    def damaged(self, error: StorageError) -> None:
-        self.damage.append(error)
-        self.events.raise_problem(error)
-        self.follower.trigger()
-
-    def stopped(self) -> None:
-        if self.scrub.running:
-            self.successResultOf(self.scrub.stopService())
-        super().stopped()
+        self.scrub: Scrub = self.begun()
 
     def restarted(self, limit_bytes_s: float = 1e9) -> None:
         """After a restart of rackd."""
         self.successResultOf(self.scrub.stopService())
         self.read.clear()
-        self.scrub = self.begun(limit_bytes_s)
+        self.begun(limit_bytes_s)
 
     @property
     def blobs(self) -> list[str]:
         return list(self.library.finished())
-
-    def file(self, name: str) -> HeldFile:
-        assert self.library.current is not None
-        return self.library.current.record.files[f"{JAMMY}/file-{name}"]
 
     def flip(self, name: str) -> str:
         """One bit of a blob changes; its name."""
