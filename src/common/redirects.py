@@ -105,12 +105,12 @@ class FollowingAgent:
         return Deferred.fromCoroutine(self._request(method, uri, named))
 
     async def _request(self, method: bytes, uri: bytes, headers: Headers) -> IResponse:
+        response = await self._trusted.request(method, uri, headers, None)
+        location = _location(response)
+        if not location:
+            return response  # nearly always: nothing has to be parsed
         first = current = URL.from_text(uri.decode("ascii"))
-        for _ in range(MOST_REDIRECTS + 1):
-            response = await self._one_request(first, method, current, headers)
-            location = response.headers.getRawHeaders("location", [""])[0]
-            if response.code not in _REDIRECTS or not location:
-                return response
+        for _ in range(MOST_REDIRECTS):
             await _drop(response)
             target = redirect_target(current, location)
             if not is_same_place(current, target):
@@ -118,6 +118,11 @@ class FollowingAgent:
                 for name in _CREDENTIALS:
                     headers.removeHeader(name)
             current = target
+            response = await self._one_request(first, method, current, headers)
+            location = _location(response)
+            if not location:
+                return response
+        await _drop(response)
         raise _refusal(first, f"more than {MOST_REDIRECTS} times", "source-redirect-loop")
 
     async def _one_request(
@@ -182,6 +187,14 @@ def _refusal(source: URL, where: str, code: str) -> SourceError:
         code=code,
         remedy=_REMEDY,
     )
+
+
+def _location(response: IResponse) -> str:
+    """Where a response sends us; "" if it does not."""
+    if response.code not in _REDIRECTS:
+        return ""
+    location: str = response.headers.getRawHeaders("location", [""])[0]
+    return location
 
 
 async def _drop(response: IResponse) -> None:

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 T = TypeVar("T")
 
-PAUSE_S = 0.5
+PAUSE_S = 1.0
 """The least time between two publishes, and the most that an image waits for others."""
 
 

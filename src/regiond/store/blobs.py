@@ -6,7 +6,7 @@ the lease's fencing token (``epoch``), must find it in the row, and is ``Stale``
 A *dead* blob is being deleted (``garbage``) and counts as absent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -227,27 +227,39 @@ def keep_small(conn: Connection, content: bytes, epoch: int) -> None:
         Stale: a writer with a newer epoch has it.
     """
     digest = sha256(content).digest()
-    found = find_blob(conn, digest.hex())
-    if found is None:
-        blob_id = _insert_blob(
-            conn,
-            sha256=digest.hex(),
-            size_bytes=len(content),
-            state="complete",
-            held_chunks=1 if content else 0,
-            held_bytes=len(content),
-            writer_epoch=epoch,
-            digests=digest,
-            digests_sha256=sha256_hex(digest),
-        )
-        if content:
-            _store_chunks(conn, first_chunk(blob_id), [(content, digest)])
+    rows = [(content, digest)] if content else []
+    blob_id = _insert_complete(
+        conn,
+        {
+            "sha256": digest.hex(),
+            "size_bytes": len(content),
+            "state": "complete",
+            "held_chunks": len(rows),
+            "held_bytes": len(content),
+            "writer_epoch": epoch,
+            "digests": digest,
+            "digests_sha256": sha256_hex(digest),
+        },
+    )
+    if blob_id is not None:
+        if rows:
+            _store_chunks(conn, first_chunk(blob_id), rows)
         return
-    claimed = claim_blob(conn, found.sha256, len(content), epoch)
-    if not claimed.is_complete:
-        drop_chunks(conn, found.id, epoch)
-        append_chunks(conn, found.id, epoch, 0, [(content, digest)] if content else [])
-        complete_blob(conn, found.id, epoch, digest)
+    known = claim_blob(conn, digest.hex(), len(content), epoch)
+    if not known.is_complete:
+        drop_chunks(conn, known.id, epoch)
+        append_chunks(conn, known.id, epoch, 0, rows)
+        complete_blob(conn, known.id, epoch, digest)
+
+
+def _insert_complete(conn: Connection, columns: Mapping[str, Any]) -> int | None:
+    """A new blob's id; None if there is one of that name."""
+    if conn.dialect.name == "sqlite":
+        driver: Any = conn.connection.driver_connection
+        return sqlite.insert_small_blob(driver, columns)
+    if find_blob(conn, columns["sha256"]) is not None:
+        return None
+    return _insert_blob(conn, **columns)
 
 
 def append_chunks(

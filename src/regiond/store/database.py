@@ -150,7 +150,7 @@ class Database:
     ) -> T:
         """Run ``work`` in a transaction that is durable when this returns.
 
-        Others that wait for the writer at the same time share the transaction (ADR 6).
+        Others that wait for the writer at the same time share the transaction (ADR 9).
         Cancelling abandons the answer; the work still happens, whole or not at all.
 
         Raises:

@@ -8,7 +8,7 @@ yet. Writers carry the fencing token of the import lease, and are ``Stale`` with
 from collections.abc import Collection, Iterable, Mapping
 
 import attrs
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from common.digests import sha256_hex
 from common.errors import Conflict, RackferryError, Stale
@@ -16,9 +16,9 @@ from common.images import File, Image, View
 from regiond.store import changes, mirrors, rack_views, racks
 from regiond.store.images import (
     GRACE_S,
+    KEY_COLUMNS,
     StoredImage,
     find_images,
-    is_key,
     key_of,
     unknown_image,
 )
@@ -28,6 +28,12 @@ from regiond.store.sources import BootSource, demand_unchanged, is_unchanged
 from regiond.store.tables import blob, document, generation, image, lease, rack, rack_view
 
 IMPORT_LEASE = "import"
+
+_PUBLISH = (
+    update(image)
+    .where(image.c.id == bindparam("of"))
+    .values(state="published", published_at=bindparam("at"), document_sha256=bindparam("document"))
+)
 
 
 @attrs.frozen
@@ -100,9 +106,7 @@ def publish_images(
     if not documents:
         return Published(current_generation(conn)[0], refused)
     names = _keep_documents(conn, documents.values())
-    for each in fresh:
-        if each.id in documents:
-            _replace(conn, each, names[documents[each.id]], now)
+    _replace(conn, {found[each]: names[content] for each, content in documents.items()}, now)
     retire_surplus(conn, now)
     return Published(_generation_now(conn, now), refused)
 
@@ -118,17 +122,17 @@ def _changed(conn: Connection, read: Iterable[BootSource]) -> dict[int, Conflict
     return changed
 
 
-def _replace(conn: Connection, new: StoredImage, document_sha256: str, now: float) -> None:
-    """Publish one in place of the older version of its key."""
+def _replace(conn: Connection, new: Mapping[StoredImage, str], now: float) -> None:
+    """Publish images (with the names of their documents) in place of their older versions."""
+    keys = {each.key for each in new}
+    published = conn.execute(select(image.c.id, *KEY_COLUMNS).where(image.c.state == "published"))
+    older = [row.id for row in published if key_of(row) in keys]
+    if older:
+        conn.execute(
+            update(image).where(image.c.id.in_(older)).values(state="kept", retired_at=now)
+        )
     conn.execute(
-        update(image)
-        .where(is_key(new.key), image.c.state == "published")
-        .values(state="kept", retired_at=now)
-    )
-    conn.execute(
-        update(image)
-        .where(image.c.id == new.id)
-        .values(state="published", published_at=now, document_sha256=document_sha256)
+        _PUBLISH, [{"of": each.id, "at": now, "document": name} for each, name in new.items()]
     )
 
 

@@ -110,7 +110,10 @@ def is_key(key: ImageKey) -> ColumnElement[bool]:
     )
 
 
-def key_of(row: Row[Any]) -> ImageKey:
+KEY_COLUMNS = (image.c.os, image.c.arch, image.c.subarch, image.c.release, image.c.label)
+
+
+def key_of(row: Row[*tuple[Any, ...]]) -> ImageKey:
     """The key of a row of ``image``."""
     return ImageKey(row.os, row.arch, row.subarch, row.release, row.label)
 
@@ -122,31 +125,35 @@ def stage_images(conn: Connection, new: Iterable[NewImage], now: float) -> list[
     with; another one is given up for the new one.
     """
     others = {each.key: each for each in _select(conn, image.c.state == "importing")}
-    return [_stage(conn, each, others.get(each.key), now) for each in new]
+    ids: list[int] = []
+    files: list[dict[str, Any]] = []
+    for each in new:
+        other = others.get(each.key)
+        if other and other.version == each.version and set(other.files) == set(each.files):
+            ids.append(other.id)
+            continue
+        if other:
+            conn.execute(delete(image).where(image.c.id == other.id))
+        ids.append(_insert(conn, each, now))
+        files += [{"image_id": ids[-1], **attrs.asdict(file)} for file in each.files]
+    if files:
+        conn.execute(image_file.insert(), files)
+    return ids
 
 
-def _stage(conn: Connection, new: NewImage, other: StoredImage | None, now: float) -> int:
-    if other is not None:
-        if other.version == new.version and set(other.files) == set(new.files):
-            return other.id
-        conn.execute(delete(image).where(image.c.id == other.id))
+def _insert(conn: Connection, new: NewImage, now: float) -> int:
+    """An importing image, as yet without files."""
     fields = attrs.asdict(
         new, filter=lambda field, _: field.name not in {"key", "files", "subarches"}
     )
-    added = conn.execute(
-        image.insert().values(
-            state="importing",
-            created_at=now,
-            subarches=list(new.subarches),
-            **attrs.asdict(new.key),
-            **fields,
-        )
-    )
-    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
-    if new.files:
-        conn.execute(
-            image_file.insert(), [{"image_id": id, **attrs.asdict(file)} for file in new.files]
-        )
+    columns = {
+        **attrs.asdict(new.key),
+        **fields,
+        "state": "importing",
+        "created_at": now,
+        "subarches": list(new.subarches),
+    }
+    (id,) = conn.execute(image.insert(), columns).inserted_primary_key or (0,)  # noqa: A001
     return int(id)
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from regiond.settings_table import setting
 from regiond.store import settings
+from regiond.store.images import KEY_COLUMNS
 from regiond.store.tables import image
 from regiond.versions import HeldVersion, surplus
 
@@ -21,9 +22,8 @@ def surplus_images(conn: Connection) -> tuple[int, ...]:
     if conn.execute(select(image.c.id).where(image.c.state == "kept").limit(1)).first() is None:
         return ()
     most = int(settings.get(conn, VERSIONS, setting(VERSIONS).default))
-    key = (image.c.os, image.c.arch, image.c.subarch, image.c.release, image.c.label)
     rows = conn.execute(
-        select(image.c.id, image.c.version, image.c.state, *key).where(
+        select(image.c.id, image.c.version, image.c.state, *KEY_COLUMNS).where(
             image.c.state.in_(["published", "kept"])
         )
     )

@@ -21,6 +21,7 @@ Facts behind the settings (https://sqlite.org/pragma.html, measured with the pro
 import os
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ _SETTINGS = (
     f"PRAGMA journal_size_limit={KEPT_LOG_BYTES}",
     "PRAGMA mmap_size=0",
 )
+_INSERT_SMALL_BLOB = """
+INSERT INTO blob (sha256, size_bytes, state, held_chunks, held_bytes, writer_epoch, digests,
+                  digests_sha256)
+VALUES (:sha256, :size_bytes, :state, :held_chunks, :held_bytes, :writer_epoch, :digests,
+        :digests_sha256)
+ON CONFLICT DO NOTHING
+"""
 
 
 def make_engines(url: URL) -> tuple[Engine, Engine]:
@@ -187,6 +195,15 @@ def sync_log(file: Path) -> None:
         sync_file(descriptor, log)
     finally:
         os.close(descriptor)
+
+
+def insert_small_blob(connection: sqlite3.Connection, columns: Mapping[str, Any]) -> int | None:
+    """Add the row of a complete blob; its id, or None if there is one of that name.
+
+    For blobs that come by the thousand: through SQLAlchemy it took ten times as long.
+    """
+    added = connection.execute(_INSERT_SMALL_BLOB, columns)
+    return added.lastrowid if added.rowcount else None
 
 
 def insert_chunk(connection: sqlite3.Connection, key: int, digest: bytes, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Writes that wait together share a transaction, and nothing else (ADR 6)."""
+"""Writes that wait together share a transaction, and nothing else (ADR 9)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
