@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from bench.peers import CurlOpenssl, SstreamMirror, sha256_of
+from bench.small_files import IMAGES
 from tests.integration.processes import cpu_seconds
 from tests.integration.site import Site
 from tests.integration.sources import LOOPBACK, FileServer, nginx_path
@@ -42,8 +43,8 @@ class Figures:
 class Bench:
     """What stays the same over the rounds.
 
-    ``tls_urls`` and ``plain_urls``: nginx with ``sendfile`` off and on. ``mirror`` and
-    ``curl``: None if they cannot be had.
+    ``tls_urls`` and ``plain_urls``: nginx with ``sendfile`` off and on. ``small``: the
+    source of many small files. ``mirror`` and ``curl``: None if they cannot be had.
     """
 
     directory: Path
@@ -53,6 +54,8 @@ class Bench:
     tls_urls: tuple[str, str]
     plain_urls: tuple[str, str]
     certificate: Path
+    small: Site
+    small_digests: dict[str, str]
     mirror: SstreamMirror | None
     curl: CurlOpenssl | None
 
@@ -85,6 +88,7 @@ def one_round(bench: Bench, figures: Figures, number: int) -> None:
         _machines(bench, site, figures, number)
         figures.region_peak_bytes = max(figures.region_peak_bytes, site.region.peak_rss_bytes())
         figures.rack_peak_bytes = max(figures.rack_peak_bytes, site.rack.peak_rss_bytes())
+    _small_files(bench, figures, number)
     shutil.rmtree(bench.directory / "site")
     shutil.rmtree(bench.directory / "mirror", ignore_errors=True)
 
@@ -116,6 +120,37 @@ def _import(bench: Bench, site: Site, figures: Figures, number: int) -> None:
         seconds["import peer cpu"].append(_cpu_of_children() - before_s)
         seconds["import peer synced"].append(spent_s + _sync_files(copy))
         bench.compare(copy.rglob("*"))
+
+    _alternating(number, ours, peer)
+
+
+def _small_files(bench: Bench, figures: Figures, number: int) -> None:
+    """An import in which every file is tiny, into a database of its own."""
+    copy = fresh(bench.directory / "mirror")
+    seconds, url = figures.seconds, bench.small.serve()
+
+    def ours() -> None:
+        with Site(fresh(bench.directory / "site"), source=bench.small) as site:
+            site.region.start()
+            selection = ("os=small", "release=*", "arches=amd64")
+            site.shell("boot-source-selections", "create", str(site.create_source(url)), *selection)
+            before_s = cpu_seconds(site.region.pid)
+            seconds["small"].append(_timed(lambda: site.shell("boot-resources", "import", "wait")))
+            seconds["small cpu"].append(cpu_seconds(site.region.pid) - before_s)
+            images = site.shell("boot-resources", "read")
+            if [each["state"] for each in images] != ["published"] * IMAGES:
+                raise WrongResult("not every image of the small files was published")
+
+    def peer() -> None:
+        if bench.mirror is None:
+            return
+        os.sync()
+        before_s = _cpu_of_children()
+        seconds["small peer"].append(bench.mirror.mirror(url, copy, bench.small.key.keyring))
+        seconds["small peer cpu"].append(_cpu_of_children() - before_s)
+        held = {sha256_of(path) for path in copy.rglob("*") if path.is_file()}
+        if not held.issuperset(bench.small_digests.values()):
+            raise WrongResult("the mirror lacks some of the small files")
 
     _alternating(number, ours, peer)
 

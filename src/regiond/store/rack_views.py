@@ -14,7 +14,7 @@ from common.digests import sha256_hex
 from common.images import View, ViewImage
 from regiond.restrictions import may_hold
 from regiond.store import mirrors
-from regiond.store.images import key_of
+from regiond.store.images import KEY_COLUMNS, key_of
 from regiond.store.tables import document, generation, image, rack, rack_view
 
 EVERYBODY = ""
@@ -46,7 +46,8 @@ def views_now(conn: Connection, number: int, before: Digests) -> dict[str, bytes
         by rack, ``EVERYBODY`` among them: the document of a new view, or the name of the one
         that it had ``before`` and that still says all.
     """
-    published = conn.execute(select(image).where(image.c.state == "published")).all()
+    columns = (*KEY_COLUMNS, image.c.version, image.c.document_sha256, image.c.bootloader_type)
+    published = conn.execute(select(*columns).where(image.c.state == "published")).all()
     superseded = mirrors.superseded_images(conn)
     documents = mirrors.shown_documents(conn)
     views: dict[tuple[str, ...] | None, View] = {}
@@ -88,7 +89,7 @@ def prune(conn: Connection) -> None:
     conn.execute(delete(rack_view).where(rack_view.c.number.not_in(select(generation.c.number))))
 
 
-def _may_hold(words: tuple[str, ...] | None, row: Row[Any]) -> bool:
+def _may_hold(words: tuple[str, ...] | None, row: Row[*tuple[Any, ...]]) -> bool:
     return may_hold(words, key_of(row), is_bootloader=row.bootloader_type is not None)
 
 
