@@ -141,7 +141,8 @@ class Scrub(Service):
         self._record = await self._on_scrub(self._read_record)
         await self._save(self._record.planned(self._clock.seconds(), self._random()))
         await self._bell.wait(START_S)
-        await self._guarded(self._check_small)
+        if not self._is_asked:  # else all is read now, and counted
+            await self._guarded(self._check_small)
         while True:
             if self._is_asked or self._record.is_due(self._clock.seconds()):
                 await self._guarded(self._pass)
