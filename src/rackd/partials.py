@@ -5,7 +5,8 @@ against the blob's digest list, and the file is cut after the last chunk that is
 
 Chunks were verified before they come here. They are written by a disk thread and synced by
 another, so that receiving never waits for a sync: one is started each ``SYNC_EVERY_BYTES``,
-and writing waits only when more than ``MOST_UNSYNCED_BYTES`` would be at stake.
+and writing waits only when more than ``MOST_UNSYNCED_BYTES`` would be at stake. The first
+sync is of the file's name, too: synced bytes of a file that lost its name are lost.
 
 A failed sync is final: the kernel may show bytes that the disk does not have, and call the
 next sync a success. So the file is removed, the error is raised, and a new sink begins anew.
@@ -101,6 +102,7 @@ class PartialSink:
         self._fd = -1
         self._written_bytes = 0
         self._synced_bytes = 0
+        self._has_durable_name = False
         self._sync_turn = DeferredLock()
         self._syncing: Deferred[None] | None = None
         self._failure: Exception | None = None
@@ -160,6 +162,7 @@ class PartialSink:
     def _reopen(self) -> None:
         self._close()
         self._fd = durable.open_partial(self._path)
+        self._has_durable_name = False
 
     def _verify(self, running: RunningDigest) -> bool:
         """Go on after ``running`` for some chunks; whether that was all, and the file is cut."""
@@ -178,8 +181,9 @@ class PartialSink:
                 return False
         durable.truncate(self._fd, running.size_bytes, self._path)
         try:
-            # A killed process leaves pages that no power cut has tested yet.
-            durable.sync_file(self._fd, self._path)
+            # A killed process leaves pages and a name that no power cut has tested yet.
+            if running.size_bytes:
+                self._sync_all(self._fd)
         except StorageError:
             self._close()
             durable.remove_file(self._path)
@@ -220,12 +224,19 @@ class PartialSink:
 
     # Syncing
 
+    def _sync_all(self, fd: int) -> None:
+        """Sync the bytes, and the first time the name, too; on a disk thread."""
+        durable.sync_file(fd, self._path)
+        if not self._has_durable_name:
+            durable.sync_directory(self._path.parent)
+            self._has_durable_name = True
+
     async def _sync(self, fd: int) -> None:
         upto = self._written_bytes
 
         def work() -> None:
             try:
-                durable.sync_file(fd, self._path)
+                self._sync_all(fd)
             finally:
                 os.close(fd)
 

@@ -214,6 +214,16 @@ class SyncTests(PartialCase):
         self.successResultOf(held_back)
         self.assertEqual(len(self.slow.pending), 1)
 
+    def test_the_first_sync_is_of_the_name_too(self) -> None:
+        """The name is synced once, with the first bytes: later syncs are of bytes alone."""
+        with mock.patch("common.durable.sync_directory") as of_names:
+            for _ in range(4):
+                self.successResultOf(self.write())
+            self.slow.finish_one()
+            self.successResultOf(self.write())
+            self.slow.finish_one()
+        of_names.assert_called_once_with(self.images_dir / "partial")
+
     def test_failure(self) -> None:
         """A failed sync is raised by the next write, and the blob is begun anew."""
         self.successResultOf(self.write())
