@@ -128,6 +128,25 @@ def check_times(certificate: x509.Certificate, now: datetime, object_name: str) 
     )
 
 
+def check_own_times(identity: "Identity", now: datetime) -> None:
+    """Whether ``now`` lies within the life of a certificate of ours.
+
+    Raises:
+        Refused: codes ``certificate-expired`` and ``clock-skew``.
+    """
+    end = identity.certificate.not_valid_after_utc
+    if now > end:
+        raise Refused(
+            f"its certificate expired {end:%Y-%m-%d %H:%M:%S} UTC; this machine's clock says"
+            f" {now:%Y-%m-%d %H:%M:%S}",
+            object=identity.name,
+            code="certificate-expired",
+            remedy="compare the clocks; else enrol again: rack-controllers create-token on the"
+            " region, then join here",
+        )
+    check_times(identity.certificate, now, identity.name)
+
+
 def spki_sha256(public_key: object) -> bytes:
     """The SHA-256 of a public key in its standard form (SubjectPublicKeyInfo), 32 bytes."""
     assert hasattr(public_key, "public_bytes")  # noqa: S101 - narrows cryptography's union

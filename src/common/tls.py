@@ -150,8 +150,12 @@ class RackTLS:
     """
 
     def __init__(self, identity: Identity, now: Callable[[], datetime]) -> None:
-        self._context = _context(identity)
         self._now = now
+        self.use(identity)
+
+    def use(self, identity: Identity) -> None:
+        """Be this one from the next connection on (a rack that was enrolled again)."""
+        self._context = _context(identity)
 
     def for_host(self, host: str) -> IOpenSSLClientConnectionCreator:
         """Connections to ``host``, a name or an address, and to nobody else."""

@@ -23,7 +23,15 @@ from twisted.python.failure import Failure
 
 from common.backoff import backoff
 from common.bell import Bell
-from common.errors import Conflict, InternalError, NoDaemon, NoSpace, RackferryError
+from common.errors import (
+    Conflict,
+    InternalError,
+    NoDaemon,
+    NoSpace,
+    RackferryError,
+    TimedOut,
+    TransferError,
+)
 from rackd.event_log import EventLog
 from rackd.library import Library
 from rackd.snapshot import Snapshot
@@ -149,6 +157,11 @@ class Follower(Service):
         self.is_connected = False
         if self._absence is None and self.running:
             self._absence = self._clock.callLater(FIRST_LOOK_S, self._absent)
+
+    def troubled(self, problem: RackferryError) -> None:
+        """There is no region, for this reason; what waiting does not cure is said at once."""
+        if not isinstance(problem, TransferError | TimedOut):
+            self.trigger()
 
     def _absent(self) -> None:
         self._absence = None

@@ -46,11 +46,13 @@ from common.errors import (
     InternalError,
     ProtocolError,
     RackferryError,
+    Refused,
     TransferError,
     packed,
     unpacked,
 )
-from common.identity import Identity, utc_now
+from common.identity import Identity, check_own_times, utc_now
+from common.identity_files import load_rack_identity
 from common.regions import RegionEndpoint
 from common.release import release
 from common.tls import RackTLS
@@ -88,6 +90,7 @@ class RegionClient(Service):
         on_view_changed: called with generation and digest when the region says so. A hint.
         on_sync_now: called when an admin of the region wants a sync.
         on_lost: called with the reason when that connection is over.
+        on_problem: called with each new reason why there is no connection.
         problem: why there is no connection; None while there is one.
         agent: for HTTPS requests to regions, with the rack's certificate.
     """
@@ -106,6 +109,7 @@ class RegionClient(Service):
         self.on_view_changed: Callable[[int, str], None] = lambda _generation, _digest: None
         self.on_sync_now: Callable[[], None] = lambda: None
         self.on_lost: Callable[[RackferryError], None] = lambda _reason: None
+        self.on_problem: Callable[[RackferryError], None] = lambda _problem: None
         self.problem: RackferryError | None = TransferError(
             "not connected to a region yet",
             object=", ".join(f"{host}:{port}" for host, port in regions),
@@ -113,9 +117,12 @@ class RegionClient(Service):
             remedy="wait a moment; the rack tries all its regions by itself",
         )
         self._reactor = reactor
+        self._identity = identity
+        self._now = now
         self._tls = RackTLS(identity, now)
         self._configured = list(regions)
         self._random = random
+        self._state_dir = state_dir
         self._regions_path = state_dir / REGIONS_FILE
         self._known = _remembered(self._regions_path)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
@@ -162,6 +169,7 @@ class RegionClient(Service):
             while True:
                 failures = 0 if await self._round() else failures + 1
                 if failures:
+                    self._take_new_certificate()
                     self._answer_waiting(self._no_region())
                 wait_s = backoff(
                     max(failures, 1), self._random, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S
@@ -241,9 +249,30 @@ class RegionClient(Service):
 
     def _note(self, problem: RackferryError) -> None:
         """Keep, and log, why there is no connection; the same reason only once."""
-        if self.problem is None or self.problem.line() != problem.line():
-            _log.warn("no region: {reason}", reason=problem.line())
+        try:
+            # If our own certificate is none any more, nothing else is worth a look.
+            check_own_times(self._identity, self._now())
+        except Refused as own:
+            problem = own
+        is_new = self.problem is None or self.problem.code != problem.code
+        is_other = self.problem is None or self.problem.line() != problem.line()
         self.problem = problem
+        if is_other:
+            _log.warn("no region: {reason}", reason=problem.line())
+        if is_new:
+            self.on_problem(problem)
+
+    def _take_new_certificate(self) -> None:
+        """Take what somebody may have put in place of a certificate that is no good."""
+        try:
+            found = load_rack_identity(self._state_dir)
+        except RackferryError as error:
+            _log.debug("no other certificate: {reason}", reason=error.line())
+            return
+        if found is not None and found.serial != self._identity.serial:
+            self._identity = found
+            self._tls.use(found)
+            _log.info("a new certificate of rack {name} is used", name=found.name)
 
     # Which regions there are
 

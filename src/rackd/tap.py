@@ -139,6 +139,7 @@ class Rack(MultiService):
         )
         self.uplink.on_connected = self.follower.connected
         self.uplink.on_lost = lambda _: self.follower.lost()
+        self.uplink.on_problem = self.follower.troubled
         self.uplink.on_view_changed = lambda _, __: self.follower.trigger()
         self.uplink.on_sync_now = self.follower.trigger
         self._systemd = SystemdService(reactor, supervisor, self._check_health)

@@ -37,8 +37,8 @@ class Uplink(MultiService):
         random: jitter, in [0, 1).
 
     Attributes:
-        on_connected, on_view_changed, on_sync_now, on_lost: as the client's; to be set
-            before the start.
+        on_connected, on_view_changed, on_sync_now, on_lost, on_problem: as the client's; to
+            be set before the start.
     """
 
     def __init__(self, reactor: Any, config: RackdConfig, random: Callable[[], float]) -> None:
@@ -47,6 +47,7 @@ class Uplink(MultiService):
         self.on_view_changed: Callable[[int, str], None] = lambda _generation, _digest: None
         self.on_sync_now: Callable[[], None] = lambda: None
         self.on_lost: Callable[[RackferryError], None] = lambda _reason: None
+        self.on_problem: Callable[[RackferryError], None] = lambda _problem: None
         self.problem: RackferryError = _not_enrolled(config)
         self._reactor = reactor
         self._config = config
@@ -86,6 +87,7 @@ class Uplink(MultiService):
         client.on_view_changed = self.on_view_changed
         client.on_sync_now = self.on_sync_now
         client.on_lost = self.on_lost
+        client.on_problem = self.on_problem
         self._client = client
         client.setServiceParent(self)
 
@@ -98,9 +100,11 @@ class Uplink(MultiService):
                 return found or await self._enrol()
             except RackferryError as error:
                 failures += 1
-                if error.line() != self.problem.line() or failures == 1:
-                    _log.warn("no certificate yet: {reason}", reason=error.line())
+                is_new = error.line() != self.problem.line() or failures == 1
                 self.problem = error
+                if is_new:
+                    _log.warn("no certificate yet: {reason}", reason=error.line())
+                    self.on_problem(error)
             wait_s = backoff(failures, self._random, base_s=FIRST_RETRY_S, cap_s=LAST_RETRY_S)
             await deferLater(self._reactor, wait_s)
 

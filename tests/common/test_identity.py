@@ -8,7 +8,14 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import Refused
-from common.identity import check_times, new_key, rack_name, serial_of, spki_sha256
+from common.identity import (
+    check_own_times,
+    check_times,
+    new_key,
+    rack_name,
+    serial_of,
+    spki_sha256,
+)
 from tests.doubles.trust import AUTHORITY, DAY, NOW, OTHER_AUTHORITY, SERVER, rack
 
 _POLICY = PolicyBuilder().store(Store([AUTHORITY.certificate])).time(NOW)
@@ -103,6 +110,16 @@ class TimeTests(SynchronousTestCase):
     def test_within(self) -> None:
         """A clock that is four minutes behind is fine."""
         check_times(SERVER.certificate, NOW - timedelta(minutes=4), "region")
+
+    def test_our_own(self) -> None:
+        """A certificate of ours that is over is named as such, one that has not begun as skew."""
+        check_own_times(rack(), NOW)
+        error = self.assertRaises(Refused, check_own_times, rack(), NOW + 800 * DAY)
+        self.assertEqual((error.code, error.object), ("certificate-expired", "rack-1"))
+        self.assertIn(f"clock says {NOW + 800 * DAY:%Y-%m-%d}", error.message)
+        self.assertIn("create-token", error.remedy)
+        error = self.assertRaises(Refused, check_own_times, rack(), NOW - DAY)
+        self.assertEqual(error.code, "clock-skew")
 
     def test_skew_is_named(self) -> None:
         """A clock outside a certificate's life is named, with both times."""

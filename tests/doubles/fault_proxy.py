@@ -8,7 +8,7 @@ In a test::
 
 Between real daemons::
 
-    python -m tests.doubles.fault_proxy --to 127.0.0.1:5252 [--listen 0] [--seed 7]
+    python -m tests.doubles.fault_proxy --to 127.0.0.1:5252 [--at 127.0.0.1] [--listen 0] [--seed 7]
 
 prints ``listening PORT``, then obeys lines on standard input: ``down cut_after=1000
 rate=50000``, ``up delay_s=0.2``, ``new down stall_after=9`` (connections to come only),
@@ -83,12 +83,12 @@ class FaultProxy:
         """Sockets that are open: two for each connection."""
         return len(self.open)
 
-    async def start(self, port: int = 0) -> int:
-        """Listen; returns the port."""
+    async def start(self, port: int = 0, *, interface: str = "127.0.0.1") -> int:
+        """Listen at an address of this machine; returns the port."""
         factory = Factory.forProtocol(_Client)
         factory.proxy = self  # type: ignore[attr-defined] # the usual way to reach a factory
         factory.noisy = False
-        endpoint = TCP4ServerEndpoint(self.reactor, port, interface="127.0.0.1")
+        endpoint = TCP4ServerEndpoint(self.reactor, port, interface=interface)
         self._listening = await endpoint.listen(factory)
         self.port = self._listening.getHost().port
         return self.port
@@ -330,6 +330,7 @@ def main(arguments: list[str]) -> None:
 
     parser = argparse.ArgumentParser(prog="fault_proxy")
     parser.add_argument("--to", required=True, metavar="HOST:PORT")
+    parser.add_argument("--at", default="127.0.0.1", metavar="ADDRESS")
     parser.add_argument("--listen", type=int, default=0, metavar="PORT")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -337,7 +338,7 @@ def main(arguments: list[str]) -> None:
     proxy = FaultProxy(reactor, host, int(port), seed=options.seed)
 
     async def start() -> None:
-        await proxy.start(options.listen)
+        await proxy.start(options.listen, interface=options.at)
         sys.stdout.write(f"listening {proxy.port}\n")
         sys.stdout.flush()
         StandardIO(_Orders(proxy))

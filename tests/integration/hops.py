@@ -15,17 +15,19 @@ from tests.integration.sources import LOOPBACK
 
 
 class Hop:
-    """A fault proxy on 127.0.0.1, in front of a host and a port.
+    """A fault proxy on 127.0.0.1 (or ``at``), in front of a host and a port.
 
     Attributes:
         port: where it listens.
         url: the same as a source's URL.
     """
 
-    def __init__(self, host: str, port: int, *, listen: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self, host: str, port: int, *, listen: int = 0, seed: int = 0, at: str = LOOPBACK
+    ) -> None:
         argv = [sys.executable, "-m", "tests.doubles.fault_proxy", "--to", f"{host}:{port}"]
         self._process = subprocess.Popen(
-            [*argv, "--listen", str(listen), "--seed", str(seed)],
+            [*argv, "--at", at, "--listen", str(listen), "--seed", str(seed)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=ROOT,
@@ -37,7 +39,7 @@ class Hop:
             self.close()
             raise ProcessFailed(f"the fault proxy for {host}:{port} does not listen")
         self.port = int(number)
-        self.url = f"http://{LOOPBACK}:{self.port}/"
+        self.url = f"http://{at}:{self.port}/"
 
     @classmethod
     def to_url(cls, url: str, *, seed: int = 0) -> "Hop":

@@ -8,11 +8,12 @@ listens on another loopback address, and a ``Hop`` on 127.0.0.1 can take its pla
 very same ports, which are all that the region announces.
 """
 
+import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -62,6 +63,8 @@ class Site:
         directory: where everything goes; made if missing, kept by ``close``.
         is_proxied: the rack dials 127.0.0.1, where proxies must stand; the region is elsewhere.
         image_transport: "https" or "amp".
+        advertise: the addresses of the region that racks are told; proxies of the test's
+            must stand at all but the first if it is not ``is_proxied``.
         source: another site whose tree and key this one uses (a cheap fresh start).
 
     Attributes:
@@ -76,6 +79,7 @@ class Site:
         *,
         is_proxied: bool = False,
         image_transport: str = "https",
+        advertise: Sequence[str] = (LOOPBACK,),
         source: "Site | None" = None,
     ) -> None:
         self.directory = directory.resolve()
@@ -86,6 +90,7 @@ class Site:
         self.tree: Path = source.tree if source else self.directory / "source"
         self.images_dir = self.directory / "rack-images"
         self._image_transport = image_transport
+        self._advertise = list(advertise)
         self._sockets = self._socket_directory()
         self._key: SigningKey | None = None
         self._server: FileServer | None = None
@@ -118,7 +123,7 @@ class Site:
             f'name = "region-1"\n'
             f'database = "{url}"\n'
             f'state_dir = "{self.directory / "region"}"\n'
-            f'advertise = ["{LOOPBACK}"]\n'
+            f"advertise = {json.dumps(self._advertise)}\n"
             f"default_boot_source = false\n"
             f"{extra}\n"
             f"[listen]\n"

@@ -5,7 +5,7 @@ from unittest import mock
 
 from twisted.internet.defer import Deferred
 
-from common.errors import IntegrityError, NoSpace, StorageError, TransferError
+from common.errors import ConfigError, IntegrityError, NoSpace, StorageError, TransferError
 from common.images import Image
 from rackd.follower import FIRST_LOOK_S, INTERVAL_S, Follower
 from rackd.planning import RETENTION_S
@@ -95,6 +95,16 @@ class SyncTests(FollowerCase):
         self.follower.connected()
         self.clock.advance(FIRST_LOOK_S + 1)
         self.assertEqual(len(self.region.asked), asked + 1)
+
+    def test_what_waiting_does_not_cure_is_said_at_once(self) -> None:
+        """A certificate that is no good is a problem at once; a region that is away is not yet."""
+        self.region.failure = TransferError("away", code="region-unreachable")
+        self.follower.lost()
+        self.follower.troubled(self.region.failure)
+        self.assertEqual(self.events.problems, [])
+        self.region.failure = ConfigError("garbage", code="identity")
+        self.follower.troubled(self.region.failure)
+        self.assertEqual([each.code for each in self.events.problems], ["identity"])
 
     def test_only_what_is_wrong_now_is_a_problem(self) -> None:
         """Another failure takes the place of the last one, and the same one its words."""

@@ -17,6 +17,7 @@ from common.systemd import Supervisor
 from common.vocabulary import Question
 from rackd import tap
 from tests.doubles.shell_line import ask
+from tests.doubles.trust import eventually
 
 
 class TapCase(TestCase):
@@ -96,6 +97,8 @@ class StartTests(TapCase):
         self.token.write_text("rg1.nonsense\n")
         rack = self.started()
         self.assertEqual(rack.uplink.problem.code, "token-malformed")
+        await eventually(reactor, lambda: rack.events.problems)
+        self.assertEqual([each.code for each in rack.events.problems], ["token-malformed"])
 
     def test_port_in_use(self) -> None:
         """A port in use stops the start with one line that names it."""

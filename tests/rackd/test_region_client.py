@@ -12,7 +12,8 @@ from twisted.web.client import readBody
 from common.commands import PIECE_BYTES
 from common.digests import sha256_hex
 from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, TransferError
-from common.identity import Identity
+from common.identity import Identity, certificate_pem, key_pem
+from common.identity_files import save_rack_certificate
 from rackd import region_client
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
 from regiond.racks.images import DigestList
@@ -20,6 +21,7 @@ from tests.doubles.directories import fresh_directory
 from tests.doubles.tls_regions import Region
 from tests.doubles.trust import (
     AUTHORITY,
+    DAY,
     HOSTS,
     NOW,
     OTHER_AUTHORITY,
@@ -211,6 +213,44 @@ class ClientTests(LoopbackTestCase):
         client = self.client_of((await self.region()).address)
         await eventually(reactor, lambda: client.problem.code == "rack-unknown")
         self.assertEqual(self.heard, [])
+
+    async def test_an_expired_certificate_and_its_successor(self) -> None:
+        """What is wrong with our own certificate comes first; a new one is taken by itself."""
+        good = self.rack
+        self.rack = rack(issued=NOW - 800 * DAY)
+        client = self.client_of(("127.0.0.1", 1))
+        problems: list[str] = []
+        client.on_problem = lambda problem: problems.append(problem.code)
+        await eventually(reactor, lambda: client.problem.code == "certificate-expired")
+        region = await self.region()
+        client._configured.append(region.address)
+        (self.dir / "key.pem").write_bytes(key_pem(good.key))
+        save_rack_certificate(self.dir, certificate_pem(good.certificate), AUTHORITY.pem)
+        await eventually(reactor, lambda: "connected" in self.heard)
+        self.assertEqual(problems[0], "certificate-expired")
+
+    async def test_doubt(self) -> None:
+        """A region that was doubted and does not answer is left for another; one that does stays."""
+        first, second = await self.region("region-1"), await self.region("region-2")
+        client = await self.connected(first, second)
+        client.doubt()
+        await client.current_view("")
+        self.assertEqual(self.heard, ["connected"])
+        self.patch(region_client, "SILENCE_LIMIT_AMONG_OTHERS_S", 0.5)
+        (session,) = first.sessions.by_rack("rack-1")
+        session.conversation.transport.pauseProducing()
+        client.doubt()
+        await eventually(reactor, lambda: second.sessions.by_rack("rack-1"))
+
+    async def test_waits_for_a_connection(self) -> None:
+        """Whoever waits for a region is told when there is one, or why there is none."""
+        client = self.client_of(("127.0.0.1", 1))
+        error = await self.refusal(client.connected())
+        self.assertEqual(error.code, "region-unreachable")
+        client._configured.append((await self.region()).address)
+        await eventually(reactor, lambda: "connected" in self.heard)
+        await client.connected()
+        self.assertTrue(client.has_others)
 
     async def test_deleted_while_connected(self) -> None:
         """A rack that is deleted learns it with its next question."""
