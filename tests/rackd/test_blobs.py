@@ -11,10 +11,12 @@ from twisted.web.server import Request
 from common.digests import CHUNK_BYTES
 from common.errors import IntegrityError, TransferError
 from common.images import File
-from rackd.blobs import BlobFetcher
+from rackd.blobs import AMONG_OTHERS, BlobFetcher
 from rackd.https_blobs import HttpsBlobs
 from tests.doubles.disks import LibraryCase, at_once
+from tests.doubles.fetches import CONTENT, FetchCase
 from tests.doubles.images import content, digests_of, file_of
+from tests.doubles.streams import Act, MemoryOrigin, MemorySink
 
 BLOB = content(2 * CHUNK_BYTES + 100)
 
@@ -118,3 +120,18 @@ class FetchTests(LibraryCase):
         self.regions.bases = []
         error = self.failureResultOf(self.fetch(self.file), TransferError).value
         self.assertEqual(error.code, "transfer-no-region")
+
+
+class LimitTests(FetchCase):
+    """How long a region that fails holds a file up, by the clock."""
+
+    def test_a_silent_region_is_left_within_5_seconds(self) -> None:
+        """With another region known, bytes flow again within 5 s, whether it stalls or says nothing."""
+        for act in (Act(stall_at=2 * CHUNK_BYTES), Act(silent=True)):
+            self.sink = MemorySink()
+            silent, other = MemoryOrigin(CONTENT, [act], "silent"), MemoryOrigin(CONTENT)
+            fetching = self.start(silent, other, limits=AMONG_OTHERS)
+            self.clock.pump([0.05] * 98)
+            self.successResultOf(fetching)
+            self.assertEqual(self.sink.finished, CONTENT)
+            self.assertEqual(len(other.offsets), 1)
