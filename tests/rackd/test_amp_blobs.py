@@ -14,6 +14,7 @@ from common.fetching import Limits, fetch
 from rackd.amp_blobs import AmpBlobs, AmpBody
 from rackd.reassembly import WINDOW
 from rackd.region_client import RegionClient
+from regiond.racks import pieces
 from tests.doubles.directories import fresh_directory
 from tests.doubles.images import digests_of
 from tests.doubles.streams import MemorySink, MemorySource, goal_of, inline, some_bytes
@@ -110,6 +111,7 @@ class WholeWayTests(LoopbackTestCase):
 
     async def test_deleted_on_the_way(self) -> None:
         """A rack that is deleted gets not one more piece."""
+        self.patch(pieces, "OPEN_S", 0.0)
         given: list[int] = []
 
         def delete() -> None:

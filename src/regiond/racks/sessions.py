@@ -46,7 +46,7 @@ class Session:
     def __init__(self, sessions: "Sessions", peer: str) -> None:
         self._sessions = sessions
         self._fleet = sessions.fleet
-        self._pieces = Pieces(sessions.fleet, sessions.clock)
+        self._pieces = Pieces(sessions.fleet, self._authorised, sessions.clock)
         self.rack: RackIdentity | None = None
         self.conversation = Conversation(
             self.table(),
@@ -118,7 +118,7 @@ class Session:
     ) -> Mapping[str, Any]:
         """Give me a piece of that blob."""
         piece, size_bytes = await self._pieces.read(
-            await self._authorised(), sha256, of_digests=of_digests, offset=offset, length=length
+            sha256, of_digests=of_digests, offset=offset, length=length
         )
         return {"piece": piece, "size_bytes": size_bytes}
 

@@ -5,7 +5,7 @@ from twisted.trial.unittest import TestCase
 
 from common.commands import BLOB_PIECE_BYTES
 from common.digests import CHUNK_BYTES, sha256_hex
-from common.errors import NotFound, RangeError
+from common.errors import NotFound, RangeError, Refused
 from common.serving import ByteSource
 from regiond.racks.fleet import RackIdentity
 from regiond.racks.pieces import MOST_OPEN, OPEN_S, Pieces
@@ -36,14 +36,18 @@ class PiecesTests(TestCase):
         self.fleet = CountingFleet()
         self.fleet.blobs[NAME] = MemorySource(CONTENT)
         self.fleet.digest_lists[NAME] = digests_of(CONTENT)
-        self.pieces = Pieces(self.fleet, self.clock)
+        self.pieces = Pieces(self.fleet, self.authorised, self.clock)
+        self.is_deleted = False
+
+    async def authorised(self) -> RackIdentity:
+        if self.is_deleted:
+            raise Refused("deleted")
+        return RACK
 
     async def read(
         self, offset: int, length: int, *, sha256: str = NAME, of_digests: bool = False
     ) -> tuple[bytes, int]:
-        return await self.pieces.read(
-            RACK, sha256, of_digests=of_digests, offset=offset, length=length
-        )
+        return await self.pieces.read(sha256, of_digests=of_digests, offset=offset, length=length)
 
     async def test_pieces(self) -> None:
         """The bytes asked for, of the blob or of its digest list, and the size of the whole."""
@@ -83,6 +87,16 @@ class PiecesTests(TestCase):
         del self.fleet.blobs[NAME]
         self.clock.advance(OPEN_S)
         with self.assertRaises(NotFound):
+            await self.read(0, 1)
+
+    async def test_a_rack_that_is_deleted(self) -> None:
+        """It opens nothing any more, and what is open is closed soon."""
+        await self.read(0, 1)
+        self.is_deleted = True
+        with self.assertRaises(Refused):
+            await self.read(0, 1, of_digests=True)
+        self.clock.advance(OPEN_S)
+        with self.assertRaises(Refused):
             await self.read(0, 1)
 
     async def test_few_are_open(self) -> None:
