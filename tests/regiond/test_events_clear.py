@@ -72,7 +72,7 @@ SOURCE_FAULTS: tuple[tuple[str, Break], ...] = (
     ("source-cut", answers(INDEX_PATH, Fault(cut_at=50))),
     ("source-too-large", answers(INDEX_PATH, Fault(endless=True))),
     ("source-encoding", answers(INDEX_PATH, Fault(gzip=True))),
-    ("source-redirect", answers(INDEX_PATH, Fault(location="ftp://elsewhere/x"))),
+    ("source-redirect-scheme", answers(INDEX_PATH, Fault(location="ftp://elsewhere/x"))),
     ("source-future", document(text(index(updated=UPDATED + 3 * DAY_S)))),
     ("source-inconsistent", document(text(index(updated=UPDATED + 3600)))),
     ("signature-missing", says(INDEX_PATH, b"<html>log in first</html>")),

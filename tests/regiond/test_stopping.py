@@ -140,6 +140,6 @@ class ThreadTests(StopCase):
         """With GnuPG in a thread."""
         super().build(name)
         self.upstream = Upstream(
-            self.database, self.agent, deferToThread, clock=reactor, now=lambda: self.time
+            self.database, self.routes, deferToThread, clock=reactor, now=lambda: self.time
         )
         self.importer = self.new_importer(name)
