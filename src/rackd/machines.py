@@ -284,8 +284,10 @@ class Machines(Resource):
         except StorageError as error:
             if await self._on_disk(lambda: self._library.doubt(file)):
                 self._on_damage(error)
-            if await self._on_disk(lambda: self._library.has(file)):
-                raise
+            current = self._library.current
+            is_wanted = current is not None and file.sha256 in current.record.blobs
+            if not is_wanted or await self._on_disk(lambda: self._library.has(file)):
+                raise  # nobody fetches it again
             raise Busy(
                 f"is damaged, and is fetched again: {error.message}",
                 object=error.object,
