@@ -127,7 +127,8 @@ class RackWatch:
         """
         cache = self._images_dir / "cache"
         for path in cache.iterdir() if cache.is_dir() else ():
-            if path.name not in self._seen:
+            # Hidden: what a start probes the file system with, and removes.
+            if path.name not in self._seen and not path.name.startswith("."):
                 found = sha256_of(path)
                 assert found == path.name, f"cache/{path.name} has the content {found}"
                 self._seen.add(path.name)
