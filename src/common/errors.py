@@ -160,6 +160,15 @@ class InternalError(RackferryError):
     family_code = "internal"
 
 
+def bug(error: BaseException, object: str, what: str) -> InternalError:
+    """What people are told of a bug that costs ``object`` only; its traceback is in the log."""
+    return InternalError(
+        f"{what}: an internal error ({type(error).__name__})",
+        object=object,
+        remedy="report it, with the log of regiond",
+    )
+
+
 @attrs.frozen
 class Door:
     """What one family becomes at each door."""

@@ -162,13 +162,23 @@ def _reason(error: BaseException | None) -> str:
     return str(error) or type(error).__name__
 
 
+def header_values(response: IResponse, name: bytes) -> list[str]:
+    """What a response says under a name; bytes that are no UTF-8 are replaced, not trusted."""
+    return [each.decode("utf-8", "replace") for each in response.headers.getRawHeaders(name, [])]
+
+
+def first_header(response: IResponse, name: bytes) -> str:
+    """The first of ``header_values``; "" if there is none."""
+    return next(iter(header_values(response, name)), "")
+
+
 class HttpBody(Protocol):
     """The answer to one request; see ``common.fetching.Body``."""
 
     def __init__(self, response: IResponse, name: str) -> None:
         self.head = Head(
             response.code,
-            _one_value(response, "content-range"),
+            ", ".join(header_values(response, b"content-range")) or None,
             None if response.length is UNKNOWN_LENGTH else response.length,
         )
         self._response = response
@@ -224,11 +234,6 @@ class HttpBody(Protocol):
             code="transfer-cut",
             remedy="look at the server and the network between",
         )
-
-
-def _one_value(response: IResponse, name: str) -> str | None:
-    values = response.headers.getRawHeaders(name)
-    return ", ".join(values) if values else None
 
 
 def _beneath_proxy(proxy: object) -> Any:

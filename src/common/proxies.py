@@ -29,6 +29,7 @@ class Proxy:
         try:
             url = URL.from_text(text.strip())
             words = [unquote(word, errors="strict") for word in url.userinfo.split(":", 1)]
+            host = _ascii_host(url)
         except (URLParseError, ValueError):
             raise _no_proxy("it is no address") from None
         port = url.port or 0
@@ -37,9 +38,9 @@ class Proxy:
         if any(url.path) or url.query or url.fragment:
             raise _no_proxy("there is something after its port")
         if not url.userinfo:
-            return cls(url.host, port)
+            return cls(host, port)
         pair = f"{words[0]}:{''.join(words[1:])}".encode()
-        return cls(url.host, port, "Basic " + base64.b64encode(pair).decode("ascii"))
+        return cls(host, port, "Basic " + base64.b64encode(pair).decode("ascii"))
 
     @property
     def name(self) -> str:
@@ -90,6 +91,16 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
         return IPv4Address(socket.inet_aton(host))
     except (OSError, UnicodeError):
         return None
+
+
+def _ascii_host(url: URL) -> str:
+    """A host as it is looked up. IPv6 addresses are left as they are: IDNA does not know them.
+
+    Raises:
+        ValueError: no host can be called that.
+    """
+    host: str = url.host if ":" in url.host else URL(host=url.host).to_uri().host
+    return host
 
 
 def _no_proxy(why: str) -> WrongUsage:

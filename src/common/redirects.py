@@ -29,6 +29,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from common.errors import SourceError
+from common.origins import first_header
 from common.proxies import Proxy, is_surely_private
 from common.proxying import ProxiedAgent
 from common.release import release
@@ -193,8 +194,7 @@ def _location(response: IResponse) -> str:
     """Where a response sends us; "" if it does not."""
     if response.code not in _REDIRECTS:
         return ""
-    location: str = response.headers.getRawHeaders("location", [""])[0]
-    return location
+    return first_header(response, b"location")
 
 
 async def _drop(response: IResponse) -> None:

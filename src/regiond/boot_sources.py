@@ -139,6 +139,7 @@ class BootSources:
     async def delete(self, source_id: int) -> dict[str, Any]:
         """Forget a source and its selections; its images go with the next import."""
         await self._database.write(sources.delete_source, source_id, self._now())
+        self._upstream.forget(source_id)
         await self._settle_events(source_id)
         return {"id": source_id, "deleted": True}
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError
+from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError, bug
 from common.events import Event
 from common.fetching import Hashing, Limits, Sink, fetch
 from common.transfer import Goal
@@ -181,6 +181,12 @@ class Fulfilment:
             raise
         except RackferryError as error:
             self._failed(error, waiting)
+            return
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug may cost this image, not the others
+            self.log.failure("bug while fetching {sha256}", sha256=blob.sha256)
+            self._failed(bug(error, waiting[0].name, "could not be fetched"), waiting)
             return
         for staged in waiting:
             staged.missing.discard(blob.sha256)

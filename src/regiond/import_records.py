@@ -8,7 +8,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from common.errors import Conflict, RackferryError
+from common.errors import Conflict, RackferryError, bug
 from regiond.import_run import IMPORT, Run, about_import
 from regiond.store import events, imports, leases
 from regiond.store.database import Database
@@ -93,6 +93,11 @@ class ImportRecords:
         except RackferryError as error:
             reason = error.line()
             run.note(about_import(error))
+            raise
+        except Exception as error:
+            unexpected = bug(error, IMPORT, "failed")
+            reason = unexpected.line()
+            run.note(about_import(unexpected))
             raise
         finally:
             await self._keep_outcome(run, run_id, outcome, reason)

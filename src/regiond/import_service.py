@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from common.errors import Conflict, InternalError, NoSpace, RackferryError
+from common.errors import Conflict, NoSpace, RackferryError, bug
 from regiond.schedule import Ending, Past, Schedule, look_every_s, next_due_s
 
 STOP_PATIENCE_S = 1.0
@@ -192,7 +192,7 @@ class ImportService(Service):
         except Exception as error:  # noqa: BLE001 - a bug must not end the schedule
             if not (self._is_stopping and isinstance(error, CancelledError)):
                 self.log.failure("import failed")
-            outcome = InternalError(f"the import failed: {type(error).__name__}, see the log")
+            outcome = bug(error, "import", "failed")
         self._importing = False
         if not self._is_stopping:
             self._tell(outcome)

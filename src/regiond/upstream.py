@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import attrs
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
-from common.errors import ConfigError, Conflict, RackferryError
+from common.errors import ConfigError, Conflict, RackferryError, bug
 from common.events import Event
 from regiond.named_files import read_named
 from regiond.routes import Routes, ca_warning, note_of
@@ -30,6 +32,7 @@ from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
 
 E = TypeVar("E", bound=RackferryError)
+_SAYS_WHICH_WAY = ("source-proxy", "source-ca-")
 Documents = Mapping[str, StoredDocument]
 
 
@@ -102,6 +105,8 @@ class Upstream:
         now: seconds since the epoch.
     """
 
+    log = Logger()
+
     def __init__(
         self,
         database: Database,
@@ -133,6 +138,12 @@ class Upstream:
             reading = await self._read(source, stored)
         except RackferryError as error:
             return Look(source, stored, error=_about(source, error))
+        except CancelledError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug may cost this source, not the others
+            name = object_name(source.id)
+            self.log.failure("bug while reading {source}", source=name)
+            return Look(source, stored, error=bug(error, name, "could not be read"))
         if not reading.lagging:
             self._read_at[source.id] = self._now()
         return Look(source, stored, self._with_lag(source, reading))
@@ -152,8 +163,9 @@ class Upstream:
         await self._database.write(sources.note_lag, look.source.id, since)
 
     def forget(self, source_id: int) -> None:
-        """A source was changed: when it was read well is not known any more."""
+        """A source was changed or deleted: what is known of it does not count any more."""
         self._read_at.pop(source_id, None)
+        self._catalogues.pop(source_id, None)
 
     def as_read(self, source: BootSource) -> BootSource:
         """The source with the last time it was read well: where nothing changes, only we know."""
@@ -293,6 +305,8 @@ def _accepted(source: BootSource, reading: SourceReading) -> Event | None:
 
 def _on_the_way(source: BootSource, error: E) -> E:
     """The same failure, with the way that was taken: what is between may be at fault."""
+    if error.code.startswith(_SAYS_WHICH_WAY):
+        return error
     message = f"{error.message}{note_of(source)}"
     return type(error)(message, object=error.object, code=error.code, remedy=error.remedy)
 

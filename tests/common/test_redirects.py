@@ -145,6 +145,14 @@ class FollowingTests(SynchronousTestCase):
         self.assertEqual(error.code, "source-redirect-loop")
         self.assertEqual(len(self.trusted.asked), 4)
 
+    def test_a_target_that_is_no_text_is_asked_for_as_it_can_be(self) -> None:
+        """Bytes that are no UTF-8 lead nowhere, and break nothing."""
+        odd = Answer(302)
+        odd.headers = Headers({b"location": [b"/\xff"]})
+        there = "http://a/%EF%BF%BD"
+        self.successResultOf(self.follow({"http://a/": odd, there: Answer(404)}, {}))
+        self.assertEqual([uri for uri, _ in self.trusted.asked], ["http://a/", there])
+
     def test_a_private_host_is_named(self) -> None:
         """A target without a public address is a refusal; an unknown name is the network's."""
         unknown = DNSLookupError("no results")

@@ -31,6 +31,7 @@ class Fault:
         cut_at: drop the connection after so many bytes of the body.
         endless: send bytes for ever.
         gzip: compress, unasked.
+        header: answer as usual, with this header.
         times: how many requests it hits; the others are answered.
     """
 
@@ -41,6 +42,7 @@ class Fault:
     cut_at: int | None = None
     endless: bool = False
     gzip: bool = False
+    header: tuple[bytes, bytes] | None = None
     times: int = 1_000_000
 
 
@@ -114,7 +116,9 @@ class StreamSource(Resource):
         }
         self.on_request(path)
         fault = self.faults.get(path)
-        if fault is not None and self.requests[path] <= fault.times:
+        if fault is not None and fault.header is not None:
+            request.responseHeaders.addRawHeader(*fault.header)
+        elif fault is not None and self.requests[path] <= fault.times:
             return self._faulty(request, path, fault)
         content = self.files.get(path)
         if content is None:

@@ -1,9 +1,12 @@
 """Whole imports: real documents, real GnuPG, real HTTP, real database."""
 
+from typing import Any
+
 import attrs
 
 from common.errors import Conflict, Stale
 from common.images import Selection
+from regiond import fulfilment, importer, upstream
 from regiond.sources.freshness import MAX_AGE_S
 from regiond.store import imports, leases, sources
 from tests.doubles.importing import (
@@ -158,6 +161,100 @@ class UnreadableSourceTests(ImportCase):
         result = await self.run_import()
         self.assertEqual(set(result.failed), {"boot-source 1"})
         self.assertEqual(await self.versions(), {"noble": FIRST})
+
+
+class NonsenseTests(ImportCase):
+    """A server whose answers hold what no server should send."""
+
+    async def two_sources(self) -> None:
+        """Noble comes from a second source, in which all is well."""
+        other = self.new_source()
+        await self.add_source(other)
+        self.publish(self.product("noble", source=other), source=other)
+        await self.select(NOBLE, source_id=2)
+        self.publish(self.product("jammy"))
+        await self.select(JAMMY)
+
+    async def test_headers_that_are_no_text_stop_nothing(self) -> None:
+        """Bytes that are no UTF-8 cost what they are about, and no other source."""
+        await self.two_sources()
+        path = DOCUMENTS[0]
+        for header, code in (
+            ((b"content-encoding", b"\xff"), "source-encoding"),
+            ((b"etag", b'"\xff"'), ""),
+        ):
+            self.source.faults[path] = Fault(header=header)
+            result = await self.run_import()
+            found = {name: error.code for name, error in result.failed.items()}
+            self.assertEqual(found, {"boot-source 1": code} if code else {})
+            self.assertIn("noble", await self.versions())
+        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
+
+    async def test_a_range_that_is_no_text_costs_its_image_at_most(self) -> None:
+        """As for documents, so for files."""
+        await self.two_sources()
+        self.source.faults[path_of("jammy", "squashfs")] = Fault(
+            header=(b"content-range", b"bytes \xff")
+        )
+        result = await self.run_import()
+        self.assertTrue(set(result.failed) <= {KEYS["jammy"]}, result.failed)
+        self.assertIn("noble", await self.versions())
+
+    async def test_a_bug_in_reading_one_source_stops_no_other(self) -> None:
+        """It is an event of that source, gone with the bug."""
+        await self.two_sources()
+        read_source = upstream.read_source
+
+        async def broken(location: Any, *rest: Any) -> Any:
+            if location.base == self.urls[self.source]:
+                raise ZeroDivisionError
+            return await read_source(location, *rest)
+
+        patched = self.patch(upstream, "read_source", broken)
+        result = await self.run_import()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(
+            {name: e.code for name, e in result.failed.items()}, {"boot-source 1": "internal"}
+        )
+        self.assertEqual([*await self.open_events()], [("internal", "boot-source 1")])
+        self.assertEqual(await self.versions(), {"noble": FIRST})
+        patched.restore()
+        await self.succeed()
+        self.assertEqual(await self.open_events(), {})
+
+    async def test_a_bug_in_fetching_one_file_costs_its_image(self) -> None:
+        """The others are published, and the event goes when it works again."""
+        await self.two_sources()
+        fetch = fulfilment.fetch
+
+        async def broken(goal: Any, *rest: Any, **more: Any) -> Any:
+            if "jammy" in goal.object:
+                raise ZeroDivisionError
+            return await fetch(goal, *rest, **more)
+
+        patched = self.patch(fulfilment, "fetch", broken)
+        result = await self.run_import()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual({name: e.code for name, e in result.failed.items()},
+                         {KEYS["jammy"]: "internal"})  # fmt: skip
+        self.assertEqual(await self.versions(), {"noble": FIRST})
+        patched.restore()
+        await self.succeed()
+        self.assertEqual(await self.open_events(), {})
+
+    async def test_a_bug_in_an_import_is_an_event(self) -> None:
+        """Whatever ends an import is told by name, until one gets on."""
+        await self.two_sources()
+
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError
+
+        patched = self.patch(importer, "plan_import", broken)
+        await self.assertFailure(self.start_import(), ZeroDivisionError)
+        self.assertEqual([*await self.open_events()], [("internal", "import")])
+        patched.restore()
+        await self.succeed()
+        self.assertEqual(await self.open_events(), {})
 
 
 class WhatIsHeldTests(ImportCase):

@@ -15,7 +15,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
 from common.errors import RackferryError, SourceError, TransferError
-from common.origins import UNREACHABLE, HttpBody, unreachable
+from common.origins import UNREACHABLE, HttpBody, first_header, unreachable
 from regiond.sources.strict_json import MAX_DOCUMENT_BYTES
 
 _REMEDIES: Mapping[int, str] = {
@@ -130,7 +130,7 @@ class Retriever:
             remedy = _REMEDIES.get(status, _LATER)
             phrase = response.phrase.decode("latin-1")
             raise _fault(url, f"http-{status}", f"was answered with {status} {phrase}", remedy)
-        encoding = response.headers.getRawHeaders("content-encoding", [""])[0]
+        encoding = first_header(response, b"content-encoding")
         if encoding.lower() not in {"", "identity"}:
             raise _fault(url, "encoding", f"came encoded as {encoding!r}, which nobody asked for")
 
@@ -229,11 +229,7 @@ def _cancellable(request: Deferred[IResponse]) -> Deferred[IResponse]:
 
 
 def _validators(response: IResponse) -> Validators:
-    def header(name: str) -> str:
-        values: list[str] = response.headers.getRawHeaders(name, [""])
-        return values[0]
-
-    return Validators(header("etag"), header("last-modified"))
+    return Validators(first_header(response, b"etag"), first_header(response, b"last-modified"))
 
 
 def _network_fault(error: RackferryError, url: str) -> SourceError:
