@@ -19,6 +19,7 @@ from cattrs import transform_error
 from cattrs.errors import ForbiddenExtraKeysError
 from cattrs.gen import make_dict_structure_fn, override
 
+from common.bandwidth import DAY_MINUTES, Window, read_limit, read_minute, read_rate
 from common.canonical import strict_converter
 from common.errors import ConfigError
 from common.events import Severity
@@ -34,24 +35,11 @@ _KIND_NAMES = {
     list: "a list",
     dict: "a table",
 }
-_RATE = re.compile(r"(\d+(?:\.\d+)?) *([kMG]?bit|[KMG]?i?B)/s")
-_RATE_BYTES = {
-    "bit": 0.125,
-    "kbit": 125.0,
-    "Mbit": 125e3,
-    "Gbit": 125e6,
-    "B": 1.0,
-    "KiB": 1024.0,
-    "MiB": 1024.0**2,
-    "GiB": 1024.0**3,
-}
-_TIME = re.compile(r"(\d\d):(\d\d)")
 _TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)(?::|$)")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::(\d{1,5}))?")
 _BOOT_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 # What no boot loader's own language takes apart, with ; and the like between other characters.
 _KERNEL_PARAMETER = re.compile(r"[A-Za-z0-9_.][^\s'\"\\`$\x00-\x1f\x7f-\U0010ffff]*")
-_DAY_MINUTES = 24 * 60
 
 Config = TypeVar("Config", bound="RegiondConfig | RackdConfig")
 
@@ -205,18 +193,15 @@ def _endpoint(value: Any) -> str:
 
 
 def _rate_bytes_s(value: Any) -> int:
-    match = _RATE.fullmatch(_text(value))
-    if match is None or match[2] not in _RATE_BYTES or not float(match[1]):
-        raise ValueError(f'"{value}" is not a rate such as "200 Mbit/s" or "25 MiB/s"')
-    return max(1, round(float(match[1]) * _RATE_BYTES[match[2]]))
+    return read_rate(_text(value))
+
+
+def _limit_bytes_s(value: Any) -> int | None:
+    return read_limit(_text(value))
 
 
 def _minute_of_day(value: Any) -> int:
-    match = _TIME.fullmatch(_text(value))
-    minutes = int(match[1]) * 60 + int(match[2]) if match else _DAY_MINUTES + 1
-    if match is None or int(match[2]) > 59 or minutes > _DAY_MINUTES:
-        raise ValueError(f'"{value}" is not a time of day such as "08:00"')
-    return minutes
+    return read_minute(_text(value))
 
 
 def _key(default: Any, read: Callable[[Any], Any], name: str = "") -> Any:
@@ -251,16 +236,12 @@ class RackListen:
 
 
 @attrs.frozen
-class Bandwidth:
-    """One ``[[bandwidth]]`` rule: at most ``limit_bytes_s`` in a part of the day.
+class Bandwidth(Window):
+    """One ``[[bandwidth]]`` rule, with the keys of a ``Window`` in TOML."""
 
-    The part is [from_minute, to_minute) in minutes since local midnight; it passes over
-    midnight when it ends before it begins.
-    """
-
-    limit_bytes_s: int = _key(attrs.NOTHING, _rate_bytes_s, "limit")
+    limit_bytes_s: int | None = _key(attrs.NOTHING, _limit_bytes_s, "limit")
     from_minute: int = _key(0, _minute_of_day, "from")
-    to_minute: int = _key(_DAY_MINUTES, _minute_of_day, "to")
+    to_minute: int = _key(DAY_MINUTES, _minute_of_day, "to")
 
 
 @attrs.frozen

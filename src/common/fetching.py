@@ -26,6 +26,7 @@ from common.backoff import backoff
 from common.digests import RunningDigest, digest_at
 from common.errors import RackferryError, TransferError
 from common.inflow import Inflow, Pieces, Receiver
+from common.throttle import PacedBody, Throttle
 from common.transfer import Goal, Head, Transfer
 from common.unbroken import unbroken
 
@@ -155,6 +156,7 @@ async def fetch(
     limits: Limits,
     progress: Callable[[int], None],
     failed: Callable[[str], None] = lambda _: None,
+    throttles: Sequence[Throttle] = (),
 ) -> None:
     """Get the goal's bytes from the origins into the sink, verified.
 
@@ -171,6 +173,7 @@ async def fetch(
         limits: patience.
         progress: told the bytes held so far, after each write.
         failed: told the name of each origin that did not answer, or broke off.
+        throttles: each of them limits the rate.
 
     Raises:
         TransferError: no more attempts are left, or every origin said no.
@@ -179,7 +182,9 @@ async def fetch(
     """
     names = [origin.name for origin in origins]
     rules = Transfer(goal, names, max_attempts=limits.max_attempts)
-    await _Fetch(goal, origins, sink, clock, random, hashing, limits, progress, failed, rules).run()
+    await _Fetch(
+        goal, origins, sink, clock, random, hashing, limits, progress, failed, throttles, rules
+    ).run()
 
 
 @attrs.define(eq=False)
@@ -195,6 +200,7 @@ class _Fetch:
     _limits: Limits
     _progress: Callable[[int], None]
     _failed: Callable[[str], None]
+    _throttles: Sequence[Throttle]
     _rules: Transfer
     _running: RunningDigest = attrs.field(factory=RunningDigest)
     _tail: Pieces = attrs.field(factory=list)
@@ -258,17 +264,23 @@ class _Fetch:
         """Take one body through the pipeline."""
         body = self._body
         assert body is not None, "a body is received only after it was asked for"  # noqa: S101 - types
+        paced: list[PacedBody] = []
+        for throttle in self._throttles:
+            paced.append(PacedBody(paced[-1] if paced else body, throttle))
+        flow = paced[-1] if paced else body
         inflow = Inflow(
             self._tail,
             length_bytes,
             clock=self._clock,
             window_s=self._limits.stall_timeout_s,
             min_rate=self._limits.min_rate,
-            flow=body,
+            flow=flow,
+            # All are asked: each forgets what it says.
+            was_held=lambda: sum(each.was_held() for each in paced) > 0,
         )
         self._tail = []
         writes = _Writes(self._sink, self._progress)
-        body.deliver(inflow)
+        flow.deliver(inflow)
         try:
             while batch := await inflow.batch():
                 verdict = await self._hashing(
@@ -282,6 +294,7 @@ class _Fetch:
                     return self._rules.wrong_chunk(verdict.found, verdict.promised)
         finally:
             inflow.close()
+            flow.abort()
             self._drop_body()
             await writes.settle()
         self._tail = inflow.tail

@@ -6,6 +6,7 @@ that falls below a minimum rate while nobody holds it back is declared stalled.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -56,6 +57,7 @@ class Inflow:
         window_s: the time over which the rate is measured.
         min_rate: bytes per second below which the body is stalled.
         flow: what to pause and resume.
+        was_held: whether bytes were held back on their way here since it was last asked.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Inflow:
         window_s: float,
         min_rate: int,
         flow: Flow,
+        was_held: Callable[[], bool] = lambda: False,
     ) -> None:
         self.error: RackferryError | None = None
         self._open = list(tail)
@@ -77,6 +80,7 @@ class Inflow:
         self._paused = False
         self._waiting: Deferred[None] | None = None
         self._flow = flow
+        self._was_held = was_held
         self._clock = clock
         self._window_s = window_s
         self._least_bytes = min_rate * window_s
@@ -170,7 +174,7 @@ class Inflow:
     def _look(self) -> None:
         """Note what arrived in this part of the window, unless we held it back ourselves."""
         self._timer = None
-        if self._look_counts:
+        if not self._was_held() and self._look_counts:
             self._looks.append(self._look_bytes)
         self._look_bytes, self._look_counts = 0, not self._paused
         if len(self._looks) == _LOOKS and sum(self._looks) < self._least_bytes:

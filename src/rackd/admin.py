@@ -16,6 +16,7 @@ from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
 from rackd.partials import Threads
+from rackd.rack_settings import RackSettings
 from rackd.scrub import Scrub
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Admin:
         library: what it holds.
         follower: the loop, which can be asked to look now.
         scrub: which can be asked to begin now.
+        settings: what can be changed.
         events: what happened.
         clock: for progress.
         on_disk: runs what blocks on the disk.
@@ -43,8 +45,9 @@ class Admin:
         library: Library,
         follower: Follower,
         scrub: Scrub,
-        events: EventLog,
         *,
+        settings: RackSettings,
+        events: EventLog,
         clock: IReactorTime,
         on_disk: Threads,
     ) -> None:
@@ -52,11 +55,15 @@ class Admin:
         self._library = library
         self._follower = follower
         self._scrub = scrub
+        self._settings = settings
         self._events = events
         self._clock = clock
         self._on_disk = on_disk
         self._answers: dict[tuple[str, str], Callable[[Question, Progress], Awaitable[Any]]] = {
             ("status", ""): self._status,
+            ("config", "list"): self._config_list,
+            ("config", "get"): self._config_get,
+            ("config", "set"): self._config_set,
             ("boot-resources", "read"): self._images,
             ("boot-resources", "import"): self._sync_now,
             ("events", "read"): self._read_events,
@@ -93,10 +100,22 @@ class Admin:
             else 0,
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
+            "bandwidth": self._settings.bandwidth,
+            "waiting": self._settings.waiting,
             "free_bytes": await self._on_disk(self._library.free_bytes),
             "scrub": self._scrub.status(),
             "problems": [Occurrence(each, each.at).to_row() for each in self._events.problems],
         }
+
+    async def _config_list(self, _: Question, __: Progress) -> list[dict[str, Any]]:
+        return self._settings.list_all()
+
+    async def _config_get(self, question: Question, _: Progress) -> dict[str, Any]:
+        return self._settings.one(question.ids[0])
+
+    async def _config_set(self, question: Question, _: Progress) -> list[dict[str, Any]]:
+        texts = {name: str(value) for name, value in question.parameters.items()}
+        return await self._settings.change(texts)
 
     async def _images(self, question: Question, _: Progress) -> list[dict[str, Any]]:
         current = self._library.current
@@ -171,7 +190,8 @@ class Admin:
         progress = self._follower.progress
         if progress is None:
             return {"phase": "asking the region"}
-        return {"phase": "fetching", "fetched_bytes": progress[0], "total_bytes": progress[1]}
+        phase = self._settings.waiting or "fetching"
+        return {"phase": phase, "fetched_bytes": progress[0], "total_bytes": progress[1]}
 
     async def _read_events(self, question: Question, _: Progress) -> Any:
         level = str(question.parameters.get("level", Severity.INFO))

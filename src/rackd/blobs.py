@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from common.digests import DIGEST_BYTES, RunningDigest, chunk_count
 from common.errors import TransferError
 from common.fetching import Hashing, Limits, Origin, Sink, fetch
+from common.throttle import Throttle
 from common.transfer import Goal
 from rackd.library import Library
 from rackd.mirror import Content
@@ -75,6 +76,7 @@ class BlobFetcher:
         clock: for stalls and back-off.
         random: jitter, in [0, 1).
         hashing: runs hashing away from the reactor.
+        throttle: limits the rate of all of it together.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class BlobFetcher:
         clock: IReactorTime,
         random: Callable[[], float],
         hashing: Hashing,
+        throttle: Throttle,
     ) -> None:
         self._transport = transport
         self._library = library
         self._clock = clock
         self._random = random
         self._hashing = hashing
+        self._throttle = throttle
 
     async def fetch(self, file: Content, progress: Callable[[int], None]) -> None:
         """Get ``file`` into the cache; ``progress`` is told the bytes held so far.
@@ -139,5 +143,6 @@ class BlobFetcher:
             hashing=self._hashing,
             limits=AMONG_OTHERS if self._transport.has_others else ALONE,
             progress=progress,
+            throttles=(self._throttle,),
             failed=self._transport.failed,
         )

@@ -25,7 +25,6 @@ from common import durable
 from common.asking import AdminSocket
 from common.config import RackdConfig, load, tcp_port
 from common.errors import ConfigError, RackferryError, StorageError
-from common.events import Event, Severity
 from common.listening import listen
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
@@ -43,6 +42,7 @@ from rackd.library import Library
 from rackd.machines import Machines, MachinesSite
 from rackd.menus import IMAGES_PORT, MenuSettings
 from rackd.partials import Threads
+from rackd.rack_settings import RackSettings
 from rackd.scrub import Scrub
 from rackd.syncing import Syncing
 from rackd.uplink import Uplink
@@ -95,6 +95,12 @@ class Rack(MultiService):
             reserve_bytes=None if config.reserve_mib is None else config.reserve_mib << 20,
         )
         self.uplink = Uplink(reactor, config, random)
+        self.settings = RackSettings(
+            config.bandwidth,
+            config.state_dir / "settings",
+            clock=reactor,
+            on_disk=self._threads("disk"),
+        )
         is_over_amp = config.image_transport == "amp"
         blobs = BlobFetcher(
             AmpBlobs(self.uplink) if is_over_amp else HttpsBlobs(self.uplink, reactor),
@@ -102,6 +108,7 @@ class Rack(MultiService):
             clock=reactor,
             random=random,
             hashing=self._threads("hash"),
+            throttle=self.settings.throttle,
         )
         self.syncing = Syncing(
             self.uplink,
@@ -180,16 +187,7 @@ class Rack(MultiService):
     def _open(self) -> None:
         durable.make_directory(self._config.state_dir, 0o700)
         self.syncing.name_put_aside(self.library.open())
-        for key in without_effect(self._config):
-            self.events.note(
-                Event(
-                    "config-without-effect",
-                    Severity.WARNING,
-                    key,
-                    "this release reads the key and does not act on it",
-                    "take it out of rackd.toml, or upgrade to a release that has it",
-                )
-            )
+        self.settings.open()
         for pool in self._pools.values():
             pool.start()
         serving = self._threads("serve")
@@ -201,7 +199,8 @@ class Rack(MultiService):
             self.library,
             self.follower,
             self.scrub,
-            self.events,
+            settings=self.settings,
+            events=self.events,
             clock=self._reactor,
             on_disk=serving,
         )
@@ -242,14 +241,6 @@ class _OnPool:
 
     def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
         return deferToThreadPool(self._reactor, self._pool, work)
-
-
-def without_effect(config: RackdConfig) -> tuple[str, ...]:
-    """The keys that are set and mean nothing yet; people are told rather than left to hope."""
-    keys = {
-        "[[bandwidth]]": bool(config.bandwidth),
-    }
-    return tuple(key for key, is_set in keys.items() if is_set)
 
 
 def check_neighbour() -> None:

@@ -7,8 +7,7 @@ one of them changed, so that every part of every region goes by the new ones at 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from common.errors import WrongUsage
-from regiond.settings_table import SETTINGS, Setting, all_values, read_changes, setting
+from regiond.settings_table import SETTINGS, all_values, read_changes, setting
 from regiond.store import settings
 from regiond.store.database import Database
 
@@ -36,7 +35,7 @@ class RegionSettings:
     async def list_all(self) -> list[dict[str, Any]]:
         """Every setting."""
         await self.reload()
-        return [self._row(each) for each in SETTINGS]
+        return [each.row(self.values[each.name]) for each in SETTINGS]
 
     async def one(self, name: str) -> dict[str, Any]:
         """One setting.
@@ -46,7 +45,7 @@ class RegionSettings:
         """
         found = setting(name)
         await self.reload()
-        return self._row(found)
+        return found.row(self.values[name])
 
     async def change(self, texts: Mapping[str, str]) -> list[dict[str, Any]]:
         """Set these, all or none; an empty text gives a setting its default back.
@@ -56,20 +55,5 @@ class RegionSettings:
             WrongUsage: one of them cannot be that, or there is none.
         """
         changes = read_changes(texts)
-        if not changes:
-            raise WrongUsage(
-                "no setting is named",
-                object="config set",
-                code="missing-parameter",
-                remedy="config set NAME=VALUE; config list shows the names",
-            )
         await self._database.write(settings.change, changes, self._now())
         return [await self.one(name) for name in changes]
-
-    def _row(self, of: Setting) -> dict[str, Any]:
-        return {
-            "name": of.name,
-            "value": self.values[of.name],
-            "default": of.default,
-            "help": f"{of.help}: {of.values.wanted}",
-        }

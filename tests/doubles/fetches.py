@@ -1,6 +1,6 @@
 """Runs fetches in memory, on a clock, for tests of the transfer engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES
 from common.fetching import Limits, Origin, fetch
+from common.throttle import Throttle
 from tests.doubles.streams import MemorySink, goal_of, inline, some_bytes
 
 CONTENT = some_bytes(6 * CHUNK_BYTES + 12345)
@@ -30,6 +31,7 @@ class FetchCase(SynchronousTestCase):
         with_digests: bool = True,
         limits: Limits = PATIENT,
         hashing: Callable[..., Any] = inline,
+        throttles: Sequence[Throttle] = (),
     ) -> Deferred[None]:
         return Deferred.fromCoroutine(
             fetch(
@@ -41,6 +43,7 @@ class FetchCase(SynchronousTestCase):
                 hashing=hashing,
                 limits=limits,
                 progress=self.told.append,
+                throttles=throttles,
             )
         )
 

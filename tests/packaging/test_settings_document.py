@@ -5,7 +5,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from regiond.settings_table import SETTINGS, shown
+from common.settings import shown
+from regiond.settings_table import SETTINGS
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "configuration.md"
 

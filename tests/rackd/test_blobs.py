@@ -11,6 +11,7 @@ from twisted.web.server import Request
 from common.digests import CHUNK_BYTES
 from common.errors import IntegrityError, TransferError
 from common.images import File
+from common.throttle import Throttle
 from rackd.blobs import AMONG_OTHERS, BlobFetcher
 from rackd.https_blobs import HttpsBlobs
 from tests.doubles.disks import LibraryCase, at_once
@@ -77,6 +78,7 @@ class FetchTests(LibraryCase):
             clock=self.clock,
             random=random.Random(1).random,
             hashing=at_once,
+            throttle=Throttle(lambda: None, self.clock),
         )
         fetching = Deferred.fromCoroutine(fetcher.fetch(file, self.told.append))
         for _ in range(40):

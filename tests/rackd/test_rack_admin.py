@@ -10,6 +10,7 @@ from common.errors import TransferError, WrongUsage
 from common.events import Event, Severity
 from common.vocabulary import VERBS, Place, Question
 from rackd.admin import Admin
+from rackd.rack_settings import RackSettings
 from tests.doubles.disks import at_once
 from tests.doubles.following import JAMMY
 from tests.doubles.scrubbing import ScrubbingCase
@@ -21,25 +22,32 @@ class AdminTests(ScrubbingCase):
     def setUp(self) -> None:
         super().setUp()
         scrub = self.begun()
+        self.settings = RackSettings(
+            (), self.images_dir.parent / "settings", clock=self.clock, on_disk=at_once
+        )
         self.admin = Admin(
             "rack-1",
             self.library,
             self.follower,
             scrub,
-            self.events,
+            settings=self.settings,
+            events=self.events,
             clock=self.clock,
             on_disk=at_once,
         )
         self.told: list[object] = []
 
-    def ask(self, noun: str, verb: str = "", *flags: str, **parameters: str) -> "Deferred[object]":
-        question = Question(noun, verb, (), parameters, flags)
+    def ask(
+        self, noun: str, verb: str = "", *flags: str, ids: tuple[str, ...] = (), **parameters: str
+    ) -> "Deferred[object]":
+        question = Question(noun, verb, ids, parameters, flags)
         return Deferred.fromCoroutine(self.admin.answer(question, self.told.append))
 
     def test_every_word(self) -> None:
         """Every word that the vocabulary gives to racks is answered, and no other."""
         for verb in VERBS:
-            asking = self.ask(verb.noun, verb.verb)
+            keys = {"bandwidth": "1 MiB/s"} if verb.open_keys else {}
+            asking = self.ask(verb.noun, verb.verb, ids=("bandwidth",) * len(verb.ids), **keys)
             if Place.RACK in verb.places:
                 self.successResultOf(asking)
             else:
@@ -58,6 +66,18 @@ class AdminTests(ScrubbingCase):
         )
         self.assertEqual([row["code"] for row in status["problems"]], ["region-unreachable"])
         self.assertGreater(status["free_bytes"], 0)
+
+    def test_config(self) -> None:
+        """The limit is changed and shown; what waits for its hours says so."""
+        (row,) = self.successResultOf(self.ask("config", "set", bandwidth="0 00:00-24:00"))  # type: ignore[misc]  # a list
+        self.assertEqual((row["value"], row["default"]), ("0", "unlimited"))
+        self.assertEqual(self.successResultOf(self.ask("config", "get", ids=("bandwidth",))), row)
+        self.assertEqual(self.successResultOf(self.ask("config", "list")), [row])
+        status = self.successResultOf(self.ask("status"))
+        assert isinstance(status, dict)
+        self.assertEqual((status["bandwidth"], status["waiting"]), ("0", ""))
+        self.failureResultOf(self.ask("config", "set", bandwidth="fast"), WrongUsage)
+        self.failureResultOf(self.ask("config", "set"), WrongUsage)
 
     def test_images(self) -> None:
         """Images are listed with the documented keys."""

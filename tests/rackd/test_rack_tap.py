@@ -6,12 +6,11 @@ import tempfile
 from pathlib import Path
 from unittest import mock
 
-import attrs
 import treq
 from twisted.internet import reactor
 from twisted.trial.unittest import TestCase
 
-from common.config import Bandwidth, RackdConfig, parse
+from common.config import RackdConfig, parse
 from common.errors import ConfigError
 from common.systemd import Supervisor
 from common.vocabulary import Question
@@ -50,17 +49,6 @@ class TapCase(TestCase):
 
 class StartTests(TapCase):
     """Starting."""
-
-    def test_keys_without_effect(self) -> None:
-        """A key that this release does not act on is named in an event, not swallowed."""
-        config = attrs.evolve(self.config(), bandwidth=(Bandwidth(1_000_000),))
-        rack = tap.Rack(reactor, config, Supervisor())
-        rack.startService()
-        self.addCleanup(rack.stopService)
-        kept = [each.event for each in rack.events.read()]
-        named = {event.object for event in kept if "without-effect" in event.code}
-        self.assertEqual(named, {"[[bandwidth]]"})
-        self.assertEqual(tap.without_effect(self.config()), ())
 
     async def test_without_region(self) -> None:
         """A rack starts and serves without region or certificate, and says what is missing."""

@@ -1,6 +1,6 @@
 """Settings as admins meet them: ``config list``, ``get`` and ``set``."""
 
-from regiond.settings_table import BY_NAME
+from regiond.settings_table import SETTINGS
 from regiond.store import changes, settings
 from tests.doubles.answering import AnswerCase
 
@@ -26,7 +26,7 @@ class ConfigTests(AnswerCase):
 
     async def assert_nothing_is_set(self) -> None:
         kept = await self.database.read(settings.everything)
-        self.assertEqual(kept.keys() & BY_NAME.keys(), set())
+        self.assertEqual(kept.keys() & {each.name for each in SETTINGS}, set())
 
     async def test_a_setting_gets_its_default_back(self) -> None:
         """``NAME=`` alone forgets what was set."""

@@ -5,14 +5,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import NotFound, WrongUsage
+from common.settings import shown, whole
 from regiond.settings_table import (
-    BY_NAME,
     SETTINGS,
     all_values,
     read_changes,
     setting,
-    shown,
-    whole,
 )
 
 MINUTES = "boot_images_import_interval_minutes"
@@ -21,7 +19,7 @@ MINUTES = "boot_images_import_interval_minutes"
 class SettingsTableTests(SynchronousTestCase):
     def test_every_default_is_a_value_that_could_be_typed(self) -> None:
         """What ``config list`` shows can be given to ``config set``, for every setting."""
-        self.assertEqual(len(BY_NAME), len(SETTINGS))
+        self.assertEqual(len({each.name for each in SETTINGS}), len(SETTINGS))
         for each in SETTINGS:
             self.assertEqual(
                 read_changes({each.name: shown(each.default)}), {each.name: each.default}
@@ -69,5 +67,5 @@ class SettingsTableTests(SynchronousTestCase):
     def test_what_nobody_set_has_its_default(self) -> None:
         """Facts that lie beside the settings in the database are none of them."""
         values = all_values({MINUTES: 5, "default_source_made": True})
-        self.assertEqual(values.keys(), BY_NAME.keys())
+        self.assertEqual(list(values), [each.name for each in SETTINGS])
         self.assertEqual((values[MINUTES], values["events_days"]), (5, 30))

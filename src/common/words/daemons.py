@@ -1,6 +1,6 @@
 """A daemon itself: how it is and what happened (pure)."""
 
-from common.verbs import BOTH, RACK, REGION, Answer, Parameter, Verb
+from common.verbs import BOTH, RACK, Answer, Parameter, Verb
 from common.words.images import IMAGE_COLUMNS
 from common.words.racks import RACK_COLUMNS
 from common.words.sources import SOURCE_COLUMNS
@@ -12,16 +12,16 @@ VERBS: tuple[Verb, ...] = (
         "config",
         "list",
         "what can be changed at run time",
-        REGION,
+        BOTH,
         answer=Answer.ROWS,
         columns=_SETTING_COLUMNS,
     ),
-    Verb("config", "get", "one setting", REGION, ids=("name",), columns=_SETTING_COLUMNS),
+    Verb("config", "get", "one setting", BOTH, ids=("name",), columns=_SETTING_COLUMNS),
     Verb(
         "config",
         "set",
-        "change settings, for all regions and at once",
-        REGION,
+        "change settings, at once: of all regions, or of a rack",
+        BOTH,
         open_keys=Parameter("NAME", "a value for that setting; nothing for its default"),
         answer=Answer.ROWS,
         columns=_SETTING_COLUMNS,
