@@ -67,7 +67,7 @@ class RackSettingsTests(SynchronousTestCase):
 
     def test_refused(self) -> None:
         """Wrong names, wrong values, none at all: nothing changes."""
-        self.failureResultOf(self.change(bandwith="1 MiB/s"), NotFound)
+        self.failureResultOf(self.change(band_width="1 MiB/s"), NotFound)
         self.failureResultOf(self.change(bandwidth="fast"), WrongUsage)
         self.failureResultOf(self.change(), WrongUsage)
         self.assertRaises(NotFound, self.settings.one, "x")
