@@ -346,7 +346,8 @@ def drop_chunks(conn: Connection, blob_id: int, epoch: int, from_seq: int = 0) -
 def complete_blob(conn: Connection, blob_id: int, epoch: int, digests: bytes) -> None:
     """Declare a blob complete; from now on it can be read and never changes.
 
-    The digest list must end in the blob's name, fit its size, and be the one that was
+    Twice is once: whoever was stopped while this was on its way asks again. The digest
+    list must end in the blob's name, fit its size, and be the one that was
     stored chunk by chunk.
 
     Raises:
@@ -359,6 +360,9 @@ def complete_blob(conn: Connection, blob_id: int, epoch: int, digests: bytes) ->
         )
     ).one_or_none()
     if row is None:
+        is_done = (blob.c.id == blob_id) & (blob.c.state == "complete")
+        if conn.execute(select(blob.c.digests).where(is_done)).scalar_one_or_none() == digests:
+            return
         raise _stale(f"number {blob_id}")
     found = _blob(row)
     if found.held_bytes != found.size_bytes or not is_digest_list_of(

@@ -119,6 +119,13 @@ class BlobSuite(Store):
         self.assertRaises(Conflict, self.write, blobs.claim_blob, WHOLE.sha256, 5, self.epoch + 1)
         self.assertEqual(self.read(blobs.read_chunk, blob.id, 2), WHOLE.chunks[2])
 
+    def test_completed_twice_is_once(self) -> None:
+        """Whoever was stopped in the moment of completion asks again; with other digests not."""
+        self.store(WHOLE)
+        blob = self.read(blobs.find_blob, WHOLE.sha256)
+        self.write(blobs.complete_blob, blob.id, self.epoch, WHOLE.digests)
+        self.assertRaises(Stale, self.write, blobs.complete_blob, blob.id, self.epoch, b"x" * 32)
+
     def test_dropping_keeps_what_stands_before(self) -> None:
         """Only the chunks from the given one on go; dropping beyond the end drops nothing."""
         blob = self.claim(WHOLE)
