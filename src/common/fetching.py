@@ -156,7 +156,7 @@ async def fetch(
     limits: Limits,
     progress: Callable[[int], None],
     failed: Callable[[str], None] = lambda _: None,
-    throttles: Sequence[Throttle] = (),
+    throttles: Callable[[int], Sequence[Throttle]] = lambda _: (),
 ) -> None:
     """Get the goal's bytes from the origins into the sink, verified.
 
@@ -173,7 +173,7 @@ async def fetch(
         limits: patience.
         progress: told the bytes held so far, after each write.
         failed: told the name of each origin that did not answer, or broke off.
-        throttles: each of them limits the rate.
+        throttles: those that limit what the origin of that number (from 0) gives.
 
     Raises:
         TransferError: no more attempts are left, or every origin said no.
@@ -200,12 +200,13 @@ class _Fetch:
     _limits: Limits
     _progress: Callable[[int], None]
     _failed: Callable[[str], None]
-    _throttles: Sequence[Throttle]
+    _throttles: Callable[[int], Sequence[Throttle]]
     _rules: Transfer
     _running: RunningDigest = attrs.field(factory=RunningDigest)
     _tail: Pieces = attrs.field(factory=list)
     _body: Body | None = None
     _asked: str = ""
+    _asked_number: int = 0
 
     async def run(self) -> None:
         self._running = await self._sink.resume()
@@ -220,6 +221,7 @@ class _Fetch:
     async def _do(self, effect: transfer.Effect) -> transfer.Effect:
         match effect:
             case transfer.Ask(origin, offset):
+                self._asked_number = origin
                 return await self._ask(self._origins[origin], offset)
             case transfer.Receive(length_bytes):
                 return await self._receive(length_bytes)
@@ -265,7 +267,7 @@ class _Fetch:
         body = self._body
         assert body is not None, "a body is received only after it was asked for"  # noqa: S101 - types
         paced: list[PacedBody] = []
-        for throttle in self._throttles:
+        for throttle in self._throttles(self._asked_number):
             paced.append(PacedBody(paced[-1] if paced else body, throttle))
         flow = paced[-1] if paced else body
         inflow = Inflow(

@@ -37,6 +37,9 @@ SEND_TIMEOUT_S = 600.0
 _CERTAINLY_FLUSHED_BYTES = 1 << 16
 """A transport pauses for a larger piece, and goes on when it has handed over all of it."""
 
+Pace = Callable[[int], Awaitable[int]]
+"""Waits until some of that many bytes may be sent, and says how many."""
+
 SendRest = Callable[[Slice], Awaitable[None]]
 """Sends a slice on a request's connection; what was written before is with the kernel."""
 
@@ -160,6 +163,7 @@ async def serve(
     clock: IReactorTime,
     cache_control: str = IMMUTABLE,
     send_rest: SendRest | None = None,
+    pace: Pace | None = None,
 ) -> None:
     """Answer a GET or HEAD with the source's bytes; returns when all were handed over.
 
@@ -169,6 +173,7 @@ async def serve(
         clock: for readers that do not read.
         cache_control: for names that do not change their meaning; else "no-cache".
         send_rest: a faster way for all but the first piece, if the connection has one.
+        pace: holds what is sent back; it does not see what ``send_rest`` sends.
 
     Raises:
         RackferryError: a read failed. ``answer_error`` (``answering`` calls it) answers
@@ -204,7 +209,7 @@ async def serve(
     if choice.status == 206:
         headers.setRawHeaders("content-range", [choice.slice.content_range])
     if request.method == b"GET" and choice.slice.length:
-        await _send(request, source, choice.slice, clock, send_rest)
+        await _send(request, source, choice.slice, clock, send_rest=send_rest, pace=pace)
     request.finish()
 
 
@@ -219,7 +224,9 @@ async def _send(
     source: ByteSource,
     wanted: Slice,
     clock: IReactorTime,
+    *,
     send_rest: SendRest | None,
+    pace: Pace | None,
 ) -> None:
     """Send a slice; one chunk is read ahead while the one before is on its way."""
     seq, last = wanted.first // CHUNK_BYTES, chunk_count(wanted.stop) - 1
@@ -239,8 +246,11 @@ async def _send(
                 return
             if seq < last:
                 ahead = Deferred.fromCoroutine(source.read_chunk(seq + 1))
-            request.write(piece)
-            await gate.open()
+            while piece:
+                allowed = len(piece) if pace is None else await pace(len(piece))
+                request.write(piece[:allowed])
+                piece = piece[allowed:]
+                await gate.open()
             if ahead is None:
                 return
             chunk, ahead, seq = await ahead, None, seq + 1

@@ -61,8 +61,16 @@ def _limits(text: str) -> str | None:
         return None
 
 
+def _limits_above_0(text: str) -> str | None:
+    shown = _limits(text)
+    if shown is None or any(each.limit_bytes_s == 0 for each in read_windows(shown)):
+        return None
+    return shown
+
+
 TRUTH = Values("true or false", lambda text: _TRUTHS.get(text.lower()))
 LIMITS = Values('limits such as "200 Mbit/s 08:00-18:00, 1 Gbit/s"', _limits)
+LIMITS_ABOVE_0 = Values(f"{LIMITS.wanted}; not 0", _limits_above_0)
 
 
 @attrs.define(slots=False)

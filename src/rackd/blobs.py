@@ -143,6 +143,6 @@ class BlobFetcher:
             hashing=self._hashing,
             limits=AMONG_OTHERS if self._transport.has_others else ALONE,
             progress=progress,
-            throttles=(self._throttle,),
+            throttles=lambda _: (self._throttle,),
             failed=self._transport.failed,
         )

@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError, bug
 from common.events import Event
 from common.fetching import Hashing, Limits, Sink, fetch
+from common.throttle import Throttle
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
 from regiond.import_run import Run
@@ -79,6 +80,7 @@ class Transfers:
         now: seconds since the epoch.
         random: in [0, 1), for back-off.
         most_at_once: how many blobs are fetched at once, as things are now.
+        throttles: those that limit what comes from a source.
     """
 
     routes: Routes
@@ -88,6 +90,7 @@ class Transfers:
     now: Callable[[], float]
     random: Callable[[], float]
     most_at_once: Callable[[], int]
+    throttles: Callable[[int], Sequence[Throttle]]
 
 
 @attrs.define(eq=False)
@@ -232,6 +235,7 @@ class Fulfilment:
             hashing=hashing,
             limits=transfers.limits,
             progress=held,
+            throttles=lambda number: transfers.throttles(blob.upstream[number][0]),
         )
 
     def _sink(self, blob: BlobFetch, hashing: Hashing) -> Sink:

@@ -31,6 +31,7 @@ def source_row(source: BootSource) -> dict[str, Any]:
         "credentials": credentials_of(source).kind,
         "proxy": proxy.name if proxy else None,
         "ca_file": source.ca_file,
+        "rate_limit": source.rate_limit,
         "any_products": source.any_products,
         "created": source.created_at,
         "updated": source.updated_at,

@@ -4,18 +4,23 @@ The values are in the database, so that all regions have the same; ``config list
 them, docs/configuration.md explains them. A new setting is a new line here and there.
 """
 
-from common.settings import TRUTH, Setting, Table, whole
+from common.bandwidth import UNLIMITED
+from common.settings import LIMITS, LIMITS_ABOVE_0, TRUTH, Setting, Table, whole
 
 PARALLEL_TRANSFERS = "boot_images_parallel_transfers"
 MOST_TRANSFERS = 16
+IMPORT_RATE = "boot_images_rate_limit"
+RACKS_RATE = "racks_rate_limit"
 
 _TABLE = Table((
     Setting("boot_images_auto_import", True, TRUTH, "import by itself"),
     Setting("boot_images_import_interval_minutes", 60, whole(1, 10080), "from one import to the next"),
     Setting(PARALLEL_TRANSFERS, 4, whole(1, MOST_TRANSFERS), "files that are fetched at once"),
+    Setting(IMPORT_RATE, UNLIMITED, LIMITS, "how fast images come, from all sources together"),
     Setting("boot_images_reserve_mib", 1024, whole(0, 1 << 20), "what an import leaves free on the database's disk"),
     Setting("boot_images_versions", 1, whole(1, 100), "versions that are kept of each image"),
     Setting("events_days", 30, whole(1, 3650), "how long past events can be read"),
+    Setting(RACKS_RATE, UNLIMITED, LIMITS_ABOVE_0, "how fast images go to all racks together"),
 ))  # fmt: skip
 
 SETTINGS = _TABLE.settings

@@ -12,6 +12,7 @@ import attrs
 
 from common.errors import WrongUsage
 from common.proxies import Proxy
+from common.settings import LIMITS
 from regiond.sources.credentials import Credentials, split_url, wrong_credentials
 from regiond.sources.locations import SourceLocation
 from regiond.store.sources import BootSource, SourceFields
@@ -65,7 +66,7 @@ def changed(before: SourceFields, given: Mapping[str, Any]) -> SourceFields:
     _replace_kinds(wanted)
     fields = attrs.evolve(_apart(before), **wanted)
     _check(fields)
-    return fields
+    return attrs.evolve(fields, rate_limit=_limits(fields))
 
 
 def differences(before: SourceFields, after: SourceFields) -> dict[str, Any]:
@@ -161,6 +162,21 @@ def _check(fields: SourceFields) -> None:
             object=location.base,
             code="wrong-value",
         )
+
+
+def _limits(fields: SourceFields) -> str | None:
+    """The source's limits as they are shown; None if there are none."""
+    if fields.rate_limit is None:
+        return None
+    limits = LIMITS.read(fields.rate_limit)
+    if limits is None:
+        raise WrongUsage(
+            f'rate_limit is to be {LIMITS.wanted}, not "{fields.rate_limit[:80]}"',
+            object=location_of(fields).base,
+            code="wrong-value",
+            remedy="rate_limit= takes the limit away",
+        )
+    return str(limits)
 
 
 def _is_path(text: str | None) -> bool:

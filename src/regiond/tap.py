@@ -58,6 +58,7 @@ from regiond.housekeeping import EventExpiry
 from regiond.import_service import ImportService
 from regiond.import_status import ImportStatus
 from regiond.importer import Importer
+from regiond.limits import Limits as RateLimits
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
@@ -70,6 +71,7 @@ from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
 from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
+from regiond.store.sources import list_sources
 from regiond.telling import Hook
 from regiond.upstream import Upstream
 from regiond.web.site import web_site
@@ -120,6 +122,7 @@ class RegionDaemon(MultiService):
         self.give_up = partial(_exit_failed, reactor)
         self.database = Database(config.database, reactor)
         self.settings = RegionSettings(self.database, reactor.seconds)
+        self.limits = RateLimits(reactor)
         self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
         identity = self._server_identity()
         self._racks_tls = ServerTLS(identity, asks_certificate=True)
@@ -143,6 +146,7 @@ class RegionDaemon(MultiService):
             reactor.seconds,
             SystemRandom().random,
             lambda: int(self.settings.values[PARALLEL_TRANSFERS]),
+            self.limits.of_source,
         )
         self.importer = Importer(
             self.database,
@@ -210,6 +214,8 @@ class RegionDaemon(MultiService):
     async def _prepare(self) -> None:
         await note_damage(self.database, self._reactor.seconds())
         await self.settings.reload()
+        self.limits.heed_settings(self.settings.values)
+        await self._heed_sources()
         for hook in Hook:
             if hook not in self._tellers:
                 await forget_failure(self.database, hook, self._reactor.seconds())
@@ -269,7 +275,7 @@ class RegionDaemon(MultiService):
                 identity=self._identity,
             ),
         )
-        images = ImagesSite(self.fleet, self._reactor)
+        images = ImagesSite(self.fleet, self._reactor, self.limits.racks)
         self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)
         self._listen("rpc", self.sessions, self._racks_tls)
         self._listen("images", images, self._racks_tls)
@@ -339,8 +345,16 @@ class RegionDaemon(MultiService):
             heeding = Deferred.fromCoroutine(self._heed_settings())
             heeding.addErrback(lambda failure: _log.failure("settings were not read", failure))
 
+        if any(change.kind == "source" for change in changes):
+            limiting = Deferred.fromCoroutine(self._heed_sources())
+            limiting.addErrback(lambda failure: _log.failure("sources were not read", failure))
+
+    async def _heed_sources(self) -> None:
+        self.limits.heed_sources(await self.database.read(list_sources))
+
     async def _heed_settings(self) -> None:
         await self.settings.reload()
+        self.limits.heed_settings(self.settings.values)
         self.imports.reschedule()
 
     async def _announce(self) -> None:

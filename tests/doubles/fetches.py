@@ -43,7 +43,7 @@ class FetchCase(SynchronousTestCase):
                 hashing=hashing,
                 limits=limits,
                 progress=self.told.append,
-                throttles=throttles,
+                throttles=lambda _: throttles,
             )
         )
 

@@ -24,6 +24,7 @@ from regiond.boot_sources import BootSources
 from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
+from regiond.limits import Limits as RateLimits
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
 from regiond.routes import Routes
@@ -123,6 +124,7 @@ class ImportCase(TestCase):
         )
         now = lambda: self.time  # noqa: E731
         self.settings = RegionSettings(self.database, now)
+        self.throttle_limits = RateLimits(reactor)
         self.importer = self.new_importer(name)
         self.boot_sources = BootSources(self.database, self.upstream, now)
         self.selections = Selections(self.database, self.upstream, now)
@@ -132,7 +134,7 @@ class ImportCase(TestCase):
         """An importer as the region of that name would have it."""
         transfers = Transfers(
             self.routes, self.hashing, self.limits, reactor, lambda: self.time, lambda: 0.0,
-            lambda: self.settings.values[PARALLEL_TRANSFERS],
+            lambda: self.settings.values[PARALLEL_TRANSFERS], self.throttle_limits.of_source,
         )  # fmt: skip
         return Importer(
             self.database,

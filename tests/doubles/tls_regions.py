@@ -4,6 +4,7 @@ from twisted.internet import reactor
 
 from common.identity import Identity
 from common.regions import RegionEndpoint
+from common.throttle import Throttle
 from common.tls import ServerTLS
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
@@ -22,7 +23,9 @@ class Region:
         tls = ServerTLS(identity, asks_certificate=True)
         self.sessions = Sessions(self.fleet, self.endpoints, self.name, "1", reactor)
         self.rpc_port = await self.test.listen(self.sessions, tls)
-        self.images_port = await self.test.listen(ImagesSite(self.fleet, reactor), tls)
+        self.images_port = await self.test.listen(
+            ImagesSite(self.fleet, reactor, Throttle(lambda: None, reactor)), tls
+        )
         return self
 
     @property

@@ -23,6 +23,7 @@ from common.fetching import Limits, Sink, fetch
 from common.images import File
 from common.origins import HttpOrigin
 from common.serving import answering, serve
+from common.throttle import Throttle
 from common.tls import RackTLS, ServerTLS
 from common.transfer import Goal
 from rackd.library import Library
@@ -237,7 +238,7 @@ class RegionToRackTests(Promises, Hop):
         fleet = FakeFleet(identity)
         fleet.blobs[NAME] = MemorySource(CONTENT)
         tls = ServerTLS(SERVER, asks_certificate=True)
-        port = await self.listen(ImagesSite(fleet, reactor), tls)
+        port = await self.listen(ImagesSite(fleet, reactor, Throttle(lambda: None, reactor)), tls)
         self.url = f"https://127.0.0.1:{await self.line_to(port)}/blobs/{NAME}"
         self.agent = Agent(reactor, RackTLS(identity, now), pool=self.pool)
         self.goal = goal_of(CONTENT)

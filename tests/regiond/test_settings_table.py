@@ -57,6 +57,12 @@ class SettingsTableTests(SynchronousTestCase):
             self.assertIn("a whole number from 1 to 10080", error.message)
             self.assertIn("60", error.remedy)
 
+    def test_racks_are_never_held_back_altogether(self) -> None:
+        """They would take it for a stall; an import may wait."""
+        for text in ("0", "1 MiB/s, 0 08:00-09:00"):
+            self.assertRaises(WrongUsage, read_changes, {"racks_rate_limit": text})
+            self.assertTrue(read_changes({"boot_images_rate_limit": text}))
+
     def test_an_unknown_name_gets_the_nearest(self) -> None:
         """A typing error is answered with the right word."""
         error = self.assertRaises(NotFound, setting, "boot_image_auto_import")

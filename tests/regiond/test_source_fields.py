@@ -41,6 +41,15 @@ class ChangedTests(SynchronousTestCase):
         self.assertEqual(differences(SOURCE, after), {"enabled": False})
         self.assertEqual(differences(SOURCE, changed(SOURCE, {})), {})
 
+    def test_limits_are_read_when_they_are_given(self) -> None:
+        """They are kept as they are shown, cleared by nothing, and refused if they are none."""
+        fields = changed(SOURCE, {"rate_limit": "1Gbit/s 08:00-18:00,0"})
+        self.assertEqual(fields.rate_limit, "1 Gbit/s 08:00-18:00, 0")
+        self.assertIsNone(changed(fields, {"rate_limit": ""}).rate_limit)
+        error = self.assertRaises(WrongUsage, changed, SOURCE, {"rate_limit": "fast"})
+        self.assertEqual(error.code, "wrong-value")
+        self.assertIn("200 Mbit/s", error.message)
+
     @given(GIVEN, GIVEN)
     def test_whatever_is_given_the_fields_hold_together(
         self, first: dict[str, object], second: dict[str, object]

@@ -21,6 +21,7 @@ _SOURCE_PARAMETERS = (
     Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)"),
     Parameter("proxy", "http://[user:password@]host:port; the environment's are not used"),
     Parameter("ca_file", "certificates to trust instead of the system's, a path on the region"),
+    Parameter("rate_limit", 'limits and their hours: "200 Mbit/s 08:00-18:00, 1 Gbit/s"'),
     Parameter("any_products", "true: products of any name, as private streams have", Kind.BOOLEAN),
 )
 _URL = "base URL, or the URL of its streams/v1/index.sjson"

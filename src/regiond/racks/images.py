@@ -6,6 +6,7 @@ what a rack may not have does not exist for it.
 """
 
 import re
+from collections.abc import Awaitable
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -16,6 +17,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import NotFound, WrongUsage
 from common.serving import ByteSource, answering, serve
 from common.sites import QuietSite
+from common.throttle import Throttle
 from regiond.racks.fleet import Fleet, RackIdentity, rack_of
 
 _PATH = re.compile(rb"/blobs/([0-9a-f]{64})(/digests)?")
@@ -66,9 +68,10 @@ class Images(Resource):
 
     isLeaf = True
 
-    def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
+    def __init__(self, fleet: Fleet, clock: IReactorTime, throttle: Throttle) -> None:
         super().__init__()
         self._fleet = fleet
+        self._throttle = throttle
         self._clock = clock
 
     def render(self, request: Request) -> int:
@@ -76,21 +79,25 @@ class Images(Resource):
         return answering(request, self._answer(request))
 
     async def _answer(self, request: Request) -> None:
-        source = await self._found(request)
-        await serve(request, source, clock=self._clock)
+        rack, source = await self._found(request)
 
-    async def _found(self, request: Request) -> ByteSource:
+        def pace(most_bytes: int) -> Awaitable[int]:
+            return self._throttle.allowed(most_bytes, rack.name)
+
+        await serve(request, source, clock=self._clock, pace=pace)
+
+    async def _found(self, request: Request) -> tuple[RackIdentity, ByteSource]:
         match = _PATH.fullmatch(request.uri)
         if match is None:
             raise WrongUsage("not a path of the images port", code="http-path")
         channel = request.channel
         rack = await rack_of(self._fleet, None if channel is None else channel.transport)
         sha256 = match[1].decode("ascii")
-        return await visible(self._fleet, rack, sha256, of_digests=match[2] is not None)
+        return rack, await visible(self._fleet, rack, sha256, of_digests=match[2] is not None)
 
 
 class ImagesSite(QuietSite):
     """The images listener, to be wrapped in mutual TLS. Racks report their syncs: no log."""
 
-    def __init__(self, fleet: Fleet, clock: IReactorTime) -> None:
-        super().__init__(Images(fleet, clock), clock)
+    def __init__(self, fleet: Fleet, clock: IReactorTime, throttle: Throttle) -> None:
+        super().__init__(Images(fleet, clock, throttle), clock)

@@ -1,16 +1,21 @@
 """The images port: blobs for racks over mutual TLS."""
 
 import json
+from collections import Counter
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.web.client import Agent, HTTPConnectionPool, readBody
 from twisted.web.http_headers import Headers
 
+from common.bucket import BURST_S
 from common.digests import digest_list, sha256_hex
+from common.throttle import Throttle
 from common.tls import RackTLS, ServerTLS, UnverifiedTLS
 from regiond.racks.images import DigestList, ImagesSite
 from tests.doubles.trust import SERVER, FakeFleet, LoopbackTestCase, now, rack
@@ -28,7 +33,9 @@ class ImagesTests(LoopbackTestCase):
         self.fleet.blobs[_NAME] = DigestList(_NAME, _BLOB)
         self.fleet.digest_lists[_NAME] = digest_list([_BLOB[: 1 << 20], _BLOB[1 << 20 :]])
         tls = ServerTLS(SERVER, asks_certificate=True)
-        self.port = await self.listen(ImagesSite(self.fleet, reactor), tls)
+        self.port = await self.listen(
+            ImagesSite(self.fleet, reactor, Throttle(lambda: None, reactor)), tls
+        )
 
     async def get(
         self, path: str, method: bytes = b"GET", identity: Any = None, **headers: str
@@ -131,3 +138,69 @@ class ImagesTests(LoopbackTestCase):
         await wrapClientTLS(UnverifiedTLS(), endpoint).connect(Factory.forProtocol(Rude))
         await over
         self.assertEqual(heard, [])
+
+
+class _Reader(Protocol):
+    """Counts what comes."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self.over: Deferred[None] = Deferred()
+
+    def dataReceived(self, data: bytes) -> None:
+        self.size_bytes += len(data)
+
+    def connectionLost(self, reason: object = None) -> None:
+        self.over.callback(None)
+
+
+class _Counted(Throttle):
+    """Counts what each rack was allowed."""
+
+    def __init__(self, limit: Callable[[], int | None]) -> None:
+        super().__init__(limit, reactor)
+        self.sent: Counter[Hashable] = Counter()
+
+    async def allowed(self, most_bytes: int, group: Hashable) -> int:
+        size_bytes = await super().allowed(most_bytes, group)
+        self.sent[group] += size_bytes
+        return size_bytes
+
+
+class ManyRacksTests(LoopbackTestCase):
+    """Twenty racks that were told at once."""
+
+    async def test_twenty_racks_share_one_limit(self) -> None:
+        """Together they get no more than the limit, and each its part of it."""
+        limit = [0]
+        throttle = _Counted(lambda: limit[0])
+        racks = [rack(f"rack-{number}") for number in range(20)]
+        fleet = FakeFleet(*racks)
+        content = _BLOB[:150_000]
+        fleet.blobs[_NAME] = DigestList(_NAME, content)
+        tls = ServerTLS(SERVER, asks_certificate=True)
+        port = await self.listen(ImagesSite(fleet, reactor, throttle), tls)
+        uri = f"https://127.0.0.1:{port}/blobs/{_NAME}".encode()
+        readers = []
+
+        async def read(identity: Any) -> None:
+            pool = HTTPConnectionPool(reactor, persistent=False)
+            response = await Agent(reactor, RackTLS(identity, now), pool=pool).request(b"GET", uri)
+            reader = _Reader()
+            readers.append(reader)
+            response.deliverBody(reader)
+            await reader.over
+
+        reading = [Deferred.fromCoroutine(read(each)) for each in racks]
+        while len(throttle._groups) < len(racks):
+            await deferLater(reactor, 0.01)
+        limit[0] = 2_000_000
+        began = reactor.seconds()
+        await DeferredList(reading, fireOnOneCallback=True)
+        least = min(throttle.sent[each.name] for each in racks)
+        await gatherResults(reading)
+        self.assertGreaterEqual(least, len(content) // 2)
+        self.assertEqual({reader.size_bytes for reader in readers}, {len(content)})
+        # The bucket may have been full at the beginning: BURST_S of it.
+        moved_s = reactor.seconds() - began + BURST_S
+        self.assertLessEqual(len(racks) * len(content) / moved_s, limit[0] * 1.05)
