@@ -29,6 +29,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from common.errors import SourceError
+from common.known_endpoints import KnownEndpoints
 from common.origins import first_header
 from common.proxies import Proxy, is_surely_private
 from common.proxying import ProxiedAgent
@@ -171,7 +172,7 @@ def source_agent(
         return FollowingAgent(near, far, lambda _: False, is_surely_private)
     public_reactor = _PublicReactor(reactor)
     return FollowingAgent(
-        Agent(reactor, tls, connectTimeout=connect_timeout_s, pool=pool),
+        Agent.usingEndpointFactory(reactor, KnownEndpoints(reactor, tls, connect_timeout_s), pool),
         Agent(public_reactor, tls, connectTimeout=connect_timeout_s, pool=redirect_pool),
         lambda host: host in public_reactor.nameResolver.refused,
     )
