@@ -7,6 +7,7 @@ here a failing bind is a ``ConfigError`` for whoever starts the daemon.
 import errno
 import grp
 import os
+import socket
 from pathlib import Path
 
 from twisted.internet.defer import maybeDeferred
@@ -14,7 +15,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from common.config import unix_path
-from common.durable import make_directory
+from common.durable import make_directory, remove_file
 from common.errors import ConfigError
 
 
@@ -43,6 +44,7 @@ async def listen(
     try:
         if path is not None:
             make_directory(path.parent, sync=False)
+            _remove_abandoned(path)
         port = await endpoint.listen(factory)
         if path is not None and group:
             await _give_to_group(port, path, group)
@@ -51,6 +53,22 @@ async def listen(
     except OSError as error:
         raise _failure(error, where) from error
     return port
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the socket of a process that was killed while it took the socket's lock.
+
+    Twisted removes one whose lock is there and whose owner is dead. Without a lock it would
+    be "in use" at each start, until somebody removed it by hand.
+    """
+    lock = path.with_name(f"{path.name}.lock")
+    if not path.is_socket() or lock.is_symlink():
+        return
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            remove_file(path)
 
 
 async def _give_to_group(port: IListeningPort, path: Path, group: str) -> None:

@@ -93,7 +93,6 @@ class KilledAtCallsTests(SynchronousTestCase):
         shutil.rmtree(self.site.images_dir, ignore_errors=True)
         rack.argv = [*strace(call, number), *plain]
         try:
-            self.fresh_sockets()
             rack.start_unready()
             self.until(lambda: not rack.is_running or self.is_synced())
             is_killed = not rack.is_running
@@ -110,17 +109,11 @@ class KilledAtCallsTests(SynchronousTestCase):
         watch, cache = RackWatch(self.site.images_dir), self.site.images_dir / "cache"
         watch.look()
         before = self.finished(cache)
-        self.fresh_sockets()
         self.site.rack.start()
         self.until(self.is_synced)
         watch.look()
         self.assertLessEqual(before.items(), self.finished(cache).items())
         self.site.rack.kill()
-
-    def fresh_sockets(self) -> None:
-        """As systemd does: each start gets an empty runtime directory."""
-        for path in self.site.rack_socket.parent.glob(f"{self.site.rack_socket.name}*"):
-            path.unlink()
 
     def finished(self, cache: Path) -> dict[str, int]:
         found = cache.iterdir() if cache.is_dir() else ()
