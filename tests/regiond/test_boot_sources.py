@@ -42,7 +42,13 @@ class UpdateTests(AnswerCase):
     async def test_only_what_is_given_changes(self) -> None:
         """Each field alone; nothing is fetched; ``updated`` moves, ``created`` stays."""
         before = await self.ask("boot-source read", 1)
-        for given in ({"priority": 7}, {"enabled": False}, {"username": "u"}, {"enabled": True}):
+        for given in (
+            {"priority": 7},
+            {"enabled": False},
+            {"rate_limit": "1 MiB/s"},
+            {"username": "u"},
+            {"enabled": True},
+        ):
             self.time += 60
             after = await self.update(**given)
             changed = {name for name in after if after[name] != before[name]}
