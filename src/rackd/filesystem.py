@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from common import durable
+
 _MOUNTS = Path("/proc/self/mountinfo")
 _RESERVE_BYTES = 1 << 30
 _RESERVE_PART = 20
@@ -43,7 +45,8 @@ def free_bytes(path: Path, reserve_bytes: int | None = None) -> int:
     A file system that is full to the brim hurts everybody else on the machine; so if nobody
     says how much, 5 % of it are to stay free, at most 1 GiB.
     """
-    found = os.statvfs(path)
+    with durable.storage_errors(path, "measure"):
+        found = os.statvfs(path)
     if reserve_bytes is None:
         reserve_bytes = min(_RESERVE_BYTES, found.f_blocks * found.f_frsize // _RESERVE_PART)
     return max(0, found.f_bavail * found.f_frsize - reserve_bytes)

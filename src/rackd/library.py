@@ -22,10 +22,11 @@ import attrs
 
 from common import durable
 from common.digests import is_sha256, sha256_hex
-from common.errors import ConfigError, NotFound, StorageError
+from common.errors import ConfigError, NotFound, SourceError, StorageError
 from common.images import File
 from rackd import archives, snapshot
 from rackd.archives import Member
+from rackd.examination import Examination
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.mirror import Content
 from rackd.partials import PartialSink, Threads, keep_whole
@@ -197,10 +198,22 @@ class Library:
         """Make blobs of the members of an archive that is in the cache.
 
         Raises:
-            SourceError: it cannot be unpacked; nothing of it was written.
-            NoSpace, StorageError: the disk.
+            SourceError: it cannot be unpacked, as it was published; nothing of it was written.
+            NoSpace, StorageError: the disk; or it went bad in the cache and was put aside.
         """
-        return archives.unpack(self.cache / archive.sha256, self._keep)
+        path = self.cache / archive.sha256
+        try:
+            return archives.unpack(path, self._keep)
+        except SourceError:
+            examination = Examination(path, past_cache=False)
+            try:
+                examination.read_all()
+            finally:
+                examination.close()
+            if not examination.fault:
+                raise
+            self.condemn(archive.sha256, examination.seen)
+            raise blob_damaged(path, examination.fault) from None
 
     def keep(self, contents: Iterable[bytes]) -> None:
         """Make blobs of contents that were made here."""
@@ -241,7 +254,10 @@ class Library:
     def distrust(self, blobs: Iterable[str]) -> tuple[PutAside, ...]:
         """Put aside finished blobs that are not what their names say, and out of every tree."""
         with self._turn:
-            return tuple(self._withdraw(sha256) for sha256 in blobs)
+            # One may have been put aside, by a reader that found it wrong, since it was surveyed.
+            return tuple(
+                self._withdraw(sha256) for sha256 in blobs if os.path.lexists(self.cache / sha256)
+            )
 
     def withdraw_cut(self, holdings: Holdings) -> tuple[StorageError, ...]:
         """Put aside what machines see and has another size than it should have.

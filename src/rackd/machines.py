@@ -69,6 +69,7 @@ class CachedFile:
         self._path = path
         self._on_disk = on_disk
         self._fd = -1
+        self._is_closed = False
         self._turn = threading.Lock()
 
     def open(self) -> None:
@@ -77,8 +78,11 @@ class CachedFile:
         Raises:
             StorageError: it is not there, or is not what its name says.
         """
-        self._fd = durable.open_for_reading(self._path)
-        found_bytes = os.fstat(self._fd).st_size
+        with self._turn:
+            if self._is_closed:  # the reader left while the disk was slow
+                raise StorageError("is not wanted any more", object=str(self._path))
+            self._fd = durable.open_for_reading(self._path)
+            found_bytes = os.fstat(self._fd).st_size
         if found_bytes != self.size_bytes:
             raise blob_damaged(self._path, f"has {found_bytes} bytes, not {self.size_bytes}")
 
@@ -106,6 +110,7 @@ class CachedFile:
     def close(self) -> None:
         """On a disk thread: after a read that may still be under way."""
         with self._turn:
+            self._is_closed = True
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1

@@ -6,6 +6,7 @@ name; every directory is synced; then it gets its name, and only then ``current`
 it. All functions here block.
 """
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from common import durable
-from common.errors import ProtocolError, StorageError
+from common.errors import ProtocolError, RackferryError, StorageError
 from rackd.records import RECORD_NAME, Record, snapshot_made_at, snapshot_name
 
 CURRENT = "current"
@@ -76,6 +77,8 @@ def snapshot_names(images_dir: Path) -> list[str]:
 def build(images_dir: Path, cache: Path, record: Record, now_s: float) -> Snapshot:
     """Make a complete snapshot and give it its name; ``current`` stays as it is.
 
+    What was begun and fails is removed: on a full disk each try would take a bit more.
+
     Raises:
         StorageError: a blob is not in the cache, or the disk refused.
         NoSpace: not even links fit.
@@ -84,6 +87,17 @@ def build(images_dir: Path, cache: Path, record: Record, now_s: float) -> Snapsh
     name = snapshot_name(now_s, record.generation, taken)
     building = images_dir / f"{_BUILDING}{name}"
     durable.remove_tree(building)
+    try:
+        _fill(building, cache, record)
+        durable.rename_durably(building, images_dir / name)
+    except BaseException:
+        with contextlib.suppress(RackferryError):
+            durable.remove_tree(building)
+        raise
+    return Snapshot(name, record)
+
+
+def _fill(building: Path, cache: Path, record: Record) -> None:
     durable.make_directory(building)
     directories = {building}
     for path, file in record.files.items():
@@ -101,8 +115,6 @@ def build(images_dir: Path, cache: Path, record: Record, now_s: float) -> Snapsh
         raise StorageError("is not what was linked there", object=str(building / missing[0]))
     for directory in directories:
         durable.sync_directory(directory)
-    durable.rename_durably(building, images_dir / name)
-    return Snapshot(name, record)
 
 
 def flip(images_dir: Path, name: str) -> None:

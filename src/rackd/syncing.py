@@ -9,8 +9,9 @@ from functools import partial
 from typing import Protocol
 
 import attrs
-from twisted.internet.defer import DeferredSemaphore, FirstError, gatherResults
+from twisted.internet.defer import CancelledError, DeferredSemaphore, FirstError, gatherResults
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
@@ -58,6 +59,8 @@ class Syncing:
         events: where things put aside and skipped are named.
         menus: what an admin says about the generated menus.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -149,6 +152,11 @@ class Syncing:
             damaged = await self._on_disk(lambda: self._library.withdraw_cut(survey.holdings))
         except RackferryError as error:
             self._events.note(Event.of(error, Severity.WARNING))
+            return
+        except CancelledError:
+            raise
+        except Exception:  # noqa: BLE001 - a bug here must not keep the rack from following
+            self.log.failure("the start's look at the disk failed")
             return
         self.name_put_aside(survey.put_aside)
         for each in damaged:

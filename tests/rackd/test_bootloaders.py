@@ -96,6 +96,27 @@ class BootloaderTests(FollowerCase):
         self.assertEqual((self.current / "bootx64.efi").read_bytes(), b"shim")
         self.assertEqual(self.fetches.begun, begun)
 
+    def test_rotted_archive(self) -> None:
+        """One that went bad here is fetched again; machines keep the bootloader meanwhile."""
+        loader = self.bootloader(UEFI, "uefi", SHIM)
+        before = self.hold(3, loader)
+        self.clock.advance(10)
+        archive = self.library.cache / loader.files[0].sha256
+        rotted = bytearray(archive.read_bytes())
+        rotted[len(rotted) // 2] ^= 1
+        archive.chmod(0o644)
+        archive.write_bytes(rotted)
+        digest = self.region.publish(4, loader, self.image(JAMMY, "kernel"))
+        self.follower.trigger()
+        self.fetches.finish_all()
+        self.assertEqual((self.current / "bootx64.efi").read_bytes(), b"shim")
+        self.assertNotEqual(before, digest)
+        self.assertFalse(archive.exists())
+        self.clock.pump([60] * 5)
+        self.fetches.finish_all()
+        self.assertEqual(self.library.held_view, digest)
+        self.assertEqual((self.current / "bootx64.efi").read_bytes(), b"shim")
+
     def test_archive_is_kept(self) -> None:
         """The archive stays beside its members, for as long as they are selected."""
         loader = self.bootloader(UEFI, "uefi", SHIM)

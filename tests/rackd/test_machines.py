@@ -316,6 +316,15 @@ class CachedFileTests(LibraryCase):
     def read(self, source: CachedFile, seq: int) -> bytes:
         return self.successResultOf(Deferred.fromCoroutine(source.read_chunk(seq)))
 
+    def test_a_reader_who_left_while_it_was_opened(self) -> None:
+        """Closed first, it is not opened any more: no descriptor stays behind."""
+        file = self.put("boot-kernel", BLOB)
+        held = HeldFile(file.sha256, len(BLOB))
+        source = CachedFile(self.library.cache / file.sha256, held, at_once)
+        source.close()
+        self.assertRaises(StorageError, source.open)
+        self.assertEqual(source.fileno(), -1)
+
     def test_outlives_a_clean_up(self) -> None:
         """A read that has begun goes on after its file was deleted."""
         blob = content(CHUNK_BYTES + 10)

@@ -78,6 +78,16 @@ class ReconcileTests(FollowerCase):
             self.successResultOf(Deferred.fromCoroutine(self.syncing.reconcile()))
         self.assertEqual(self.codes()[-1], "storage")
 
+    def test_a_look_that_ends_in_a_bug(self) -> None:
+        """It is logged, and the rack follows its region all the same."""
+        with mock.patch.object(self.library, "survey", side_effect=LookupError("bug")):
+            self.successResultOf(Deferred.fromCoroutine(self.syncing.reconcile()))
+        self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
+
+    def test_what_a_reader_put_aside_meanwhile(self) -> None:
+        """A blob that is gone by the time it is to be put aside is no failure."""
+        self.assertEqual(self.library.distrust(("ab" * 32,)), ())
+
 
 class CondemnedTests(FollowerCase):
     """A blob whose bytes were read and found wrong."""

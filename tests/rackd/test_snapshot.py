@@ -81,6 +81,7 @@ class BuildTests(SnapshotCase):
         self.assertRaises(StorageError, self.build, 2, 10)
         self.assertEqual(snapshot.snapshot_names(self.images_dir), [old.name])
         self.assertEqual((self.images_dir / "current" / PATH).read_bytes(), b"kernel")
+        self.assertEqual(list(self.images_dir.glob(".building-*")), [])
 
     def test_same_second(self) -> None:
         """Two snapshots of one second get two names."""
