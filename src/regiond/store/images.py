@@ -192,13 +192,6 @@ def unknown_image(id: int) -> NotFound:
     )
 
 
-def unstage(conn: Connection, ids: Iterable[int]) -> int:
-    """Give up importing these images; what was fetched becomes garbage. Returns how many."""
-    return conn.execute(
-        delete(image).where(image.c.id.in_(list(ids)), image.c.state == "importing")
-    ).rowcount
-
-
 def forget_retired(conn: Connection, now: float) -> int:
     """Forget images that were retired longer ago than the grace time; returns how many."""
     return conn.execute(delete(image).where(is_spent(now))).rowcount

@@ -266,11 +266,6 @@ def report_sync(  # noqa: PLR0917 - the parts of one report, in the order of the
     conn.execute(update(rack).where(rack.c.name == name).values(**values))
 
 
-def seen(conn: Connection, name: str, now: float) -> None:
-    """Keep when a rack last said something (call it seldom: at the end of a connection)."""
-    conn.execute(update(rack).where(rack.c.name == name).values(last_seen_at=now))
-
-
 def _revoke_all(conn: Connection, rack_id: int, now: float) -> tuple[str, ...]:
     valid = (certificate.c.rack_id == rack_id) & certificate.c.revoked_at.is_(None)
     serials = tuple(conn.execute(select(certificate.c.serial).where(valid)).scalars())

@@ -57,13 +57,6 @@ class ImageSuite(Store):
         states = {each.id: each.state for each in self.read(images.list_images)}
         self.assertEqual(states, {old: "published", new: "importing"})
 
-    def test_unstaging_touches_nothing_but_importing_images(self) -> None:
-        """A published image is not given up by mistake."""
-        published = self.publish([KERNEL])
-        staged = self.stage([SQUASHFS], of=key("noble"))
-        self.assertEqual(self.write(images.unstage, [published, staged]), 1)
-        self.assertEqual([each.id for each in self.read(images.list_images)], [published])
-
     def test_racks_may_have_the_bytes_of_published_images_only(self) -> None:
         """Bytes of staged, unknown and long retired images are outside of every view."""
         image = self.stage([KERNEL])
