@@ -18,7 +18,7 @@ from regiond.source_fields import (
     fields_of,
     location_of,
 )
-from regiond.store import events, sources
+from regiond.store import events, generations, sources
 from regiond.store.database import Database
 from regiond.store.sources import SourceFields
 from regiond.upstream import Upstream, object_name
@@ -138,7 +138,7 @@ class BootSources:
 
     async def delete(self, source_id: int) -> dict[str, Any]:
         """Forget a source and its selections; its images go with the next import."""
-        await self._database.write(sources.delete_source, source_id, self._now())
+        await self._database.write(generations.delete_source, source_id, self._now())
         self._upstream.forget(source_id)
         await self._settle_events(source_id)
         return {"id": source_id, "deleted": True}

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from common.digests import sha256_hex
 from common.errors import Conflict, RackferryError, Stale
 from common.images import File, Image, View
-from regiond.store import changes, mirrors, rack_views, racks
+from regiond.store import changes, mirrors, rack_views, racks, sources
 from regiond.store.images import (
     GRACE_S,
     KEY_COLUMNS,
@@ -203,6 +203,20 @@ def show_documents(
         if is_unchanged(conn, source):
             mirrors.show(conn, source.id, documents, now, is_complete=source.id in complete)
     mirrors.withdraw(conn, now)
+    return _generation_now(conn, now)
+
+
+def delete_source(conn: Connection, id: int, now: float) -> int:
+    """Forget a source, its selections and its documents; returns the generation.
+
+    Its images stay until an import has ended without it. What it showed to mirrors goes at
+    once, in the same transaction: a view never names what no rack may fetch.
+
+    Raises:
+        NotFound: no such source.
+    """
+    sources.delete_source(conn, id, now)
+    mirrors.withdraw_source(conn, id, now)
     return _generation_now(conn, now)
 
 

@@ -115,6 +115,12 @@ def withdraw(conn: Connection, now: float) -> None:
     )
 
 
+def withdraw_source(conn: Connection, source_id: int, now: float) -> None:
+    """Show nothing of a source any more; racks may fetch what was shown for a grace time."""
+    of_source = mirror_document.c.source_id == source_id
+    conn.execute(update(mirror_document).where(_SHOWN, of_source).values(retired_at=now))
+
+
 def let_go(conn: Connection, ids: Collection[int], keys: Iterable[ImageKey], now: float) -> None:
     """These versions leave the mirrors at once, and every version of the images ``keys``."""
     for each in (image.c.id.in_(ids), *map(is_key, keys)):

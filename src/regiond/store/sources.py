@@ -157,7 +157,7 @@ def _trust(source: BootSource) -> tuple[object, ...]:
 
 
 def delete_source(conn: Connection, id: int, now: float) -> None:
-    """Forget a source, its selections and its documents.
+    """Forget a source, its selections and its documents (for ``generations.delete_source``).
 
     Raises:
         NotFound: no such source.

@@ -251,13 +251,7 @@ generation = _table(
 
 mirror_document = _table(
     "mirror_document",
-    Column(
-        "source_id",
-        _Key,
-        ForeignKey("boot_source.id", ondelete="CASCADE"),
-        primary_key=True,
-        comment="its source",
-    ),
+    Column("source_id", _Key, primary_key=True, comment="its source; it may be gone since"),
     Column("path", Text, primary_key=True, comment="relative to the source's base"),
     Column("sha256", _Sha256, primary_key=True, comment="as it was sent; keeps the blob"),
     Column("retired_at", Double, comment="racks may fetch it for a grace time; null: shown"),

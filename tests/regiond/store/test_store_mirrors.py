@@ -188,16 +188,25 @@ class MirrorSuite(Store):
         self.assertRaises(Stale, self.write, generations.show_documents, read, {1}, epoch, NOW)
         self.assertEqual(self.read(generations.current_generation), before)
 
-    def test_a_deleted_source_is_no_mirror_from_the_next_generation_on(self) -> None:
-        """Whatever that generation is made for."""
+    def test_a_deleted_source_is_no_mirror_from_that_moment_on(self) -> None:
+        """In a generation of its own: no view names documents that no rack may fetch."""
         self.publish([OLD], of=JAMMY)
         documents = self.keep(index=b"signed")
-        self.show(documents)
-        self.write(sources.delete_source, 1, NOW)
-        self.publish([NEW], of=NOBLE)
+        before = self.show(documents)
+        self.assertEqual(self.write(generations.delete_source, 1, NOW), before + 1)
         self.assertEqual(self.view().documents, {})
         self.show(documents)  # by an import that began before
         self.assertEqual(self.view().documents, {})
+
+    def test_a_rack_may_finish_with_the_documents_of_a_deleted_source(self) -> None:
+        """It began when its view still named them."""
+        self.publish([OLD], of=JAMMY)
+        (sha256,) = self.keep(index=b"signed").values()
+        self.show(self.keep(index=b"signed"))
+        self.write(generations.delete_source, 1, NOW)
+        self.assertTrue(self.may_fetch(sha256))
+        self.write(mirrors.forget_retired, NOW + 2 * HOUR_S)
+        self.assertFalse(self.may_fetch(sha256, NOW + 2 * HOUR_S))
 
     # Superseded images
 

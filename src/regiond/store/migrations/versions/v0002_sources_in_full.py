@@ -63,16 +63,10 @@ def upgrade() -> None:
     )
     op.create_table(
         "mirror_document",
-        _has("source_id", KEY, "its source"),
+        _has("source_id", KEY, "its source; it may be gone since"),
         _has("path", sa.Text(), "relative to the source's base"),
         _has("sha256", SHA256, "as it was sent; keeps the blob"),
         _may_have("retired_at", sa.Double(), "racks may fetch it for a grace time; null: shown"),
-        sa.ForeignKeyConstraint(
-            ["source_id"],
-            ["boot_source.id"],
-            name="fk_mirror_document_source_id",
-            ondelete="CASCADE",
-        ),
         sa.PrimaryKeyConstraint("source_id", "path", "sha256", name="pk_mirror_document"),
         comment="the documents that mirrors show: those of the last import that ended well",
     )
