@@ -11,6 +11,7 @@ resource that was asked for. The two promises:
 import json
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 import attrs
@@ -36,6 +37,8 @@ SEND_TIMEOUT_S = 600.0
 
 _CERTAINLY_FLUSHED_BYTES = 1 << 16
 """A transport pauses for a larger piece, and goes on when it has handed over all of it."""
+
+_TYPES = {".json": "application/json", ".sjson": "text/plain; charset=utf-8"}
 
 Pace = Callable[[int], Awaitable[int]]
 """Waits until some of that many bytes may be sent, and says how many."""
@@ -154,6 +157,11 @@ def abort(request: Request) -> None:
     if request.channel is not None:
         transport: Any = request.channel.transport
         transport.abortConnection()
+
+
+def content_type_of(path: str) -> str:
+    """What a file in a tree of images and signed documents is."""
+    return _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
 
 
 async def serve(

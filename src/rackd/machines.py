@@ -18,7 +18,7 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from urllib.parse import quote, unquote_to_bytes
 
 import attrs
@@ -30,7 +30,7 @@ from common import durable
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, NotFound, StorageError, WrongUsage
 from common.names import is_item_path, is_mirror_path
-from common.serving import answering, serve
+from common.serving import answering, content_type_of, serve
 from common.sites import QuietSite
 from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
@@ -43,7 +43,6 @@ _ROOT = re.compile(r"/images/|/generations/(\d{1,19})/|/(?=mirror/)")
 _MIRRORS = "/"  # the root before "mirror/..."
 _BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
-_TYPES = {".json": "application/json", ".sjson": "text/plain; charset=utf-8"}
 
 
 class CachedFile:
@@ -264,7 +263,7 @@ class Machines(Resource):
             return current.record
 
     async def _send(self, request: Request, path: str, file: HeldFile) -> None:
-        kind = _TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
+        kind = content_type_of(path)
         source = CachedFile(self._library.cache / file.sha256, file, self._on_disk, kind)
         outlet = SocketOutlet.of(request, self._clock, self._on_disk)
         try:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
@@ -20,6 +19,7 @@ from common.events import Event, Severity
 from common.identity import Authority
 from common.images import Image, ImageKey, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
+from regiond.blob_bytes import BlobBytes
 from regiond.chunk_cache import ChunkCache
 from regiond.presence import Presence, Transferring, status_of
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
@@ -33,29 +33,6 @@ from regiond.store.racks import Rack
 
 PROBLEM_CODE = "rack-sync"
 LOOK_INTERVAL_S = 0.25
-
-
-@attrs.frozen
-class BlobBytes:
-    """A complete blob as a ``ByteSource``: chunks through the cache."""
-
-    blob: Blob
-    cache: ChunkCache
-    content_type: str = "application/octet-stream"
-
-    @property
-    def size_bytes(self) -> int:
-        """The blob's size."""
-        return self.blob.size_bytes
-
-    @property
-    def etag(self) -> str:
-        """The blob's name, quoted."""
-        return f'"{self.blob.sha256}"'
-
-    async def read_chunk(self, seq: int) -> bytes:
-        """One chunk."""
-        return await self.cache.get(self.blob.id, seq)
 
 
 class RegionFleet:
@@ -183,8 +160,7 @@ class RegionFleet:
             images.is_blob_in_view, sha256, known.selections, self._now()
         ):
             return None
-        blob = await self._database.read(blobs.find_blob, sha256)
-        return blob if blob is not None and blob.is_complete else None
+        return await self._database.read(blobs.find_complete, sha256)
 
     def _presence(self, name: str) -> Presence:
         return self._presences.setdefault(name, Presence(self._clock.seconds()))

@@ -59,6 +59,7 @@ from regiond.import_service import ImportService
 from regiond.import_status import ImportStatus
 from regiond.importer import Importer
 from regiond.limits import Limits as RateLimits
+from regiond.mirror import Mirror
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
@@ -162,9 +163,11 @@ class RegionDaemon(MultiService):
         self.boot_sources = BootSources(self.database, upstream, reactor.seconds)
         self.selections = Selections(self.database, upstream, reactor.seconds)
         self.region = Region(self.database, self.importer, reactor.seconds)
+        cache = ChunkCache(self.database.read_chunk)
+        self.mirror = Mirror(self.database, cache, reactor.seconds)
         self.fleet = RegionFleet(
             self.database,
-            ChunkCache(self.database.read_chunk),
+            cache,
             self._authority,
             config.name,
             clock=reactor,
@@ -279,7 +282,8 @@ class RegionDaemon(MultiService):
         self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)
         self._listen("rpc", self.sessions, self._racks_tls)
         self._listen("images", images, self._racks_tls)
-        self._listen("web", web_site(self._check_alive, self._check_ready, self._reactor))
+        trees = {"mirror": self.mirror.find}
+        self._listen("web", web_site(self._check_alive, self._check_ready, trees, self._reactor))
         self._listen(
             "admin",
             AdminSocket(Place.REGION, answers.answer, self._reactor),

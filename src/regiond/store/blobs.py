@@ -76,6 +76,12 @@ def find_blob(conn: Connection, sha256: str) -> Blob | None:
     return None if row is None else _blob(row)
 
 
+def find_complete(conn: Connection, sha256: str) -> Blob | None:
+    """The blob of that name, if every byte of it is here."""
+    found = find_blob(conn, sha256)
+    return found if found is not None and found.is_complete else None
+
+
 def all_blobs(conn: Connection) -> tuple[Blob, ...]:
     """Every blob that is not being deleted."""
     return tuple(_blob(row) for row in conn.execute(select(*_COLUMNS).where(_ALIVE)))

@@ -202,6 +202,11 @@ def is_spent(now: float) -> ColumnElement[bool]:
     return (image.c.state == "retired") & _is_past(now)
 
 
+def is_fetchable(now: float) -> ColumnElement[bool]:
+    """The condition that an image's files are served: it is in a view, or was until just now."""
+    return (image.c.state != "importing") & ~_is_past(now)
+
+
 def _is_past(now: float) -> ColumnElement[bool]:
     """The condition that an image left every view, longer ago than the grace time."""
     return _IS_REPLACED & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
@@ -217,7 +222,7 @@ def is_blob_in_view(
     of_image = (
         select(image)
         .join(image_file, image_file.c.image_id == image.c.id)
-        .where(image_file.c.sha256 == sha256, image.c.state != "importing", ~_is_past(now))
+        .where(image_file.c.sha256 == sha256, is_fetchable(now))
     )
     of_document = select(mirror_document.c.source_id).where(
         mirror_document.c.sha256 == sha256,

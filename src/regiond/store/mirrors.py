@@ -13,9 +13,10 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, sel
 from common.images import ImageKey, SourceDocument
 from regiond.sources.readings import FetchedDocument
 from regiond.store import blobs, sources
-from regiond.store.images import GRACE_S, IS_SUPERSEDED, is_key
+from regiond.store.blobs import Blob
+from regiond.store.images import GRACE_S, IS_SUPERSEDED, KEY_COLUMNS, is_fetchable, is_key
 from regiond.store.sources import BootSource
-from regiond.store.tables import blob, boot_source, image, mirror_document
+from regiond.store.tables import blob, boot_source, image, image_file, mirror_document
 
 _SHOWN = mirror_document.c.retired_at.is_(None)
 
@@ -63,6 +64,33 @@ def shown_documents(conn: Connection) -> dict[str, dict[str, SourceDocument]]:
         document = SourceDocument(row.sha256, row.size_bytes, row.digests_sha256)
         found.setdefault(str(row.source_id), {})[row.path] = document
     return found
+
+
+def find_mirrored(conn: Connection, source_id: int, path: str, now: float) -> Blob | None:
+    """What a source's mirror shows at an upstream path; None if that is nothing.
+
+    A file of an image that was replaced stays for the grace time, for those who mirror
+    by the documents of just before. Where two images claim a path, a published one has it.
+    """
+    of_source = _SHOWN & (mirror_document.c.source_id == source_id)
+    document = conn.execute(
+        select(mirror_document.c.sha256).where(of_source, mirror_document.c.path == path)
+    ).scalar_one_or_none()
+    if document is not None:
+        return blobs.find_complete(conn, document)
+    file = conn.execute(
+        select(image_file.c.sha256)
+        .join(image, image.c.id == image_file.c.image_id)
+        .where(
+            image_file.c.source_id == source_id,
+            image_file.c.upstream_path == path,
+            is_fetchable(now),
+            exists().where(of_source),
+        )
+        .order_by(image.c.state != "published", *KEY_COLUMNS, image.c.id.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return None if file is None else blobs.find_complete(conn, file)
 
 
 def superseded_images(conn: Connection) -> tuple[Row[Any], ...]:

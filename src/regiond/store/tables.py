@@ -197,6 +197,7 @@ image = _table(
         default=False,
         comment="the mirror's documents name its files",
     ),
+    Column("stream_tags", JSON, comment="what its source says of it besides, for own streams"),
     # Of one image there is at most one version being imported and one published.
     Index(
         "uq_image_importing",
@@ -256,6 +257,26 @@ mirror_document = _table(
     Column("sha256", _Sha256, primary_key=True, comment="as it was sent; keeps the blob"),
     Column("retired_at", Double, comment="racks may fetch it for a grace time; null: shown"),
     comment="the documents that mirrors show: those of the last import that ended well",
+)
+
+stream_key = _table(
+    "stream_key",
+    Column("id", _Key, primary_key=True, autoincrement=False, comment="1: there is one key"),
+    Column("fingerprint", Text, nullable=False, comment="of the key"),
+    Column("secret", LargeBinary, nullable=False, comment="OpenPGP secret key, without passphrase"),
+    Column("public", LargeBinary, nullable=False, comment="the keyring for everybody"),
+    Column("created_at", Double, nullable=False, comment="when it was made"),
+    comment="signs the stream of this region; one for all regions of this database",
+)
+
+stream_document = _table(
+    "stream_document",
+    Column("path", Text, primary_key=True, comment="relative to the stream's base"),
+    Column("sha256", _Sha256, nullable=False, comment="keeps the blob of this name"),
+    Column("basis_sha256", _Sha256, nullable=False, comment="what all documents were made of"),
+    Column("generation", BigInteger, nullable=False, comment="which they describe"),
+    Column("updated", BigInteger, nullable=False, comment="the time they say; never goes back"),
+    comment="the signed documents of this region's own stream, the newest of each",
 )
 
 rack_view = _table(

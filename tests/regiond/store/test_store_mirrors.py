@@ -208,6 +208,37 @@ class MirrorSuite(Store):
         self.write(mirrors.forget_retired, NOW + 2 * HOUR_S)
         self.assertFalse(self.may_fetch(sha256, NOW + 2 * HOUR_S))
 
+    # What stands at a path (here all files stand at "a")
+
+    def found(self, path: str = "a", now: float = NOW) -> str | None:
+        blob = self.read(mirrors.find_mirrored, 1, path, now)
+        return None if blob is None else blob.sha256
+
+    def test_a_path_leads_to_what_is_shown(self) -> None:
+        """To a document, or to a file of an image; of a source that shows something."""
+        self.stage([OLD], of=JAMMY)
+        self.assertIsNone(self.found())
+        self.publish([OLD], of=JAMMY)
+        documents = self.keep(index=b"signed")
+        self.assertEqual((self.found(), self.found(INDEX)), (None, None))
+        self.show(documents)
+        self.assertEqual((self.found(), self.found(INDEX)), (OLD.sha256, documents[INDEX]))
+        self.assertIsNone(self.found("b"))
+        self.assertIsNone(self.read(mirrors.find_mirrored, 2, "a", NOW))
+
+    def test_a_replaced_file_stays_under_its_path_for_the_grace_time(self) -> None:
+        """Behind a published one that claims the same path."""
+        _, new = self.supersede()
+        self.show(self.keep(index=b"second"))
+        self.assertEqual(self.found(), NEW.sha256)
+        self.write(generations.retire_images, [new], self.epoch, NOW + HOUR_S)
+        other = self.publish([NEWEST], of=NOBLE, now=NOW + HOUR_S)
+        self.show(self.keep(index=b"third"))
+        self.assertEqual(self.found(), NEWEST.sha256)
+        self.write(generations.retire_images, [other], self.epoch, NOW + HOUR_S)
+        self.assertIn(self.found(), {NEW.sha256, OLD.sha256})
+        self.assertIsNone(self.found(now=NOW + 4 * HOUR_S))
+
     # Superseded images
 
     def supersede(self) -> tuple[int, int]:

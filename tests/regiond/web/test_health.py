@@ -21,7 +21,7 @@ class HealthTests(TestCase):
         self.alive: Deferred[None] | Exception | None = None
         self.ready: Deferred[None] | Exception | None = None
         self.clock = Clock()
-        site = web_site(self.check_alive, self.check_ready, self.clock)
+        site = web_site(self.check_alive, self.check_ready, {}, self.clock)
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.url = f"http://127.0.0.1:{port.getHost().port}"
         self.http = treq.client.HTTPClient(Agent(reactor))

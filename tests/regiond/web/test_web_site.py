@@ -14,7 +14,7 @@ async def well() -> None:
 
 class WebSiteTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.site = web_site(well, well, Clock())
+        self.site = web_site(well, well, {}, Clock())
 
     def test_health_and_readiness_are_there_and_nothing_else(self) -> None:
         """Every path that is answered is known here."""

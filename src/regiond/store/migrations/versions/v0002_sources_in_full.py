@@ -50,6 +50,10 @@ def upgrade() -> None:
         if op.get_bind().dialect.supports_comments:
             op.alter_column("image", name, comment=comment)
     op.add_column("image", _no("mirrored", "the mirror's documents name its files"))
+    op.add_column(
+        "image",
+        _may_have("stream_tags", sa.JSON(), "what its source says of it besides, for own streams"),
+    )
     op.add_column("rack", _may_have("selections", sa.JSON(), "all it may hold; null: everything"))
     op.add_column(
         "event",
@@ -69,6 +73,26 @@ def upgrade() -> None:
         _may_have("retired_at", sa.Double(), "racks may fetch it for a grace time; null: shown"),
         sa.PrimaryKeyConstraint("source_id", "path", "sha256", name="pk_mirror_document"),
         comment="the documents that mirrors show: those of the last import that ended well",
+    )
+    op.create_table(
+        "stream_key",
+        _has("id", KEY, "1: there is one key"),
+        _has("fingerprint", sa.Text(), "of the key"),
+        _has("secret", sa.LargeBinary(), "OpenPGP secret key, without passphrase"),
+        _has("public", sa.LargeBinary(), "the keyring for everybody"),
+        _has("created_at", sa.Double(), "when it was made"),
+        sa.PrimaryKeyConstraint("id", name="pk_stream_key"),
+        comment="signs the stream of this region; one for all regions of this database",
+    )
+    op.create_table(
+        "stream_document",
+        _has("path", sa.Text(), "relative to the stream's base"),
+        _has("sha256", SHA256, "keeps the blob of this name"),
+        _has("basis_sha256", SHA256, "what all documents were made of"),
+        _has("generation", sa.BigInteger(), "which they describe"),
+        _has("updated", sa.BigInteger(), "the time they say; never goes back"),
+        sa.PrimaryKeyConstraint("path", name="pk_stream_document"),
+        comment="the signed documents of this region's own stream, the newest of each",
     )
     op.create_table(
         "rack_view",
