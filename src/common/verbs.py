@@ -34,12 +34,22 @@ class Place(StrEnum):
 
 @attrs.frozen
 class Parameter:
-    """A ``key=value``."""
+    """A ``key=value``.
+
+    Attributes:
+        values: what its values are, if a daemon knows them: a word of
+            ``common.shell.live_values``, which completion looks up.
+        choices: all the values that there are, if they are few.
+        is_secret: a value that no history and no log may keep.
+    """
 
     name: str
     help: str
     kind: Kind = Kind.TEXT
     required: bool = False
+    values: str = ""
+    choices: tuple[str, ...] = ()
+    is_secret: bool = False
 
 
 @attrs.frozen
@@ -49,7 +59,9 @@ class Verb:
     ``columns`` are the keys that a table for people shows, in order; JSON shows all.
     ``sections`` does the same for tables within an object.
     ``open_keys``: any further ``KEY=...`` is accepted, as this one under another name
-    (``publish-source FTYPE@=FILE``).
+    (``publish-source FTYPE@=FILE``); its ``values`` and ``choices`` are those of the name.
+    ``example`` is what follows noun and verb in a line that can be pasted.
+    ``alone``: the key whose value stands alone on stdout for people, so that ``$(...)`` has it.
     """
 
     noun: str
@@ -64,6 +76,18 @@ class Verb:
     columns: tuple[str, ...] = ()
     sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     open_keys: Parameter | None = None
+    example: str = ""
+    alone: str = ""
+
+    @property
+    def phrase(self) -> str:
+        """A verb as it is typed: ``boot-sources read``."""
+        return f"{self.noun} {self.verb}".strip()
+
+    @property
+    def example_line(self) -> str:
+        """The whole line of the example, without the program's name."""
+        return f"{self.phrase} {self.example}".strip()
 
     @property
     def name(self) -> str:
@@ -94,3 +118,19 @@ REGION = frozenset({Place.REGION})
 RACK = frozenset({Place.RACK})
 BOTH = REGION | RACK
 LOCAL = frozenset({Place.LOCAL})
+
+# What the shell itself takes anywhere on a line.
+OPTIONS: Mapping[str, str] = {
+    "--socket PATH": "admin socket of the daemon to ask; or set RACKFERRY_SOCKET",
+    "--json": "answers and errors in JSON",
+    "--help": "explain a noun or a verb",
+    "--version": "print the version",
+}
+
+# A flag means the same wherever it stands.
+FLAGS: Mapping[str, str] = {
+    "all": "what is over, too",
+    "follow": "go on with what comes, until Ctrl-C",
+    "refresh": "ask the sources now",
+    "wait": "until it is over; Ctrl-C ends the waiting, not the work",
+}

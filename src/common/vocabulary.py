@@ -10,6 +10,8 @@ The grammar is the MAAS CLI's without ``maas $PROFILE``:
 """
 
 from common.verbs import (
+    FLAGS,
+    OPTIONS,
     Answer,
     Kind,
     Parameter,
@@ -22,6 +24,8 @@ from common.words import daemons, images, local, racks, sources
 
 __all__ = (
     "BY_NAME",
+    "FLAGS",
+    "OPTIONS",
     "VERBS",
     "Answer",
     "Kind",

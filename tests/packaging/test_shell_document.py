@@ -1,30 +1,45 @@
 """docs/shell.md says what can be typed: no word, parameter or flag is missing there."""
 
 import re
+import shlex
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.vocabulary import VERBS
+from common.shell.grammar import parse
+from common.shell.wrong_words import key_text
+from common.vocabulary import FLAGS, VERBS, Place
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "shell.md"
+LETTERS = {Place.REGION: "R", Place.RACK: "K", Place.LOCAL: "S"}
 
 
 class ShellDocumentTests(SynchronousTestCase):
     def test_every_word_stands_in_the_document_and_no_other(self) -> None:
-        """Each verb has a row with its ids, all its parameters and flags, and nothing more."""
-        row = r"^\| `([^`]+)` \| [RKS ]+ \| (?:`([^`]*)`)? ?\| (.+) \|$"
-        rows = {words: (more, keys) for words, more, keys in
+        """Each verb has a row: who answers, its ids, its parameters and flags, and no more."""
+        row = r"^\| `([^`]+)` \| ([RKS ]+) \| (?:`([^`]*)`)? ?\| .+ \|$"
+        rows = {words: (who, more) for words, who, more in
                 re.findall(row, DOCUMENT.read_text(), re.MULTILINE)}  # fmt: skip
         expected = {}
         for verb in VERBS:
             ids = [*map(str.upper, verb.ids), *(f"[{each.upper()}]" for each in verb.optional_ids)]
             words = " ".join(filter(None, (verb.noun, verb.verb, *ids)))
-            more = {parameter.name for parameter in verb.parameters} | set(verb.flags)
-            expected[words] = more | ({verb.open_keys.name} if verb.open_keys else set())
-        self.assertEqual(
-            {words: set(re.findall(r"[\w-]+", more)) for words, (more, _) in rows.items()}, expected
-        )
+            keys = [key_text(each) if each.required else f"[{key_text(each)}]"
+                    for each in verb.parameters]  # fmt: skip
+            keys += [key_text(verb.open_keys)] if verb.open_keys else []
+            who = " ".join(letter for place, letter in LETTERS.items() if place in verb.places)
+            expected[words] = (who, " ".join([*keys, *(f"[{flag}]" for flag in verb.flags)]))
+        self.assertEqual(rows, expected)
+
+    def test_every_example_can_be_pasted(self) -> None:
+        """The example of each verb is a line of the real grammar, and asks for that verb."""
+        for verb in VERBS:
+            words = shlex.split(verb.example_line)
+            self.assertIs(parse(words, lambda _: b"x").verb, verb, verb.example_line)
+
+    def test_every_flag_is_explained(self) -> None:
+        """No flag of a verb is without its meaning, and none is explained that there is not."""
+        self.assertEqual({flag for verb in VERBS for flag in verb.flags}, set(FLAGS))
 
     def test_the_columns_of_a_table_are_keys_that_are_documented(self) -> None:
         """What people see is what scripts can ask for."""

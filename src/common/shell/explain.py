@@ -1,18 +1,17 @@
-"""The help texts, made from the table of words (pure)."""
+"""The help texts, made from the table of words, in 80 columns (pure)."""
 
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator
 
-from common.shell.grammar import NOUNS, phrase, verbs_of
-from common.vocabulary import BY_NAME, Answer, Kind, Place, Verb
+from common.shell.grammar import NOUNS, verbs_of
+from common.shell.wrong_words import key_text
+from common.vocabulary import BY_NAME, FLAGS, OPTIONS, Answer, Kind, Parameter, Place, Verb
 
 USAGE = "rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...]"
 
-_OPTIONS = (
-    ("--socket PATH", "admin socket of the daemon to ask; or set RACKFERRY_SOCKET"),
-    ("--json", "answers and errors in JSON"),
-    ("--help", "explain a noun or a verb"),
-    ("--version", "print the version"),
-)
+_WIDTH = 79  # of 80: some terminals break the line after the last column
+_WORDS_WIDTH = 40
+_KEYS_WIDTH = 28
 _FORMS = {
     Kind.TEXT: "TEXT",
     Kind.INTEGER: "NUMBER",
@@ -30,47 +29,87 @@ def explain(topic: tuple[str, ...]) -> str:
     return "\n\n".join(_verb_help(verb) for verb in verbs) + "\n"
 
 
-def _overview() -> str:
-    lines = [f"usage: {USAGE}", "", "Without a noun: an interactive prompt.", ""]
-    for noun in NOUNS:
-        rows = ((_with_ids(verb), verb.help) for verb in verbs_of(noun))
-        lines += _columns(rows)
-    lines += ["", "options, anywhere on the line:"]
-    lines += _columns(_OPTIONS)
-    lines += ["", "rackferry NOUN VERB --help explains keys and flags."]
-    return "\n".join(lines) + "\n"
-
-
-def _with_ids(verb: Verb) -> str:
+def with_ids(verb: Verb) -> str:
+    """A verb and its ids: ``available-images read [SOURCE]``."""
     ids = [name.upper() for name in verb.ids] + [f"[{name.upper()}]" for name in verb.optional_ids]
-    return " ".join((phrase(verb), *ids))
+    return " ".join((verb.phrase, *ids))
 
 
-def _verb_help(verb: Verb) -> str:
-    lines = [f"rackferry {_with_ids(verb)}", f"  {verb.help}"]
-    lines += _columns(
-        (
-            f"  {p.name}{'@' if p.kind is Kind.BYTES else ''}={_FORMS[p.kind]}",
-            f"{p.help} (required)" if p.required else p.help,
-        )
-        for p in (*verb.parameters, *filter(None, (verb.open_keys,)))
-    )
-    lines += [f"    flag: {flag}" for flag in verb.flags]
-    lines.append(f"  answered by: {_who(verb)}; JSON: {_json_form(verb)}")
-    return "\n".join(lines)
+def key_form(parameter: Parameter) -> str:
+    """A key and what it takes: ``priority=NUMBER``, ``type=synced|uploaded|all``."""
+    form = "|".join(parameter.choices) or _FORMS[parameter.kind]
+    return f"{key_text(parameter)}{form}"
 
 
-def _who(verb: Verb) -> str:
+def keys_and_flags(verb: Verb) -> Iterator[tuple[str, str]]:
+    """What may follow the ids, each with what it means."""
+    for each in verb.parameters:
+        yield key_form(each), f"{each.help} (required)" if each.required else each.help
+    if verb.open_keys is not None:
+        form = "FILE" if verb.open_keys.kind is Kind.BYTES else "VALUE"
+        yield f"{key_text(verb.open_keys)}{form}", verb.open_keys.help
+    for flag in verb.flags:
+        yield flag, FLAGS[flag]
+
+
+def answered_by(verb: Verb) -> str:
+    """Who answers, in words."""
     if Place.LOCAL in verb.places:
         return "the shell itself"
     return " and ".join(sorted(f"a {place.value}" for place in verb.places))
 
 
-def _json_form(verb: Verb) -> str:
+def json_form(verb: Verb) -> str:
+    """What ``--json`` gives, in words."""
     return {Answer.ROWS: "array", Answer.OBJECT: "object", Answer.BOOLEAN: "true or false"}[
         verb.answer
     ]
 
 
-def _columns(rows: Iterable[tuple[str, str]]) -> list[str]:
-    return [f"  {left:<45} {right}" for left, right in rows]
+def _overview() -> str:
+    lines = [f"usage: {USAGE}", "", "Without a noun: an interactive prompt.", ""]
+    for noun in NOUNS:
+        lines += _columns(((with_ids(verb), verb.help) for verb in verbs_of(noun)), _WORDS_WIDTH)
+    lines += ["", "options, anywhere on the line:", *_columns(OPTIONS.items(), _KEYS_WIDTH), ""]
+    lines += ["rackferry help NOUN [VERB] explains keys and flags, with an example."]
+    return "\n".join(lines) + "\n"
+
+
+def _verb_help(verb: Verb) -> str:
+    lines = [f"rackferry {with_ids(verb)}", *_wrapped(verb.help, 2)]
+    lines += _columns(keys_and_flags(verb), _KEYS_WIDTH)
+    lines += [
+        *_wrapped(f"answered by: {answered_by(verb)}; JSON: {json_form(verb)}", 2),
+        *_example(verb),
+    ]
+    return "\n".join(lines)
+
+
+def _example(verb: Verb) -> list[str]:
+    """Pasteable, on as many lines as it takes."""
+    words = _wrapped(f"example: rackferry {verb.example_line}", 2, _WIDTH - 2)
+    return [f"{line} \\" for line in words[:-1]] + words[-1:]
+
+
+def _wrapped(text: str, indent: int, width: int = _WIDTH) -> list[str]:
+    space = " " * indent
+    wrapper = textwrap.TextWrapper(
+        width,
+        initial_indent=space,
+        subsequent_indent=space * 2,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return wrapper.wrap(text)
+
+
+def _columns(rows: Iterable[tuple[str, str]], left_width: int) -> list[str]:
+    lines: list[str] = []
+    for left, right in rows:
+        first, *more = textwrap.wrap(right, _WIDTH - left_width - 3)
+        if len(left) > left_width:
+            lines.append(f"  {left}")
+            left = ""  # noqa: PLW2901  (its line is written)
+        lines.append(f"  {left:<{left_width}} {first}")
+        lines += [" " * (left_width + 3) + each for each in more]
+    return lines

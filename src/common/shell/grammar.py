@@ -8,18 +8,17 @@ MAAS does (``common.shell.maas``), so that scripts written for its command line 
 """
 
 import base64
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from common.errors import WrongUsage
 from common.questions import is_base64
 from common.shell import maas_words
+from common.shell.wrong_words import unexpected, unknown, unknown_key, unknown_option
 from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, Verb
 
-OPTIONS = ("--help", "--json", "--socket", "--version")
 NOUNS = tuple(dict.fromkeys(noun for noun, _ in BY_NAME))
 
 Table = Mapping[tuple[str, str], Verb]
@@ -31,8 +30,6 @@ _TRUTHS = {"true": True, "yes": True, "on": True, "1": True} | {
     "off": False,
     "0": False,
 }
-_HELP_LINE = "rackferry help lists all words"
-_NEAR_ENOUGH = 0.5
 
 
 @attrs.frozen
@@ -65,11 +62,6 @@ def verbs_of(noun: str, table: Table = BY_NAME) -> tuple[Verb, ...]:
     return tuple(verb for (of, _), verb in table.items() if of == noun)
 
 
-def phrase(verb: Verb) -> str:
-    """A verb as it is typed: ``boot-sources read``."""
-    return f"{verb.noun} {verb.verb}".strip()
-
-
 def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation:
     """Understand a command line (without the program's name).
 
@@ -89,9 +81,9 @@ def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation
     if options.is_version:
         return options
     if rest[:1] == ["help"]:
-        return attrs.evolve(options, topic=_topic(rest[1:]))
+        return attrs.evolve(options, topic=_topic(rest[1:], is_exact=True))
     if options.topic is not None:
-        return attrs.evolve(options, topic=_topic(rest[:2]))
+        return attrs.evolve(options, topic=_topic(rest[:2], is_exact=False))
     if not rest:
         return options
     verb, after = _verb(rest, table)
@@ -118,9 +110,10 @@ def _options(words: Sequence[str]) -> tuple[Invocation, list[str]]:
             rest += queue
             break
         if name == "--socket":
-            if not has_value and not queue:
+            path = value if has_value or not queue else queue.pop(0)
+            if not path:
                 raise WrongUsage("--socket needs a path", object="--socket")
-            found = attrs.evolve(found, socket=value if has_value else queue.pop(0))
+            found = attrs.evolve(found, socket=path)
         elif word == "--json":
             found = attrs.evolve(found, is_json=True)
         elif word in {"--help", "-h"}:
@@ -130,16 +123,26 @@ def _options(words: Sequence[str]) -> tuple[Invocation, list[str]]:
         elif maas_words.is_ignored(name, rest):
             continue
         elif word.startswith("-") and word != "-":
-            raise unknown("option", name, OPTIONS)
+            raise unknown_option(name)
         else:
             rest.append(word)
     return found, rest
 
 
-def _topic(words: Sequence[str]) -> tuple[str, ...]:
-    if words and words[0] not in NOUNS:
-        raise unknown("word", words[0], NOUNS)
-    return tuple(words[:2]) if tuple(words[:2]) in BY_NAME else tuple(words[:1])
+def _topic(words: Sequence[str], *, is_exact: bool) -> tuple[str, ...]:
+    """The noun, or noun and verb; ``is_exact`` if all the words were to be explained."""
+    if not words or words[0] == "help":
+        return ()
+    noun, *rest = words
+    if noun not in NOUNS:
+        raise unknown("word", noun, NOUNS)
+    verbs = [verb.verb for verb in verbs_of(noun) if verb.verb]
+    known = 2 if verbs and rest else 1
+    if is_exact and known == 2 and rest[0] not in verbs:
+        raise unknown("verb", f"{noun} {rest[0]}", [f"{noun} {verb}" for verb in verbs])
+    if is_exact and len(words) > known:
+        raise unknown("word", words[known], (), f"rackferry help {' '.join(words[:known])}")
+    return tuple(words[:2]) if rest[:1] and rest[0] in verbs else (noun,)
 
 
 def _verb(words: list[str], table: Table) -> tuple[Verb, list[str]]:
@@ -156,7 +159,7 @@ def _verb(words: list[str], table: Table) -> tuple[Verb, list[str]]:
             remedy=f"rackferry {noun} --help explains them",
         )
     if rest[0] not in verbs:
-        phrases = [phrase(verb) for verb in table.values()]
+        phrases = [verb.phrase for verb in table.values()]
         raise unknown("verb", f"{noun} {rest[0]}", phrases)
     return verbs[rest[0]], rest[1:]
 
@@ -183,9 +186,9 @@ def _question(
     missing = [p.name for p in verb.parameters if p.required and p.name not in values]
     if missing:
         raise WrongUsage(
-            f"{phrase(verb)} needs {', '.join(f'{name}=' for name in missing)}",
+            f"{verb.phrase} needs {', '.join(f'{name}=' for name in missing)}",
             object=missing[0],
-            remedy=f"rackferry {phrase(verb)} --help explains it",
+            remedy=f"for example: rackferry {verb.example_line}",
         )
     question = Question(verb.noun, verb.verb, ids, values, flags)
     return attrs.evolve(options, verb=verb, question=question, files=files)
@@ -196,8 +199,8 @@ def _parameter(verb: Verb, key: str) -> Parameter:
         if parameter.name == key:
             return parameter
     if verb.open_keys is not None:
-        return attrs.evolve(verb.open_keys, name=key)
-    raise unknown("key", key, [parameter.name for parameter in verb.parameters])
+        return attrs.evolve(verb.open_keys, name=key, choices=())
+    raise unknown_key(verb, key)
 
 
 def _file(parameter: Parameter, content: bytes) -> Value:
@@ -230,6 +233,8 @@ def _value(parameter: Parameter, text: str) -> Value:
                 object=name,
                 remedy=f"write {name}@=FILE",
             )
+        case _ if parameter.choices and text not in parameter.choices:
+            raise unknown(f"value of {name}=", text, parameter.choices)
         case _:
             return text
 
@@ -248,22 +253,17 @@ def _ids_and_flags(verb: Verb, words: list[str]) -> tuple[tuple[str, ...], tuple
     if len(words) < needed:
         wanted = " ".join(name.upper() for name in verb.ids)
         raise WrongUsage(
-            f"{phrase(verb)} needs {wanted}",
-            object=phrase(verb),
-            remedy=f"rackferry {phrase(verb)} {wanted}",
+            f"{verb.phrase} needs {wanted}",
+            object=verb.phrase,
+            remedy=f"for example: rackferry {verb.example_line}",
         )
     ids, rest = words[:needed], words[needed:]
     for _ in verb.optional_ids:
         if rest and rest[0] not in verb.flags:
             ids.append(rest.pop(0))
+    if "" in ids:
+        raise WrongUsage("an id is empty", object=verb.phrase)
     for flag in rest:
         if flag not in verb.flags:
-            raise unknown("word", flag, verb.flags)
+            raise unexpected(verb, flag)
     return tuple(ids), tuple(dict.fromkeys(rest))
-
-
-def unknown(what: str, word: str, known: Iterable[str]) -> WrongUsage:
-    """The error for a word that nobody knows, with the nearest that somebody does."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=_NEAR_ENOUGH)
-    remedy = f'did you mean "{near[0]}"?' if near else _HELP_LINE
-    return WrongUsage(f'unknown {what} "{word}"', object=word, remedy=remedy)

@@ -13,9 +13,10 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
 from common.errors import WrongUsage
-from common.shell.grammar import NOUNS, OPTIONS, verbs_of
+from common.shell.grammar import NOUNS, verbs_of
 from common.shell.session import Session
-from common.vocabulary import BY_NAME, Kind
+from common.shell.wrong_words import OPTION_NAMES, key_text
+from common.vocabulary import BY_NAME
 
 PROMPT = "rackferry> "
 _ENDS = frozenset({"exit", "quit"})
@@ -70,13 +71,13 @@ def candidates(words: Sequence[str]) -> list[str]:
     """What may follow these words, from the table (pure)."""
     words = [word for word in words if not word.startswith("-")]
     if not words:
-        return [*NOUNS, "help", "exit", *OPTIONS]
+        return [*NOUNS, "help", "exit", *OPTION_NAMES]
     if words[0] == "help":
         return list(NOUNS) if len(words) == 1 else []
     verb = BY_NAME.get((words[0], "")) or BY_NAME.get((words[0], (words[1:2] or [""])[0]))
     if verb is None:
         return [verb.verb for verb in verbs_of(words[0])] if len(words) == 1 else []
-    keys = [f"{p.name}{'@' if p.kind is Kind.BYTES else ''}=" for p in verb.parameters]
+    keys = [key_text(parameter) for parameter in verb.parameters]
     given = {word.split("=")[0] for word in words}
     return [*verb.flags, *(key for key in keys if key[:-1] not in given)]
 

@@ -96,9 +96,10 @@ class Session:
             answer = self._ask(invocation, question)
         if invocation.is_json:
             self.out.write(as_json(answer))
-        elif verb.name == "rack_controllers_create_token":
-            self.out.write(f"{answer['token']}\n")
-            self.err.write(f"on the new rack: {join_line(answer)}\n")
+        elif verb.alone:
+            self.out.write(f"{answer[verb.alone]}\n")
+            if verb.alone == "token":
+                self.err.write(f"on the new rack: {join_line(answer)}\n")
         else:
             self.out.write(for_people(verb, answer, self.screen))
         self.out.flush()

@@ -16,25 +16,37 @@ VERBS: tuple[Verb, ...] = (
         answer=Answer.ROWS,
         columns=_SETTING_COLUMNS,
     ),
-    Verb("config", "get", "one setting", BOTH, ids=("name",), columns=_SETTING_COLUMNS),
+    Verb(
+        "config",
+        "get",
+        "one setting",
+        BOTH,
+        ids=("name",),
+        columns=_SETTING_COLUMNS,
+        example="boot_images_auto_import",
+    ),
     Verb(
         "config",
         "set",
         "change settings, at once: of all regions, or of a rack",
         BOTH,
-        open_keys=Parameter("NAME", "a value for that setting; nothing for its default"),
+        open_keys=Parameter(
+            "NAME", "a value for that setting; nothing for its default", values="setting"
+        ),
         answer=Answer.ROWS,
         columns=_SETTING_COLUMNS,
+        example="boot_images_auto_import=false",
     ),
     Verb(
         "events",
         "read",
         "what is wrong or happened, and what to do; follow: until Ctrl-C",
         BOTH,
-        parameters=(Parameter("level", "info, warning or error: this and worse"),),
+        parameters=(Parameter("level", "this and worse", choices=("info", "warning", "error")),),
         flags=("all", "follow"),
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
+        example="level=warning follow",
     ),
     Verb(
         "scrub",
@@ -42,6 +54,7 @@ VERBS: tuple[Verb, ...] = (
         "read every finished file and fetch again what went bad; wait: until that is over",
         RACK,
         flags=("wait",),
+        example="wait --socket /run/rackd/admin.sock",
     ),
     Verb(
         "status",

@@ -11,9 +11,12 @@ VERBS: tuple[Verb, ...] = (
         "read",
         "list the images",
         BOTH,
-        parameters=(Parameter("type", "synced, uploaded or all"),),
+        parameters=(
+            Parameter("type", "where they come from", choices=("synced", "uploaded", "all")),
+        ),
         answer=Answer.ROWS,
         columns=IMAGE_COLUMNS,
+        example="type=synced",
     ),
     Verb(
         "boot-resources",
@@ -30,6 +33,7 @@ VERBS: tuple[Verb, ...] = (
         BOTH,
         flags=("wait",),
         columns=("outcome", "published", "fetched_bytes"),
+        example="wait",
     ),
     Verb("boot-resources", "stop-import", "stop the running import", REGION),
     Verb(
@@ -45,8 +49,9 @@ VERBS: tuple[Verb, ...] = (
         "show an image and its files",
         REGION,
         ids=("id",),
+        example="1",
         columns=IMAGE_COLUMNS,
         sections={"files": ("name", "ftype", "size_bytes", "sha256", "upstream_path")},
     ),
-    Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",)),
+    Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",), example="1"),
 )

@@ -17,6 +17,7 @@ VERBS: tuple[Verb, ...] = (
             Parameter("enrol_port", "the region's enrolment port", Kind.INTEGER),
             Parameter("rpc_port", "the region's RPC port", Kind.INTEGER),
         ),
+        example="region.example rg1.TOKEN name=rack-1",
     ),
     Verb(
         "publish-source",
@@ -34,7 +35,14 @@ VERBS: tuple[Verb, ...] = (
             Parameter("version", "version, for example 20261121", required=True),
             Parameter("gnupg_home", "GnuPG home that holds the key"),
         ),
-        open_keys=Parameter("FTYPE", "a file, by what it is (boot-kernel@=...)", Kind.BYTES),
+        open_keys=Parameter(
+            "FTYPE",
+            "a file, by what it is (boot-kernel@=...)",
+            Kind.BYTES,
+            choices=("boot-kernel", "boot-initrd", "squashfs", "root-image.gz", "root-tgz"),
+        ),
+        example="/srv/images key=FINGERPRINT os=debian release=bookworm "
+        "arch=amd64 version=20261121 boot-kernel@=vmlinuz boot-initrd@=initrd.gz",
     ),
     Verb(
         "check-config",
@@ -42,5 +50,6 @@ VERBS: tuple[Verb, ...] = (
         "check a configuration file",
         LOCAL,
         ids=("file",),
+        example="/etc/rackferry/regiond.toml",
     ),
 )

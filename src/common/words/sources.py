@@ -17,8 +17,12 @@ _SOURCE_PARAMETERS = (
     Parameter("enabled", "false: it is not read, and its images stay", Kind.BOOLEAN),
     Parameter("unsigned", "true: accept a .json index without signature", Kind.BOOLEAN),
     Parameter("username", "for basic authentication"),
-    Parameter("password", "for basic authentication (password@=FILE keeps it off the screen)"),
-    Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)"),
+    Parameter(
+        "password",
+        "for basic authentication (password@=FILE keeps it off the screen)",
+        is_secret=True,
+    ),
+    Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)", is_secret=True),
     Parameter("proxy", "http://[user:password@]host:port; the environment's are not used"),
     Parameter("ca_file", "certificates to trust instead of the system's, a path on the region"),
     Parameter("rate_limit", 'limits and their hours: "200 Mbit/s 08:00-18:00, 1 Gbit/s"'),
@@ -26,11 +30,16 @@ _SOURCE_PARAMETERS = (
 )
 _URL = "base URL, or the URL of its streams/v1/index.sjson"
 _SELECTION_PARAMETERS = (
-    Parameter("os", "operating system, for example ubuntu", required=True),
-    Parameter("release", "for example jammy; or latest-lts, or supported", required=True),
-    Parameter("arches", "architectures, for example amd64,arm64", Kind.LIST),
-    Parameter("subarches", "kernels, for example ga-22.04,hwe-22.04", Kind.LIST),
-    Parameter("labels", "labels, for example stable", Kind.LIST),
+    Parameter("os", "operating system, for example ubuntu", required=True, values="os"),
+    Parameter(
+        "release",
+        "for example jammy; or latest-lts, or supported",
+        required=True,
+        values="release",
+    ),
+    Parameter("arches", "architectures, for example amd64,arm64", Kind.LIST, values="arch"),
+    Parameter("subarches", "kernels, for example ga-22.04,hwe-22.04", Kind.LIST, values="subarch"),
+    Parameter("labels", "labels, for example stable", Kind.LIST, values="label"),
 )
 
 VERBS: tuple[Verb, ...] = (
@@ -49,8 +58,18 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         parameters=(Parameter("url", _URL, required=True), *_SOURCE_PARAMETERS),
         columns=SOURCE_COLUMNS,
+        example="url=https://images.maas.io/ephemeral-v3/stable/ "
+        "keyring_filename=/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg",
     ),
-    Verb("boot-source", "read", "show a boot source", REGION, ids=("id",), columns=SOURCE_COLUMNS),
+    Verb(
+        "boot-source",
+        "read",
+        "show a boot source",
+        REGION,
+        ids=("id",),
+        columns=SOURCE_COLUMNS,
+        example="1",
+    ),
     Verb(
         "boot-source",
         "update",
@@ -63,15 +82,31 @@ VERBS: tuple[Verb, ...] = (
             Parameter("accept_rollback", "let its documents be older, once", Kind.BOOLEAN),
         ),
         columns=SOURCE_COLUMNS,
+        example="1 priority=10 rate_limit='200 Mbit/s 08:00-18:00'",
     ),
-    Verb("boot-source", "delete", "forget a source and its selections", REGION, ids=("id",)),
-    Verb("boot-source", "check", "fetch and verify now, store nothing", REGION, ids=("id",)),
+    Verb(
+        "boot-source",
+        "delete",
+        "forget a source and its selections",
+        REGION,
+        ids=("id",),
+        example="2",
+    ),
+    Verb(
+        "boot-source",
+        "check",
+        "fetch and verify now, store nothing",
+        REGION,
+        ids=("id",),
+        example="1",
+    ),
     Verb(
         "boot-source-selections",
         "read",
         "list what is wanted of a source",
         REGION,
         ids=("source",),
+        example="1",
         answer=Answer.ROWS,
         columns=_SELECTION_COLUMNS,
     ),
@@ -81,6 +116,7 @@ VERBS: tuple[Verb, ...] = (
         "want something of a source",
         REGION,
         ids=("source",),
+        example="1 os=ubuntu release=jammy arches=amd64,arm64",
         parameters=_SELECTION_PARAMETERS,
         columns=_SELECTION_COLUMNS,
     ),
@@ -90,6 +126,7 @@ VERBS: tuple[Verb, ...] = (
         "show what is wanted",
         REGION,
         ids=("source", "id"),
+        example="1 1",
         columns=_SELECTION_COLUMNS,
     ),
     Verb(
@@ -98,6 +135,7 @@ VERBS: tuple[Verb, ...] = (
         "want something else; what is not given stays",
         REGION,
         ids=("source", "id"),
+        example="1 1 arches=amd64",
         parameters=tuple(attrs.evolve(each, required=False) for each in _SELECTION_PARAMETERS),
         columns=_SELECTION_COLUMNS,
     ),
@@ -107,6 +145,7 @@ VERBS: tuple[Verb, ...] = (
         "want it no longer",
         REGION,
         ids=("source", "id"),
+        example="1 1",
     ),
     Verb(
         "available-images",
@@ -115,11 +154,12 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         optional_ids=("source",),
         parameters=tuple(
-            Parameter(name, f"only this {name}, or glob")
+            Parameter(name, f"only this {name}, or glob", values=name)
             for name in ("os", "release", "arch", "subarch", "label")
         ),
         flags=("refresh",),
         answer=Answer.ROWS,
         columns=_OFFER_COLUMNS,
+        example="os=ubuntu arch=amd64",
     ),
 )

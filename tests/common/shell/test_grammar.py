@@ -89,7 +89,8 @@ class QuestionTests(SynchronousTestCase):
                 if parameter.kind is Kind.BYTES:
                     words.append(f"{parameter.name}@=k.gpg")
                 else:
-                    words.append(f"{parameter.name}={text.get(parameter.kind, 'x')}")
+                    value = next(iter(parameter.choices), text.get(parameter.kind, "x"))
+                    words.append(f"{parameter.name}={value}")
             question = parse([word for word in words if word], FILES.__getitem__).question
             for place in verb.places - {Place.LOCAL}:
                 self.assertIs(check_question(question, place), verb)
