@@ -9,6 +9,9 @@ async generator. Each item waits until the shell has dealt with the one before, 
 shell that does not read costs nothing; the generator is closed when the shell has left, and
 the shell is told to leave when the daemon stops.
 
+While it is being answered, a daemon may read the files that a question is about from the
+shell (``Shell.read``): they are those of the user who asks, and the daemon cannot see them.
+
 Who may ask, the file system decides (mode and group of the socket); who did, the kernel
 says, and the log keeps.
 """
@@ -26,7 +29,14 @@ from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
 from common.canonical import canonical_json, parse
-from common.commands import PIECE_BYTES, AnswerItem, AnswerProgress, Ask, ReadAnswer
+from common.commands import (
+    PIECE_BYTES,
+    AnswerItem,
+    AnswerProgress,
+    Ask,
+    ReadAnswer,
+    ReadBundle,
+)
 from common.conversation import Conversation, Manners, Table
 from common.errors import NotFound, ProtocolError
 from common.questions import check_question
@@ -37,9 +47,33 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_PROGRESS_BYTES = 32 * 1024
 
 Progress = Callable[[Any], None]
-Answerer = Callable[[Question, Progress], Awaitable[Any]]
 
 _log = Logger()
+
+
+class Shell:
+    """The shell that asked, as an answer may need it."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+
+    def __call__(self, progress: Any) -> None:
+        """Tell how far the answer is; worth nothing to a shell that has left, or does not read."""
+        text = canonical_json(progress)
+        if len(text) <= MAX_PROGRESS_BYTES:
+            self._conversation.notify(AnswerProgress, progress=text)
+
+    async def read(self, path: str, offset: int, length: int) -> tuple[bytes, int]:
+        """A piece of one of the files that the question is about, and the file's size.
+
+        Raises:
+            RackferryError: the shell does not give it, or has left.
+        """
+        answer = await self._conversation.call(ReadBundle, path=path, offset=offset, length=length)
+        return answer["piece"], answer["size_bytes"]
+
+
+Answerer = Callable[[Question, Shell], Awaitable[Any]]
 
 
 class AdminSocket(ServerFactory):
@@ -50,19 +84,30 @@ class AdminSocket(ServerFactory):
         answer: answers a checked question with something that JSON can say, or an async
             generator of such things; it may tell how far it is meanwhile.
         clock: for deadlines.
+        besides: makes the table of what else one shell may say.
     """
 
     noisy = False
 
-    def __init__(self, place: Place, answer: Answerer, clock: IReactorTime) -> None:
+    def __init__(
+        self,
+        place: Place,
+        answer: Answerer,
+        clock: IReactorTime,
+        besides: Callable[[], Table] = dict,
+    ) -> None:
         self._place = place
         self._answer = answer
         self._clock = clock
+        self._besides = besides
         self._following: set[Conversation] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Conversation:  # noqa: ARG002 - Twisted's
         """One shell (called by Twisted)."""
-        return Answering(self._place, self._answer, self._clock, self._following).conversation
+        answering = Answering(
+            self._place, self._answer, self._clock, self._following, self._besides()
+        )
+        return answering.conversation
 
     def stopFactory(self) -> None:
         """No more shells, and no more for those that follow (called by Twisted)."""
@@ -79,14 +124,16 @@ class Answering:
         answer: Answerer,
         clock: IReactorTime,
         following: set[Conversation],
+        besides: Table,
     ) -> None:
         self._place = place
         self._answer = answer
         self._following = following
         self._answers: OrderedDict[int, bytes] = OrderedDict()
         self._last_ticket = 0
-        table: Table = {Ask: self.ask, ReadAnswer: self.read_answer}
+        table: Table = {**besides, Ask: self.ask, ReadAnswer: self.read_answer}
         self.conversation = Conversation(table, clock, Manners(throttles=True), peer="shell")
+        self._shell = Shell(self.conversation)
 
     async def ask(self, question: bytes) -> Mapping[str, Any]:
         """Answer a question; the first piece of the answer, and a ticket for the rest."""
@@ -96,7 +143,7 @@ class Answering:
         _log.info(
             "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
         )
-        said = await self._answer(asked, self._tell)
+        said = await self._answer(asked, self._shell)
         if isinstance(said, AsyncGenerator):
             await self._go_on(said)
             said = None
@@ -143,12 +190,6 @@ class Answering:
         if offset + len(piece) == len(answer):
             del self._answers[ticket]
         return {"piece": piece}
-
-    def _tell(self, progress: Any) -> None:
-        """Progress is worth nothing to a shell that has left, or does not read."""
-        text = canonical_json(progress)
-        if len(text) <= MAX_PROGRESS_BYTES:
-            self.conversation.notify(AnswerProgress, progress=text)
 
 
 def _asker(transport: Any) -> str:

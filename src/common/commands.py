@@ -7,8 +7,8 @@ listener is its allow-list.
 * **Control** (mutual TLS): rack to region ``Hello`` first, then ``Ping``, ``CurrentView``,
   ``ReadDocument``, ``ReadBlob``, ``ReportProgress``, ``ReportSync``; region to rack
   ``Ping``, ``ViewChanged``, ``SyncNow``.
-* **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``; daemon to shell
-  ``AnswerProgress``, ``AnswerItem``.
+* **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``, ``ReadBlob`` (of a
+  region); daemon to shell ``AnswerProgress``, ``AnswerItem``, ``ReadBundle``.
 
 Every command declares every family of ``common.errors``: an undeclared error would drop
 the connection. Values of more than 48 KiB travel in pieces (AMP's limit is 65,535 bytes).
@@ -98,7 +98,7 @@ class ReadDocument(amp.Command):
 
 
 class ReadBlob(amp.Command):
-    """Rack to region: a piece of a blob in the rack's view, or of its digest list.
+    """A piece of a blob, or of its digest list: to a rack of those in its view, to the shell of any.
 
     ``length`` is from 1 to ``BLOB_PIECE_BYTES``, and the piece lies within one chunk; it
     comes whole or not at all. ``size_bytes`` is the size of what the piece is of.
@@ -190,6 +190,22 @@ class AnswerItem(amp.Command):
 
     arguments = [(b"piece", amp.String()), (b"is_last", amp.Boolean())]
     response: ClassVar[list[Any]] = []
+    errors = ERRORS
+
+
+class ReadBundle(amp.Command):
+    """Region to shell, while it imports a bundle: a piece of one of the bundle's files.
+
+    ``length`` is from 1 to ``BLOB_PIECE_BYTES``; where the file ends the piece is shorter.
+    ``size_bytes`` is the size of the file.
+    """
+
+    arguments = [
+        (b"path", amp.Unicode()),
+        (b"offset", amp.Integer()),
+        (b"length", amp.Integer()),
+    ]
+    response = [(b"piece", amp.String()), (b"size_bytes", amp.Integer())]
     errors = ERRORS
 
 

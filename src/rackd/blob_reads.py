@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from common.commands import ReadBlob
 from common.conversation import Conversation
 from common.errors import TimedOut
-from rackd.reassembly import WINDOW
+from common.reassembly import WINDOW
 
 
 class BlobReads:

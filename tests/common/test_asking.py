@@ -10,11 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXClientEndpoint, UNIXServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
+from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from common.asking import MAX_ANSWERS, AdminSocket, Progress
+from common.asking import MAX_ANSWERS, AdminSocket, Shell
 from common.canonical import canonical_json
 from common.commands import PIECE_BYTES, AnswerItem, Ask, ReadAnswer
 from common.conversation import Conversation
@@ -29,6 +30,7 @@ from common.errors import (
     TransferError,
     WrongUsage,
 )
+from common.shell.line import connected
 from common.vocabulary import Place, Question
 from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
 from tests.doubles.directories import fresh_directory
@@ -51,7 +53,7 @@ class _Daemon:
         self.steps: list[Any] = []
         self.asked: list[Question] = []
 
-    async def __call__(self, question: Question, progress: Progress) -> Any:
+    async def __call__(self, question: Question, progress: Shell) -> Any:
         self.asked.append(question)
         for step in self.steps:
             progress(step)
@@ -103,6 +105,30 @@ class SocketTests(TestCase):
         self.daemon.answer = {"id": 1, "name": "é", "list": [1, None, True]}
         self.assertEqual(await ask(self.path, question), self.daemon.answer)
         self.assertEqual(self.daemon.asked, [attrs.evolve(question, asker=_MYSELF)])
+
+    async def test_files_of_the_asker(self) -> None:
+        """While it answers, a daemon reads files from the shell; a refusal of the shell's is its."""
+        await self.serve()
+
+        async def read(_: Question, shell: Shell) -> Any:
+            piece, size_bytes = await shell.read("a", 5, 2)
+            try:
+                await shell.read("b", 0, 1)
+            except NotFound as error:
+                return [piece.decode(), size_bytes, error.object]
+
+        def give(path: str, offset: int, length: int) -> tuple[bytes, int]:
+            if path == "b":
+                raise NotFound("is missing", object=path)
+            return b"0123456789"[offset : offset + length], 10
+
+        self.factory._answer = read
+
+        def talk() -> Any:
+            with connected(self.path, give=give) as line:
+                return line.answer_to(_STATUS)
+
+        self.assertEqual(await deferToThread(talk), ["56", 10, "b"])
 
     async def test_nobody_speaks_for_another(self) -> None:
         """Who asks is what the kernel says, not what the shell claims."""
@@ -225,7 +251,7 @@ class SocketTests(TestCase):
         await self.serve()
         self.daemon.answer = go_on()
 
-        async def answer(question: Question, _: Progress) -> Any:
+        async def answer(question: Question, _: Shell) -> Any:
             self.daemon.asked.append(question)
             self.daemon.hold = hold
             return self.daemon.answer

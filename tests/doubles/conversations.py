@@ -17,6 +17,7 @@ ADMIN_COMMANDS = (
     commands.ReadAnswer,
     commands.AnswerItem,
     commands.AnswerProgress,
+    commands.ReadBundle,
 )
 TO_RACK_COMMANDS = (commands.ViewChanged, commands.SyncNow)
 CONTROL_COMMANDS = tuple(

@@ -1,20 +1,18 @@
-"""Blobs through the control port: the whole way over real TLS, and a body by itself."""
+"""Blobs through the control port: the whole way over real TLS."""
 
 from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from common.commands import BLOB_PIECE_BYTES
 from common.digests import CHUNK_BYTES, sha256_hex
-from common.errors import NotFound, RackferryError, Refused, TransferError
+from common.errors import NotFound, Refused
 from common.fetching import Limits, fetch
-from rackd.amp_blobs import AmpBlobs, AmpBody
-from rackd.reassembly import WINDOW
+from common.reassembly import WINDOW
+from rackd.amp_blobs import AmpBlobs
 from rackd.region_client import RegionClient
-from regiond.racks import pieces
+from regiond import pieces
 from tests.doubles.directories import fresh_directory
 from tests.doubles.images import digests_of
 from tests.doubles.streams import MemorySink, MemorySource, goal_of, inline, some_bytes
@@ -135,87 +133,3 @@ class WholeWayTests(LoopbackTestCase):
         self.assertEqual(await self.client.current_view(""), self.fleet.view)
         before = len(self.source.read)
         await eventually(reactor, lambda: len(self.source.read) == before)
-
-
-class Pieces:
-    """Gives pieces when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: dict[int, tuple[Deferred[tuple[bytes, int]], int]] = {}
-
-    async def __call__(self, offset: int, length: int) -> tuple[bytes, int]:
-        answer: Deferred[tuple[bytes, int]] = Deferred()
-        self.waiting[offset] = (answer, length)
-        try:
-            return await answer
-        finally:
-            del self.waiting[offset]
-
-    def give(self, offset: int) -> None:
-        answer, length = self.waiting[offset]
-        answer.callback((CONTENT[offset : offset + length], len(CONTENT)))
-
-
-class Receiver:
-    """Takes what is delivered."""
-
-    def __init__(self) -> None:
-        self.taken = b""
-        self.ends: list[RackferryError | None] = []
-
-    def received(self, piece: bytes) -> None:
-        self.taken += piece
-
-    def ended(self, error: RackferryError | None) -> None:
-        self.ends.append(error)
-
-
-class BodyTests(SynchronousTestCase):
-    """Back-pressure and failures."""
-
-    def setUp(self) -> None:
-        self.pieces, self.receiver = Pieces(), Receiver()
-        self.body = AmpBody(self.pieces, 0, len(CONTENT))
-        beginning = Deferred.fromCoroutine(self.body.begin())
-        self.pieces.give(0)
-        self.successResultOf(beginning)
-
-    def test_head(self) -> None:
-        """The first piece tells that there are bytes, and how many; no more is asked for yet."""
-        self.assertEqual(self.body.head.status, 206)
-        self.assertEqual(self.body.head.content_range, f"bytes 0-{len(CONTENT) - 1}/{len(CONTENT)}")
-        self.assertEqual(self.pieces.waiting, {})
-
-    def test_delivered(self) -> None:
-        """All pieces are delivered, in whatever order they come, and then the end."""
-        self.body.deliver(self.receiver)
-        while self.pieces.waiting:
-            self.pieces.give(max(self.pieces.waiting))
-        self.assertEqual((self.receiver.taken, self.receiver.ends), (CONTENT, [None]))
-
-    def test_paused(self) -> None:
-        """While paused nothing new is asked for; what is on its way still arrives."""
-        self.body.deliver(self.receiver)
-        self.assertEqual(len(self.pieces.waiting), WINDOW)
-        self.body.pause()
-        while self.pieces.waiting:
-            self.pieces.give(min(self.pieces.waiting))
-        self.assertEqual(len(self.receiver.taken), (1 + WINDOW) * BLOB_PIECE_BYTES)
-        self.body.resume()
-        self.assertEqual(len(self.pieces.waiting), WINDOW)
-
-    def test_aborted(self) -> None:
-        """After an abort nothing is waited for, and nothing is delivered."""
-        self.body.deliver(self.receiver)
-        self.body.abort()
-        self.assertEqual(self.pieces.waiting, {})
-        self.assertEqual(self.receiver.ends, [])
-
-    def test_failures(self) -> None:
-        """A read that fails, or brings another length, ends the body; nothing goes on behind it."""
-        self.body.deliver(self.receiver)
-        answer, _ = self.pieces.waiting[min(self.pieces.waiting)]
-        answer.callback((b"short", len(CONTENT)))
-        self.assertEqual(self.pieces.waiting, {})
-        (error,) = self.receiver.ends
-        self.assertIsInstance(error, TransferError)

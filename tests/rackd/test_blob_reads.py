@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from common.commands import Ping, ReadBlob
 from common.conversation import Conversation, pong
 from common.errors import NotFound, TimedOut
+from common.reassembly import WINDOW
 from rackd.blob_reads import BlobReads
-from rackd.reassembly import WINDOW
 
 LIMIT_S = 3.0
 

@@ -11,7 +11,8 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 import attrs
@@ -19,11 +20,14 @@ import attrs
 from common.errors import (
     TABLE,
     NoDaemon,
+    NotFound,
     ProtocolError,
     RackferryError,
     Refused,
     TimedOut,
     WrongUsage,
+    door_of,
+    packed,
     unpacked,
 )
 from common.vocabulary import Question
@@ -31,12 +35,16 @@ from common.vocabulary import Question
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 300.0
 
+_WENT_AWAY = "it went away before it had answered"
+
 _MAX_KEY_BYTES = 255
 _MAX_VALUE_BYTES = 65_535
 _FAMILIES = {door.amp_code: door.family for door in TABLE}
 
 Tell = Callable[[Any], None]
-_Box = dict[bytes, bytes]
+Give = Callable[[str, int, int], tuple[bytes, int]]
+"""Gives a daemon a piece (path, offset, length) of a file, and the file's size."""
+Box = dict[bytes, bytes]
 
 
 def ask(
@@ -62,38 +70,69 @@ def ask(
         RackferryError: what the daemon says.
     """
     flags = set(question.flags)
+    limit_s = None if flags & {"wait", "follow"} else timeout_s
+    why = "it has stopped" if "follow" in flags else _WENT_AWAY
+    with connected(socket_path, tell, timeout_s=limit_s, lost=why) as line:
+        return line.answer_to(question)
+
+
+@contextmanager
+def connected(
+    socket_path: str,
+    tell: Tell = lambda _: None,
+    give: Give | None = None,
+    *,
+    timeout_s: float | None = ANSWER_TIMEOUT_S,
+    lost: str = _WENT_AWAY,
+) -> Iterator["Line"]:
+    """A line to a daemon, for more than one question; see ``ask``.
+
+    Args:
+        socket_path: the daemon's admin socket.
+        tell: called with what the daemon says meanwhile.
+        give: gives the daemon what it reads of the files that are asked about.
+        timeout_s: how long the daemon may be silent; None: for ever.
+        lost: what is said of a daemon that goes away.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(CONNECT_TIMEOUT_S)
         try:
             connection.connect(socket_path)
         except OSError as error:
             raise _unasked(socket_path, error) from error
-        connection.settimeout(None if flags & {"wait", "follow"} else timeout_s)
+        connection.settimeout(timeout_s)
         with connection.makefile("rb") as incoming:
             try:
-                return _Line(connection, incoming, tell).answer_to(question)
+                yield Line(connection, incoming, tell, give or _nothing)
             except _LostError as error:
-                is_told = "follow" in flags
-                why = "it has stopped" if is_told else "it went away before it had answered"
-                raise _no_daemon(socket_path, why) from error
+                raise _no_daemon(socket_path, lost) from error
             except TimeoutError as error:
                 said = f"no answer within {timeout_s:g} s"
                 raise TimedOut(said, object=socket_path) from error
+
+
+def _nothing(path: str, _: int, __: int) -> tuple[bytes, int]:
+    raise NotFound("no file was given with this question", object=path)
 
 
 class _LostError(Exception):
     """The connection is over."""
 
 
-class _Line:
+class Line:
     """AMP over one connection."""
 
-    def __init__(self, connection: socket.socket, incoming: BinaryIO, tell: Tell) -> None:
+    def __init__(
+        self, connection: socket.socket, incoming: BinaryIO, tell: Tell, give: Give
+    ) -> None:
         self._connection = connection
         self._incoming = incoming
         self._tell = tell
+        self._give = give
         self._pieces = bytearray()
         self._calls = 0
+        self._waiting: set[bytes] = set()
+        self._early: dict[bytes, Box] = {}
 
     def answer_to(self, question: Question) -> Any:
         """The whole answer, whose pieces are asked for."""
@@ -110,21 +149,36 @@ class _Line:
             answer += rest[b"piece"]
         return json.loads(answer)
 
-    def _call(self, command: bytes, **arguments: bytes) -> _Box:
+    def begin(self, command: bytes, **arguments: bytes) -> bytes:
+        """Say something, whose ``answer`` is read later; gives its tag."""
         self._calls += 1
         tag = b"%x" % self._calls
         named = {name.encode("ascii"): value for name, value in arguments.items()}
         self._send({b"_ask": tag, b"_command": command, **named})
-        while True:
+        self._waiting.add(tag)
+        return tag
+
+    def answer(self, tag: bytes) -> Box:
+        """Wait for the answer to what was said with this tag; raises what the daemon says."""
+        while tag not in self._early:
             box = self._receive()
             if b"_command" in box:
                 self._hear(box)
-            elif box.get(b"_answer") == tag:
-                return box
-            else:
+                continue
+            answered = box.get(b"_answer") or box.get(b"_error", b"")
+            if answered not in self._waiting:
                 raise _error(box)
+            self._waiting.discard(answered)
+            self._early[answered] = box
+        box = self._early.pop(tag)
+        if b"_answer" not in box:
+            raise _error(box)
+        return box
 
-    def _hear(self, box: _Box) -> None:
+    def _call(self, command: bytes, **arguments: bytes) -> Box:
+        return self.answer(self.begin(command, **arguments))
+
+    def _hear(self, box: Box) -> None:
         """What the daemon says of itself; an item is acknowledged when it was dealt with."""
         match box[b"_command"]:
             case b"AnswerProgress":
@@ -135,12 +189,26 @@ class _Line:
                     text = bytes(self._pieces)
                     self._pieces.clear()
                     self._tell(json.loads(text))
+            case b"ReadBundle":
+                self._send(self._given(box))
+                return
             case command:
                 raise ProtocolError(f"the daemon says {command!r}, which is not for a shell")
         if b"_ask" in box:
             self._send({b"_answer": box[b"_ask"]})
 
-    def _send(self, box: _Box) -> None:
+    def _given(self, asked: Box) -> Box:
+        tag = asked[b"_ask"]
+        try:
+            path = asked[b"path"].decode("utf-8", "replace")
+            piece, size_bytes = self._give(path, int(asked[b"offset"]), int(asked[b"length"]))
+        except RackferryError as error:
+            text = packed(error).message.encode("utf-8")
+            code = door_of(error).amp_code
+            return {b"_error": tag, b"_error_code": code, b"_error_description": text}
+        return {b"_answer": tag, b"piece": piece, b"size_bytes": b"%d" % size_bytes}
+
+    def _send(self, box: Box) -> None:
         parts = [part for pair in box.items() for part in pair]
         text = b"".join(len(part).to_bytes(2) + part for part in parts) + b"\0\0"
         try:
@@ -148,8 +216,8 @@ class _Line:
         except ConnectionError as error:
             raise _LostError from error
 
-    def _receive(self) -> _Box:
-        box: _Box = {}
+    def _receive(self) -> Box:
+        box: Box = {}
         while key := self._string():
             if len(key) > _MAX_KEY_BYTES:
                 raise ProtocolError(f"a key of {len(key)} bytes")
@@ -169,7 +237,7 @@ class _Line:
         return found
 
 
-def _error(box: _Box) -> RackferryError:
+def _error(box: Box) -> RackferryError:
     """What a box that is no answer says."""
     family = _FAMILIES.get(box.get(b"_error_code", b""))
     if family is None:

@@ -29,8 +29,10 @@ from common.commands import (
 from common.conversation import SERVER, Conversation, Table, pong
 from common.errors import ProtocolError, RackferryError, Refused
 from common.regions import RegionEndpoint
+from common.serving import ByteSource
+from regiond.pieces import Pieces
 from regiond.racks.fleet import Fleet, RackIdentity, rack_of
-from regiond.racks.pieces import Pieces
+from regiond.racks.images import visible
 
 ANNOUNCE_DELAY_S = 0.2
 NOTICE_TIMEOUT_S = 10.0
@@ -46,7 +48,7 @@ class Session:
     def __init__(self, sessions: "Sessions", peer: str) -> None:
         self._sessions = sessions
         self._fleet = sessions.fleet
-        self._pieces = Pieces(sessions.fleet, self._authorised, sessions.clock)
+        self._pieces = Pieces(self._visible, sessions.clock)
         self.rack: RackIdentity | None = None
         self.conversation = Conversation(
             self.table(),
@@ -77,6 +79,10 @@ class Session:
             raise
         await self._fleet.seen(rack)
         return rack
+
+    async def _visible(self, sha256: str, of_digests: bool) -> ByteSource:
+        rack = await self._authorised()
+        return await visible(self._fleet, rack, sha256, of_digests=of_digests)
 
     async def hello(self, version: str, protocol: int) -> Mapping[str, Any]:
         """Who are you, and where are your regions?"""

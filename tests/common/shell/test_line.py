@@ -9,10 +9,18 @@ from typing import Any
 from twisted.protocols import amp
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.commands import AnswerItem, AnswerProgress, Ask, ReadAnswer
+from common.commands import (
+    AnswerItem,
+    AnswerProgress,
+    Ask,
+    ReadAnswer,
+    ReadBlob,
+    ReadBundle,
+)
 from common.errors import (
     Conflict,
     NoDaemon,
+    NotFound,
     ProtocolError,
     RackferryError,
     Refused,
@@ -21,7 +29,7 @@ from common.errors import (
     packed,
 )
 from common.shell import line
-from common.shell.line import ask
+from common.shell.line import ask, connected
 from common.vocabulary import Question
 from tests.doubles.directories import fresh_directory
 
@@ -77,16 +85,56 @@ class LineTests(SynchronousTestCase):
     def test_names_are_those_of_the_wire(self) -> None:
         """The commands and their keys are the ones that the daemon declares."""
         said = {command.__name__: {name.decode() for name, _ in command.arguments}
-                for command in (Ask, ReadAnswer, AnswerItem, AnswerProgress)}  # fmt: skip
+                for command in (Ask, ReadAnswer, ReadBlob, AnswerItem, AnswerProgress, ReadBundle)}  # fmt: skip
         self.assertEqual(
             said,
             {
                 "Ask": {"question"},
                 "ReadAnswer": {"ticket", "offset"},
+                "ReadBlob": {"sha256", "of_digests", "offset", "length"},
                 "AnswerItem": {"piece", "is_last"},
                 "AnswerProgress": {"progress"},
+                "ReadBundle": {"path", "offset", "length"},
             },
         )
+
+    def test_answers_may_overtake_each_other(self) -> None:
+        """Each answer goes to what it answers, an error too; the others wait."""
+        early = box(_error="2", _error_code="NOT_FOUND", _error_description="no")
+        path = self.daemon(early + box(_answer="1", x="1"))
+        with connected(path) as line:
+            first, second = line.begin(b"A"), line.begin(b"B")
+            self.assertEqual(line.answer(first)[b"x"], b"1")
+            self.assertRaises(NotFound, line.answer, second)
+
+    def test_what_the_daemon_reads(self) -> None:
+        """It gets the piece and the size, or the reason, as AMP understands them."""
+        wish = {"_command": "ReadBundle", "offset": "3", "length": "2"}
+        path = self.daemon(
+            box(_ask="7", path="a", **wish), box(_ask="8", path="b", **wish), box(**WHOLE)
+        )
+
+        def give(path: str, offset: int, length: int) -> tuple[bytes, int]:
+            if path == "b":
+                raise NotFound("is missing", object=path, code="c")
+            return b"x" * length, offset
+
+        with connected(path, give=give) as line:
+            self.assertEqual(line.answer_to(STATUS), {})
+        (given,), (refused,) = map(amp.parseString, self.heard[1:])
+        self.assertEqual(dict(given), {b"_answer": b"7", b"piece": b"xx", b"size_bytes": b"3"})
+        self.assertEqual((refused[b"_error"], refused[b"_error_code"]), (b"8", b"NOT_FOUND"))
+        self.assertEqual(json.loads(refused[b"_error_description"])["object"], "b")
+
+    def test_nothing_was_given(self) -> None:
+        """A daemon that reads without having been given a file is told so."""
+        path = self.daemon(
+            box(_command="ReadBundle", _ask="7", path="/etc/shadow", offset="0", length="9"),
+            box(**WHOLE),
+        )
+        self.assertEqual(ask(path, STATUS), {})
+        (refused,) = amp.parseString(self.heard[1])
+        self.assertEqual(refused[b"_error_code"], b"NOT_FOUND")
 
     def test_an_error_comes_back_as_it_was(self) -> None:
         """Family, code, object, message and remedy."""

@@ -7,8 +7,9 @@ from common.commands import BLOB_PIECE_BYTES
 from common.digests import CHUNK_BYTES, sha256_hex
 from common.errors import NotFound, RangeError, Refused
 from common.serving import ByteSource
+from regiond.pieces import MOST_OPEN, OPEN_S, Pieces
 from regiond.racks.fleet import RackIdentity
-from regiond.racks.pieces import MOST_OPEN, OPEN_S, Pieces
+from regiond.racks.images import visible
 from tests.doubles.images import digests_of
 from tests.doubles.streams import MemorySource, some_bytes
 from tests.doubles.trust import FakeFleet
@@ -36,13 +37,13 @@ class PiecesTests(TestCase):
         self.fleet = CountingFleet()
         self.fleet.blobs[NAME] = MemorySource(CONTENT)
         self.fleet.digest_lists[NAME] = digests_of(CONTENT)
-        self.pieces = Pieces(self.fleet, self.authorised, self.clock)
+        self.pieces = Pieces(self.find, self.clock)
         self.is_deleted = False
 
-    async def authorised(self) -> RackIdentity:
+    async def find(self, sha256: str, of_digests: bool) -> ByteSource:
         if self.is_deleted:
             raise Refused("deleted")
-        return RACK
+        return await visible(self.fleet, RACK, sha256, of_digests=of_digests)
 
     async def read(
         self, offset: int, length: int, *, sha256: str = NAME, of_digests: bool = False

@@ -1,9 +1,9 @@
-"""Image bytes for racks that reach the control port only: pieces of blobs, over AMP.
+"""Blobs in pieces over AMP: for racks that reach the control port only, and for the shell.
 
-Who the rack is, and that the blob is in its view, is looked up when a blob is opened and
-again every ``OPEN_S``, where HTTP looks it up once for a whole answer. Asked for each piece
-it cost ten times what the bytes cost (measured). The deletion of a rack ends its sessions,
-and with them what they have open.
+Who asks, and that the blob is in its view, is looked up when a blob is opened and again
+every ``OPEN_S``, where HTTP looks it up once for a whole answer. Asked for each piece it
+cost ten times what the bytes cost (measured). The deletion of a rack ends its sessions, and
+with them what they have open.
 """
 
 from collections import OrderedDict
@@ -15,27 +15,24 @@ from common.commands import BLOB_PIECE_BYTES
 from common.digests import CHUNK_BYTES
 from common.errors import RangeError
 from common.serving import ByteSource
-from regiond.racks.fleet import Fleet, RackIdentity
-from regiond.racks.images import visible
 
 OPEN_S = 1.0
 MOST_OPEN = 8
 
+Find = Callable[[str, bool], Awaitable[ByteSource]]
+"""A blob (or its digest list) by its name, as the one who asks may read it; or NotFound."""
+
 
 class Pieces:
-    """The blobs that one session is reading.
+    """The blobs that one connection is reading.
 
     Args:
-        fleet: the region's use-cases.
-        authorised: who the rack is, looked up anew.
+        find: looks up a blob, and whether it may be read.
         clock: says when a blob is to be looked up again.
     """
 
-    def __init__(
-        self, fleet: Fleet, authorised: Callable[[], Awaitable[RackIdentity]], clock: IReactorTime
-    ) -> None:
-        self._fleet = fleet
-        self._authorised = authorised
+    def __init__(self, find: Find, clock: IReactorTime) -> None:
+        self._find = find
         self._clock = clock
         self._open: OrderedDict[tuple[str, bool], tuple[ByteSource, float]] = OrderedDict()
 
@@ -45,8 +42,7 @@ class Pieces:
         """One piece, and the size of what it is of.
 
         Raises:
-            Refused: the rack may not come in any more.
-            NotFound: not in this rack's view.
+            Refused, NotFound: as ``find`` says.
             RangeError: not within one chunk of it, or longer than AMP carries.
         """
         source = await self._source(sha256, of_digests=of_digests)
@@ -70,8 +66,7 @@ class Pieces:
         source, until_s = self._open.get(key, (None, 0.0))
         if source is None or now_s >= until_s:
             self._open.pop(key, None)
-            rack = await self._authorised()
-            source = await visible(self._fleet, rack, sha256, of_digests=of_digests)
+            source = await self._find(sha256, of_digests)
             self._open[key] = (source, now_s + OPEN_S)
             if len(self._open) > MOST_OPEN:
                 self._open.popitem(last=False)

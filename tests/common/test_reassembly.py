@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.commands import BLOB_PIECE_BYTES
 from common.digests import CHUNK_BYTES
-from rackd.reassembly import WINDOW, Reassembly
+from common.reassembly import WINDOW, Reassembly
 
 CONTENT = bytes(range(251)) * 13_000  # a little more than three chunks
 
