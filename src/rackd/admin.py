@@ -141,6 +141,7 @@ class Admin:
                     "state": "complete" if current.is_complete else "damaged",
                     "size_bytes": image.size_bytes,
                     "complete_bytes": image.size_bytes,
+                    "pinned": None,  # only the region knows
                 }
             )
         return rows

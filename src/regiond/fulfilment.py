@@ -277,6 +277,8 @@ class Fulfilment:
                 self._run.progress.published += 1
             elif refusal.code == "source-changed":
                 self._lose(staged.planned.source_id, refusal)
+            elif refusal.code == "image-pinned":  # meanwhile; the next import lets it go
+                self.log.info("{image}: {why}", image=staged.name, why=refusal.line())
             else:  # an admin deleted it meanwhile, for example
                 self._failed(refusal, [staged])
         self.log.info(

@@ -18,6 +18,7 @@ async def read_holdings(database: Database) -> Holdings:
                 files=frozenset((file.name, file.sha256) for file in image.files),
                 subarches=image.subarches,
                 bootloader_type=image.bootloader_type,
+                pinned=image.pinned,
             )
             for image in await database.read(images.list_images)
         ),

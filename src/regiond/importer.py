@@ -28,13 +28,13 @@ from regiond.housekeeping import clean_up, is_due
 from regiond.import_records import ImportRecords
 from regiond.import_run import IMPORT, Progress, Run
 from regiond.import_service import ImportResult
-from regiond.notices import source_notices, support_ended
+from regiond.notices import PIN_UNWANTED, pins_unwanted, source_notices, support_ended
 from regiond.planning import ImportPlan, plan_import
 from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import events, generations, sources
+from regiond.store import events, generations, pins, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream, object_name
 
@@ -185,6 +185,7 @@ class Importer:
         plan = await self.plan(looks)
         self._note_plan(run, plan)
         await self._note_vanished(run, plan, looks)
+        await self._note_pinned(run, plan)
         run.progress.phase = "fetching"
         run.progress.total_bytes = plan.fetch_bytes
         run.progress.total_images = len(plan.stage)
@@ -239,6 +240,16 @@ class Importer:
                           f"boot-source {gone.source_id} no longer offers it; what is held stays",
                           "delete its selection if it is not wanted any more")
                 )  # fmt: skip
+
+    async def _note_pinned(self, run: Run, plan: ImportPlan) -> None:
+        """What pins keep back, and what nothing but a pin keeps."""
+        waiting = {each.pinned.id: each.offer.version for each in plan.waiting}
+        await self._database.write(pins.note_waiting, waiting, self._now())
+        for kept in await self._database.read(events.list_events):
+            if kept.event.code == PIN_UNWANTED:
+                run.looked_at.add(kept.event.object)
+        for event in pins_unwanted(plan.unwanted):
+            run.note(event)
 
     async def _retire(self, run: Run, plan: ImportPlan, *, stay_mirrored: bool = False) -> None:
         """Let those go that wait for nothing that is still to be published."""

@@ -9,12 +9,13 @@ from datetime import date, timedelta
 
 from common.events import Event, Severity
 from common.images import Selection
-from regiond.planning import Retirement
+from regiond.planning import HeldImage, Retirement
 from regiond.sources.catalogue import Catalogue
 from regiond.sources.releases import SUPPORTED, Releases
 
 MOST_SHOWN = 5  # in one event
 SUPPORT_ENDS_SOON = timedelta(days=30)
+PIN_UNWANTED = "pin-unwanted"
 
 
 def source_notices(
@@ -103,6 +104,20 @@ def support_ended(retired: Sequence[Retirement]) -> tuple[Event, ...]:
             "to have them again, select the release by its name",
         )
         for (os, release), end in sorted(ended.items())
+    )
+
+
+def pins_unwanted(images: Sequence[HeldImage]) -> tuple[Event, ...]:
+    """One event for each image that is wanted by nothing but its pin."""
+    return tuple(
+        Event(
+            "pin-unwanted",
+            Severity.INFO,
+            str(image.key),
+            f"no selection means it any more; {image.version} stays, since it is pinned",
+            f"boot-resource unpin {image.id} lets it go with the next import",
+        )
+        for image in images
     )
 
 

@@ -14,6 +14,8 @@ The rules:
   then *guarded* and says why.
 * When ``latest-lts`` moves on, the old release stays until the new one is complete.
 * A release that ``supported`` means no longer goes, and the plan says why.
+* A pinned image is left as it is: nothing newer is fetched for it, and it goes only when it
+  is unpinned, even if no selection means it any more.
 * After the plan has been carried out the next plan is empty.
 """
 
@@ -45,7 +47,10 @@ class HeldState(StrEnum):
 
 @attrs.frozen
 class HeldImage:
-    """An image in the store. ``files`` are (name, SHA-256); uploads have no source."""
+    """An image in the store. ``files`` are (name, SHA-256); uploads have no source.
+
+    ``pinned``: an admin wants this version to stay published.
+    """
 
     id: int
     key: ImageKey
@@ -55,6 +60,7 @@ class HeldImage:
     files: frozenset[tuple[str, str]]
     subarches: tuple[str, ...] = ()
     bootloader_type: str | None = None
+    pinned: bool = False
 
 
 @attrs.frozen
@@ -87,6 +93,15 @@ class PlannedImage:
     def is_held(self) -> bool:
         """Whether it can be published at once."""
         return not self.missing
+
+
+@attrs.frozen
+class Waiting:
+    """A pinned image, and what a source offers in its place."""
+
+    pinned: HeldImage
+    source_id: int
+    offer: Offer
 
 
 @attrs.frozen
@@ -128,7 +143,8 @@ class ImportPlan:
 
     ``stage`` are the images to fetch or publish, in order; ``refused`` are those that
     contradict what is held, of the sources ``refused_of``; ``vanished`` those that stay and
-    that their source no longer has. ``guarded`` says that retirements were withheld,
+    that their source no longer has. ``waiting`` are updates that a pin keeps back, ``unwanted``
+    those that only a pin keeps. ``guarded`` says that retirements were withheld,
     ``reason`` why.
     """
 
@@ -138,6 +154,8 @@ class ImportPlan:
     refused: tuple[Skipped, ...] = ()
     refused_of: frozenset[int] = frozenset()
     vanished: tuple[HeldImage, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    unwanted: tuple[HeldImage, ...] = ()
     guarded: bool = False
     reason: str = ""
 
@@ -170,10 +188,12 @@ class ImportPlan:
         return tuple(gone.image_id for gone in self.retire if gone.after <= done)
 
     def incomplete(self, published: Iterable[ImageKey]) -> frozenset[int]:
-        """The sources of which a selected image is not held, once these are published."""
+        """The sources of which a selected image is not held as they offer it, once these are
+        published.
+        """
         done = frozenset(published)
         missing = {each.source_id for each in self.stage if each.offer.key not in done}
-        return self.refused_of | missing
+        return self.refused_of | missing | {each.source_id for each in self.waiting}
 
 
 def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPlan:
@@ -187,6 +207,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     selected = select_from_sources(sources)
     wanted, refused = _without_contradictions(selected, holdings.blobs)
     kept = {each.offer.key for each in wanted}
+    pinned = {image.key: image for image in holdings.images if image.pinned}
     published = {
         (image.key, image.version, image.files)
         for image in holdings.images
@@ -208,6 +229,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         )
         for chosen in wanted
         if (chosen.offer.key, chosen.offer.version, _names(chosen.offer)) not in published
+        and chosen.offer.key not in pinned
     )
     retire, guarded = _retirements(sources, selected, stage, holdings.images)
     return ImportPlan(
@@ -217,6 +239,12 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         refused=refused,
         refused_of=frozenset(each.source_id for each in selected if each.offer.key not in kept),
         vanished=_vanished(sources, holdings.images),
+        waiting=tuple(
+            Waiting(pinned[each.offer.key], each.source_id, each.offer)
+            for each in wanted
+            if each.offer.key in pinned and not _is_current(pinned[each.offer.key], each.offer)
+        ),
+        unwanted=_unwanted(sources, selected, pinned.values()),
         guarded=bool(guarded),
         reason=_guard_reason(guarded),
     )
@@ -298,10 +326,16 @@ def _retirements(
     """What goes, and the sources for which something was kept by the guard."""
     by_id = {source.source_id: source for source in sources}
     chosen = {wanted.offer.key: wanted.offer for wanted in selected}
+    pinned = {image.key for image in images if image.pinned}
     retire: list[Retirement] = []
     guarded: dict[int, SourceOffers] = {}
     for image in images:
-        if image.source_id is None or _is_current(image, chosen.get(image.key)):
+        if image.source_id is None or image.pinned:
+            continue
+        if image.state is HeldState.IMPORTING and image.key in pinned:
+            retire.append(Retirement(image.id, image.key, image.version))
+            continue
+        if _is_current(image, chosen.get(image.key)):
             continue
         source = by_id.get(image.source_id)
         if source and _has_vanished(image, source) and _is_worth_keeping(image, source):
@@ -320,6 +354,23 @@ def _retirements(
 
 def _is_current(image: HeldImage, offer: Offer | None) -> bool:
     return offer is not None and offer.version == image.version and _names(offer) == image.files
+
+
+def _unwanted(
+    sources: Sequence[SourceOffers],
+    selected: tuple[SelectedOffer, ...],
+    pinned: Iterable[HeldImage],
+) -> tuple[HeldImage, ...]:
+    """The pinned images that no selection means, or whose source is gone."""
+    by_id = {source.source_id: source for source in sources}
+    chosen = {wanted.offer.key for wanted in selected}
+    return tuple(
+        image
+        for image in pinned
+        if image.source_id is not None
+        and image.key not in chosen
+        and not (image.source_id in by_id and _has_vanished(image, by_id[image.source_id]))
+    )
 
 
 def _vanished(

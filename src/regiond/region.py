@@ -60,6 +60,17 @@ class Region:
         ]
         rows += [
             {
+                "action": "wait",
+                **key_columns(each.offer.key),
+                "version": each.offer.version,
+                "size_bytes": each.offer.size_bytes,
+                "fetch_bytes": 0,
+                "pinned": each.pinned.version,
+            }
+            for each in plan.waiting
+        ]
+        rows += [
+            {
                 "action": "retire",
                 **key_columns(gone.key),
                 "version": gone.version,
@@ -68,7 +79,7 @@ class Region:
             }
             for gone in plan.retire
         ]
-        return rows
+        return [{"pinned": None, **row} for row in rows]
 
     # Images
 
@@ -148,6 +159,7 @@ class Region:
                 "importing": sum(each.state == "importing" for each in kept),
                 "kept": sum(each.state == "kept" for each in kept),
             },
+            "pinned": [image_row(each) for each in kept if each.pinned],
             "space": {
                 "blobs": len(held),
                 "held_bytes": sum(each.held_bytes for each in held),

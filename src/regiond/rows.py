@@ -66,8 +66,10 @@ def selection_row(kept: StoredSelection) -> dict[str, Any]:
     }
 
 
-def offer_row(offered: SourceOffers, offer: Offer, *, selected: bool) -> dict[str, Any]:
-    """An image that a source offers."""
+def offer_row(
+    offered: SourceOffers, offer: Offer, *, selected: bool, pinned: str | None
+) -> dict[str, Any]:
+    """An image that a source offers; ``pinned`` is the version that it is pinned to."""
     return {
         "source": offered.source_id,
         **plain(offer.key),
@@ -81,6 +83,7 @@ def offer_row(offered: SourceOffers, offer: Offer, *, selected: bool) -> dict[st
         "supported": offered.releases.is_supported(offer.key.os, offer.key.release),
         "size_bytes": offer.size_bytes,
         "selected": selected,
+        "pinned": pinned,
     }
 
 
@@ -106,4 +109,6 @@ def image_row(image: StoredImage) -> dict[str, Any]:
         "state": image.state,
         "size_bytes": image.size_bytes,
         "complete_bytes": image.complete_bytes,
+        "pinned": image.pinned,
+        "waiting_version": image.waiting_version,
     }

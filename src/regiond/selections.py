@@ -18,7 +18,7 @@ from regiond.sources.catalogue import Catalogue
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched, well_formed
-from regiond.store import sources
+from regiond.store import images, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource
 from regiond.upstream import Upstream, object_name
@@ -150,4 +150,9 @@ class Selections:
         wanted = tuple(each.selection for each in kept)
         offered = SourceOffers(source.id, source.priority, wanted, found.newest, self._today())
         chosen = {offer.key for offer in offered.selected}
-        return [offer_row(offered, each, selected=each.key in chosen) for each in found.newest]
+        published = await self._database.read(images.list_images, ("published",))
+        pinned = {each.key: each.version for each in published if each.pinned}
+        return [
+            offer_row(offered, each, selected=each.key in chosen, pinned=pinned.get(each.key))
+            for each in found.newest
+        ]

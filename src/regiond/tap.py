@@ -60,6 +60,7 @@ from regiond.import_status import ImportStatus
 from regiond.importer import Importer
 from regiond.limits import Limits as RateLimits
 from regiond.mirror import Mirror
+from regiond.pinning import Pinning
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
 from regiond.racks.sessions import Sessions
@@ -165,6 +166,7 @@ class RegionDaemon(MultiService):
         self.region = Region(self.database, self.importer, reactor.seconds)
         cache = ChunkCache(self.database.read_chunk)
         self.mirror = Mirror(self.database, cache, reactor.seconds)
+        self.pinning = Pinning(self.database, reactor.seconds)
         self.fleet = RegionFleet(
             self.database,
             cache,
@@ -267,7 +269,7 @@ class RegionDaemon(MultiService):
             pool.start()
         answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
-            ImageAnswers(self.region, self.imports, self.importer, self._reactor),
+            ImageAnswers(self.region, self.pinning, self.imports, self.importer, self._reactor),
             RackAnswers(self.fleet, self.sessions, self._identity),
             SettingAnswers(self.settings),
             DaemonAnswers(

@@ -21,6 +21,18 @@ class HeldVersion:
     state: str
 
 
+def previous(held: Iterable[HeldVersion], published: HeldVersion) -> HeldVersion | None:
+    """The kept version to go back to from the published one: the newest that is older."""
+    older = [each for each in held if each.state == "kept" and _age(each) < _age(published)]
+    return max(older, key=_age, default=None)
+
+
+def _age(held: HeldVersion) -> tuple[str, int]:
+    # The newest is the last in byte order, as for every client of these streams. The same
+    # version with other files (upstream corrected it) counts once: the later one.
+    return held.version, held.id
+
+
 def surplus(held: Iterable[HeldVersion], most: int) -> frozenset[int]:
     """The ids of those that go, of the versions of one image.
 
@@ -29,10 +41,8 @@ def surplus(held: Iterable[HeldVersion], most: int) -> frozenset[int]:
         most: how many stay; the published one always does.
     """
     complete = [each for each in held if each.state in _COMPLETE]
-    # The newest is the last in byte order, as for every client of these streams. The same
-    # version with other files (upstream corrected it) counts once: the later one.
     newest = sorted(
-        complete, key=lambda each: (each.state == "published", each.version, each.id), reverse=True
+        complete, key=lambda each: (each.state == "published", *_age(each)), reverse=True
     )
     stay: dict[str, int] = {}
     for each in newest:

@@ -67,7 +67,7 @@ class AnswerCase(ImportCase):
         self.sessions = Sessions(self.fleet, endpoints, "region-1", "0.1.0", reactor)
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
-            ImageAnswers(self.region, self.imports, self.importer, reactor),
+            ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
             RackAnswers(self.fleet, self.sessions, _identity),
             SettingAnswers(self.settings),
             DaemonAnswers(

@@ -25,6 +25,7 @@ from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.limits import Limits as RateLimits
+from regiond.pinning import Pinning
 from regiond.region import Region
 from regiond.region_settings import RegionSettings
 from regiond.routes import Routes
@@ -129,6 +130,7 @@ class ImportCase(TestCase):
         self.boot_sources = BootSources(self.database, self.upstream, now)
         self.selections = Selections(self.database, self.upstream, now)
         self.region = Region(self.database, self.importer, now)
+        self.pinning = Pinning(self.database, now)
 
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""

@@ -338,6 +338,66 @@ class RetirementTests(SynchronousTestCase):
         self.assertTrue(plan_import([source(offer(), source_id=2)], store.holdings).is_empty)
 
 
+class PinTests(SynchronousTestCase):
+    """What is pinned stays, and nothing takes its place."""
+
+    def pinned(self, *sources: SourceOffers) -> Store:
+        """A store that holds what these offer, all of it pinned."""
+        store = holding(*sources)
+        store.images = {
+            number: attrs.evolve(image, pinned=True) for number, image in store.images.items()
+        }
+        return store
+
+    def test_an_update_of_a_pinned_image_waits(self) -> None:
+        """Nothing is fetched for it; the plan says what waits, and of which source."""
+        store = self.pinned(source(offer(version="1")))
+        plan = plan_import([source(offer(version="2"))], store.holdings)
+        self.assertTrue(plan.is_empty)
+        self.assertEqual(plan.fetch, ())
+        self.assertEqual(
+            [(each.pinned.version, each.source_id, each.offer.version) for each in plan.waiting],
+            [("1", 1, "2")],
+        )
+        self.assertEqual(plan.incomplete(()), {1})
+
+    def test_a_correction_of_the_same_version_waits_too(self) -> None:
+        """Pinned are these files, not a name."""
+        store = self.pinned(source(offer()))
+        plan = plan_import([source(offer(shared="corrected"))], store.holdings)
+        self.assertEqual((plan.is_empty, len(plan.waiting)), (True, 1))
+
+    def test_what_is_pinned_to_what_is_offered_waits_for_nothing(self) -> None:
+        """There is nothing to say about it."""
+        plan = plan_import([source(offer())], self.pinned(source(offer())).holdings)
+        self.assertEqual((plan.waiting, plan.unwanted, plan.incomplete(())), ((), (), frozenset()))
+
+    def test_an_update_that_was_on_its_way_is_given_up(self) -> None:
+        """The pin came while it was fetched."""
+        store = self.pinned(source(offer(version="1")))
+        begun = attrs.evolve(
+            next(iter(store.images.values())), id=9, version="2",
+            state=HeldState.IMPORTING, pinned=False,
+        )  # fmt: skip
+        store.images[9] = begun
+        plan = plan_import([source(offer(version="2"))], store.holdings)
+        self.assertEqual(plan.retirements(), (9,))
+
+    def test_neither_selection_nor_source_takes_it_away(self) -> None:
+        """It stays until it is unpinned, and the plan names it."""
+        store = self.pinned(source(offer()))
+        for sources in ([source(offer(), selections=())], []):
+            plan = plan_import(sources, store.holdings)
+            self.assertTrue(plan.is_empty)
+            self.assertEqual([each.version for each in plan.unwanted], ["1"])
+
+    def test_what_vanished_upstream_is_not_unwanted(self) -> None:
+        """It is still selected."""
+        store = self.pinned(source(offer("jammy"), offer("noble")))
+        plan = plan_import([source(offer("noble"))], store.holdings)
+        self.assertEqual((plan.unwanted, len(plan.vanished)), ((), 1))
+
+
 class LatestLtsTests(SynchronousTestCase):
     """``latest-lts`` moves on."""
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from regiond.versions import HeldVersion, surplus
+from regiond.versions import HeldVersion, previous, surplus
 
 STATES = st.sampled_from(["importing", "published", "kept"])
 
@@ -49,3 +49,19 @@ class SurplusTests(SynchronousTestCase):
         """Of two that are called alike the later one stays."""
         twice = [HeldVersion(1, "a", "kept"), HeldVersion(2, "a", "published")]
         self.assertEqual(surplus(twice, 5), {1})
+
+
+class PreviousTests(SynchronousTestCase):
+    @given(held())
+    def test_the_newest_that_is_older(self, versions: list[HeldVersion]) -> None:
+        """Never a newer one, never one that is not complete, and none only if there is none."""
+        for published in (each for each in versions if each.state == "published"):
+            older = [
+                each.version
+                for each in versions
+                if each.state == "kept"
+                and (each.version, each.id) < (published.version, published.id)
+            ]
+            found = previous(versions, published)
+            self.assertEqual(found and (found.state, found.version), (
+                ("kept", max(older)) if older else None))  # fmt: skip

@@ -1,7 +1,7 @@
 """A daemon itself: how it is and what happened (pure)."""
 
 from common.verbs import BOTH, RACK, Answer, Parameter, Verb
-from common.words.images import IMAGE_COLUMNS
+from common.words.images import IMAGE_COLUMNS, PIN_COLUMNS
 from common.words.racks import RACK_COLUMNS
 from common.words.sources import SOURCE_COLUMNS
 
@@ -67,6 +67,7 @@ VERBS: tuple[Verb, ...] = (
             "racks": RACK_COLUMNS,
             "problems": ("severity", "code", "object", "cause", "remedy"),
             "images": IMAGE_COLUMNS,
+            "pinned": PIN_COLUMNS,
         },
     ),
 )

@@ -2,8 +2,19 @@
 
 from common.verbs import BOTH, REGION, Answer, Parameter, Verb
 
-IMAGE_COLUMNS = ("id", "name", "architecture", "label", "version", "type", "state", "size_bytes")
-_PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes")
+IMAGE_COLUMNS = (
+    "id",
+    "name",
+    "architecture",
+    "label",
+    "version",
+    "type",
+    "state",
+    "size_bytes",
+    "pinned",
+)
+_PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes", "pinned")
+PIN_COLUMNS = ("id", "name", "architecture", "label", "version", "pinned", "waiting_version")
 
 VERBS: tuple[Verb, ...] = (
     Verb(
@@ -54,4 +65,31 @@ VERBS: tuple[Verb, ...] = (
         sections={"files": ("name", "ftype", "size_bytes", "sha256", "upstream_path")},
     ),
     Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",), example="1"),
+    Verb(
+        "boot-resource",
+        "pin",
+        "let this version stay published; updates of it wait",
+        REGION,
+        ids=("id",),
+        columns=(*PIN_COLUMNS, "message"),
+        example="12",
+    ),
+    Verb(
+        "boot-resource",
+        "unpin",
+        "let imports update it again",
+        REGION,
+        ids=("id",),
+        columns=(*PIN_COLUMNS, "message"),
+        example="12",
+    ),
+    Verb(
+        "boot-resource",
+        "rollback",
+        "go back to the version kept before it (or to this kept one), on all racks, and pin it",
+        REGION,
+        ids=("id",),
+        columns=(*PIN_COLUMNS, "message"),
+        example="12",
+    ),
 )

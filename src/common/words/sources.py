@@ -8,7 +8,7 @@ SOURCE_COLUMNS = ("id", "url", "keyring", "priority", "enabled", "unsigned", "la
 _SELECTION_COLUMNS = ("id", "os", "release", "arches", "subarches", "labels", "state")
 _OFFER_COLUMNS = (
     *("source", "os", "release", "arch", "subarch", "label"),
-    *("version", "size_bytes", "selected"),
+    *("version", "size_bytes", "selected", "pinned"),
 )
 _SOURCE_PARAMETERS = (
     Parameter("keyring_filename", "path of the keyring on the region"),

@@ -12,6 +12,7 @@ from common.vocabulary import Question
 from regiond.admin.asked import Tell, number
 from regiond.import_service import ImportResult, ImportService
 from regiond.importer import Importer
+from regiond.pinning import Pinning
 from regiond.region import Region
 
 PROGRESS_INTERVAL_S = 0.5
@@ -21,9 +22,15 @@ class ImageAnswers:
     """What is answered about images."""
 
     def __init__(
-        self, region: Region, imports: ImportService, importer: Importer, clock: IReactorTime
+        self,
+        region: Region,
+        pinning: Pinning,
+        imports: ImportService,
+        importer: Importer,
+        clock: IReactorTime,
     ) -> None:
         self._region = region
+        self._pinning = pinning
         self._imports = imports
         self._importer = importer
         self._clock = clock
@@ -65,6 +72,15 @@ class ImageAnswers:
 
     async def boot_resource_delete(self, question: Question, _: Tell) -> Any:
         return await self._region.delete_image(number(question, 0))
+
+    async def boot_resource_pin(self, question: Question, _: Tell) -> Any:
+        return await self._pinning.pin(number(question, 0))
+
+    async def boot_resource_unpin(self, question: Question, _: Tell) -> Any:
+        return await self._pinning.unpin(number(question, 0))
+
+    async def boot_resource_rollback(self, question: Question, _: Tell) -> Any:
+        return await self._pinning.roll_back(number(question, 0))
 
 
 def _already_told(failure: Any) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 
 from common.digests import sha256_hex
 from common.errors import Conflict, RackferryError, Stale
-from common.images import File, Image, View
+from common.images import File, Image, ImageKey, View
 from regiond.store import changes, mirrors, rack_views, racks, sources
 from regiond.store.images import (
     GRACE_S,
@@ -20,6 +20,7 @@ from regiond.store.images import (
     StoredImage,
     find_images,
     key_of,
+    pinned_image,
     unknown_image,
 )
 from regiond.store.kept import retire_surplus
@@ -93,11 +94,15 @@ def publish_images(
     }
     fresh = [each for each in found.values() if each.state != "published"]
     changed = _changed(conn, read)
-    complete = _complete_blobs(conn, fresh)
+    pinned = _pinned(conn)
+    complete = complete_blobs(conn, fresh)
     documents: dict[int, bytes] = {}
     for each in fresh:
         if each.source_id in changed:
             refused[each.id] = changed[each.source_id]
+            continue
+        if each.key in pinned:
+            refused[each.id] = pinned[each.key]
             continue
         try:
             documents[each.id] = _described(each, complete).to_document()
@@ -108,7 +113,13 @@ def publish_images(
     names = _keep_documents(conn, documents.values())
     _replace(conn, {found[each]: names[content] for each, content in documents.items()}, now)
     retire_surplus(conn, now)
-    return Published(_generation_now(conn, now), refused)
+    return Published(generation_now(conn, now), refused)
+
+
+def _pinned(conn: Connection) -> dict[ImageKey, Conflict]:
+    """The images of which a version is pinned, and why no other is published."""
+    rows = conn.execute(select(image).where(image.c.state == "published", image.c.pinned))
+    return {key_of(row): pinned_image(row.id, row.version) for row in rows}
 
 
 def _changed(conn: Connection, read: Iterable[BootSource]) -> dict[int, Conflict]:
@@ -146,8 +157,8 @@ def retire_images(
 ) -> int:
     """Take images out of what racks are to hold; returns the generation that says so.
 
-    Images that were still being imported are given up, kept versions are let go. If racks
-    are to hold the same without them there is no new generation.
+    Images that were still being imported are given up, kept versions are let go, pinned ones
+    stay. If racks are to hold the same without them there is no new generation.
 
     Args:
         conn: the transaction.
@@ -158,10 +169,15 @@ def retire_images(
 
     Raises:
         Stale: the import lease was granted to somebody else.
+        Conflict: code image-pinned; an admin wants to delete one that is pinned.
     """
+    wanted = image.c.id.in_(list(ids))
+    pinned = conn.execute(select(image).where(wanted, image.c.pinned)).all()
     if epoch is not None:
         _check_lease(conn, epoch)
-    ids = list(ids)
+    elif pinned:
+        raise pinned_image(pinned[0].id, pinned[0].version)
+    ids = set(ids) - {row.id for row in pinned}
     wanted = image.c.id.in_(ids)
     gone = conn.execute(select(image).where(wanted, image.c.state == "published")).all()
     conn.execute(delete(image).where(wanted, image.c.state == "importing"))
@@ -172,7 +188,7 @@ def retire_images(
     )
     if not stay_mirrored:
         mirrors.let_go(conn, ids, {key_of(row) for row in gone}, now)
-    return _generation_now(conn, now)
+    return generation_now(conn, now)
 
 
 def show_documents(
@@ -203,7 +219,7 @@ def show_documents(
         if is_unchanged(conn, source):
             mirrors.show(conn, source.id, documents, now, is_complete=source.id in complete)
     mirrors.withdraw(conn, now)
-    return _generation_now(conn, now)
+    return generation_now(conn, now)
 
 
 def delete_source(conn: Connection, id: int, now: float) -> int:
@@ -217,7 +233,7 @@ def delete_source(conn: Connection, id: int, now: float) -> int:
     """
     sources.delete_source(conn, id, now)
     mirrors.withdraw_source(conn, id, now)
-    return _generation_now(conn, now)
+    return generation_now(conn, now)
 
 
 def current_generation(conn: Connection) -> tuple[int, str]:
@@ -255,7 +271,7 @@ def restrict_rack(
         NotFound: no such rack.
     """
     racks.set_selections(conn, name, selections, now)
-    return _generation_now(conn, now)
+    return generation_now(conn, now)
 
 
 def read_document(conn: Connection, sha256: str) -> bytes | None:
@@ -306,7 +322,7 @@ def _check_lease(conn: Connection, epoch: int) -> None:
         )
 
 
-def _complete_blobs(conn: Connection, wanted: Iterable[StoredImage]) -> dict[tuple[str, int], str]:
+def complete_blobs(conn: Connection, wanted: Iterable[StoredImage]) -> dict[tuple[str, int], str]:
     """Name and size of those complete blobs that these images need -> their digest lists' names."""
     names = {file.sha256 for each in wanted for file in each.files}
     rows = conn.execute(
@@ -317,12 +333,12 @@ def _complete_blobs(conn: Connection, wanted: Iterable[StoredImage]) -> dict[tup
     return {(row.sha256, row.size_bytes): row.digests_sha256 for row in rows}
 
 
-def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> Image:
-    """The image document; every file must be complete, with the size that was promised."""
-    if found.state != "importing":
-        raise Conflict(
-            "was retired meanwhile", object=f"boot-resource {found.id}", code="image-retired"
-        )
+def demand_complete(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> None:
+    """Refuse an image that lacks a file, given what ``complete_blobs`` says.
+
+    Raises:
+        Conflict: code image-incomplete.
+    """
     missing = [file.name for file in found.files if (file.sha256, file.size_bytes) not in complete]
     if missing or not found.files:
         raise Conflict(
@@ -331,6 +347,15 @@ def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> I
             code="image-incomplete",
             remedy="import again",
         )
+
+
+def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> Image:
+    """The image document; every file must be complete, with the size that was promised."""
+    if found.state != "importing":
+        raise Conflict(
+            "was retired meanwhile", object=f"boot-resource {found.id}", code="image-retired"
+        )
+    demand_complete(found, complete)
     return Image(
         key=found.key,
         version=found.version,
@@ -354,7 +379,7 @@ def _described(found: StoredImage, complete: Mapping[tuple[str, int], str]) -> I
     )
 
 
-def _generation_now(conn: Connection, now: float) -> int:
+def generation_now(conn: Connection, now: float) -> int:
     """The current generation; a new one if any rack is to hold something else by now."""
     number, everybody = current_generation(conn)
     before = rack_views.digests_of(conn, number)

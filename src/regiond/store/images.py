@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select
 
-from common.errors import NotFound
+from common.errors import Conflict, NotFound
 from common.images import ImageKey
 from regiond.restrictions import may_hold
 from regiond.store.tables import blob, image, image_file, mirror_document
@@ -51,7 +51,11 @@ class NewImage:
 
 @attrs.frozen
 class StoredImage:
-    """An image as it is kept. ``complete_bytes`` counts what is here of all its files."""
+    """An image as it is kept. ``complete_bytes`` counts what is here of all its files.
+
+    Of a ``pinned`` one, ``waiting_version`` is what an import would publish in its place, as
+    the last import saw it.
+    """
 
     id: int
     key: ImageKey
@@ -70,6 +74,8 @@ class StoredImage:
     retired_at: float | None
     files: tuple[NeededFile, ...]
     complete_bytes: int
+    pinned: bool = False
+    waiting_version: str | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -182,6 +188,11 @@ def find_images(conn: Connection, ids: Collection[int]) -> dict[int, StoredImage
     return {each.id: each for each in _select(conn, image.c.id.in_(ids))}
 
 
+def images_of(conn: Connection, key: ImageKey) -> list[StoredImage]:
+    """Every version of an image, also retired ones, by id."""
+    return _select(conn, is_key(key))
+
+
 def unknown_image(id: int) -> NotFound:
     """The error that there is no image with that id."""
     return NotFound(
@@ -189,6 +200,16 @@ def unknown_image(id: int) -> NotFound:
         object=f"boot-resource {id}",
         code="image-unknown",
         remedy="boot-resources read lists them",
+    )
+
+
+def pinned_image(id: int, version: str) -> Conflict:
+    """The error that an image is pinned to a version."""
+    return Conflict(
+        f"is pinned to {version}",
+        object=f"boot-resource {id}",
+        code="image-pinned",
+        remedy=f"boot-resource unpin {id} first",
     )
 
 
@@ -282,4 +303,6 @@ def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> Store
         retired_at=row.retired_at,
         files=tuple(files),
         complete_bytes=complete_bytes,
+        pinned=row.pinned,
+        waiting_version=row.waiting_version,
     )

@@ -115,7 +115,8 @@ def show(
     """Show these documents (path -> SHA-256) of a source from now on.
 
     If they are others than those shown now, then only when every image of theirs that is
-    wanted is held (``is_complete``), or when nothing is shown yet.
+    wanted is published as they say (``is_complete``), or when nothing is shown yet. Until that
+    is so, a replaced version may be the one that they name: it stays.
     """
     shown = _shown_paths(conn, source_id)
     if documents != shown:
@@ -128,7 +129,8 @@ def show(
         .where(of_source, image.c.state == "published", ~image.c.mirrored)
         .values(mirrored=True)
     )
-    _take_out(conn, of_source, now)
+    if is_complete:
+        _take_out(conn, of_source, now)
 
 
 def withdraw(conn: Connection, now: float) -> None:

@@ -1,6 +1,6 @@
 """Boot sources, what is wanted of them, and their last good documents.
 
-``selection_revision`` grows whenever a source or a selection changes: an import that finds another
+``selection_revision`` grows whenever a source, a selection or a pin changes: an import that finds another
 number at its end than at its start has to be followed by a second one.
 """
 
@@ -369,12 +369,17 @@ def delete_selection(conn: Connection, source_id: int, id: int, now: float) -> N
 
 
 def selection_revision(conn: Connection) -> int:
-    """A number that changes whenever a source or a selection changes."""
+    """A number that changes whenever an import may have something else to do than before."""
     return int(settings.get(conn, _REVISION, 0))
 
 
-def _changed(conn: Connection, source_id: int, now: float) -> None:
+def count_revision(conn: Connection) -> None:
+    """Something changed that imports go by."""
     settings.add(conn, _REVISION)
+
+
+def _changed(conn: Connection, source_id: int, now: float) -> None:
+    count_revision(conn)
     changes.record(conn, "source", str(source_id), now)
 
 

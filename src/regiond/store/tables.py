@@ -198,6 +198,8 @@ image = _table(
         comment="the mirror's documents name its files",
     ),
     Column("stream_tags", JSON, comment="what its source says of it besides, for own streams"),
+    Column("pinned", Boolean, nullable=False, default=False, comment="others wait for an admin"),
+    Column("waiting_version", Text, comment="pinned: what an import would publish in its place"),
     # Of one image there is at most one version being imported and one published.
     Index(
         "uq_image_importing",

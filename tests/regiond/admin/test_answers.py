@@ -21,7 +21,12 @@ from tests.doubles.stream_source import Fault
 PARTS = (SourceAnswers, ImageAnswers, RackAnswers, SettingAnswers, DaemonAnswers)
 HERE = [verb for verb in VERBS if Place.REGION in verb.places]
 ONE = {"id": "1", "source": "1", "name": "rack-1"}
-IDS = {"config get": ["events_days"]}
+IDS = {
+    "config get": ["events_days"],
+    "boot-resource pin": ["2"],
+    "boot-resource unpin": ["2"],
+    "boot-resource delete": ["2"],
+}
 NEEDED = {
     "boot-sources create": {"url": "http://127.0.0.1:9/", "unsigned": True},
     "boot-source-selections create": {"os": "ubuntu", "release": "noble"},
@@ -45,12 +50,15 @@ KEYS_OF = {
     "boot-source-selection update": "id source os release arches subarches labels state",
     "boot-source-selections create": "id source os release arches subarches labels state",
     "available-images read": "source os release arch subarch label version versions title"
-    " release_title kflavor subarches support_eol supported size_bytes selected",
+    " release_title kflavor subarches support_eol supported size_bytes selected pinned",
     "boot-resources read": "id type name architecture subarches label version state size_bytes"
-    " complete_bytes",
-    "boot-resources plan": "action name architecture label version size_bytes fetch_bytes",
+    " complete_bytes pinned waiting_version",
+    "boot-resources plan": "action name architecture label version size_bytes fetch_bytes pinned",
     "boot-resources import": "outcome published fetched_bytes",
     "boot-resource read": "id type name architecture label version state files source",
+    "boot-resource pin": "id name architecture label version pinned waiting_version message",
+    "boot-resource unpin": "id name architecture label version pinned waiting_version message",
+    "boot-resource rollback": "id name version pinned waiting_version message generation",
     "config list": "name value default help",
     "config get": "name value default help",
     "config set": "name value default help",
@@ -60,7 +68,7 @@ KEYS_OF = {
     "rack-controller read": "name state status held_digest progress problem",
     "rack-controller list-boot-images": "name architecture label version",
     "events read": "id at severity code object cause remedy count first_at cleared_at",
-    "status": "name release generation view sources images space problems racks import"
+    "status": "name release generation view sources images pinned space problems racks import"
     " rpc_port enrol_port images_port web_port",
 }
 
@@ -98,6 +106,11 @@ class VocabularyTests(AnswerCase):
     async def one_of_everything(self) -> None:
         self.publish(self.product("jammy"), self.product("noble"))
         await self.select(JAMMY)
+        await self.settings.change({"boot_images_versions": "2"})
+        await self.succeed()
+        # The first image has a version to go back to.
+        self.publish(self.product("jammy", {"20250801": {"squashfs": b"new"}}),
+                     self.product("noble"))  # fmt: skip
         await self.succeed()
         token, _ = await self.fleet.create_token("rack-1")
         secret = parse_token(token).secret
@@ -141,6 +154,9 @@ class VocabularyTests(AnswerCase):
             ("available-images read", 7),
             ("boot-resource read", 7),
             ("boot-resource delete", 7),
+            ("boot-resource pin", 7),
+            ("boot-resource unpin", 7),
+            ("boot-resource rollback", 7),
             ("rack-controller read", "none"),
             ("rack-controller delete", "none"),
             ("rack-controller list-boot-images", "none"),

@@ -1,4 +1,4 @@
-"""Sources in full, mirrors, racks that hold less than everything.
+"""Sources in full, mirrors, racks that hold less than everything, versions that are pinned.
 
 The words are explained in ``regiond.store.tables``.
 """
@@ -53,6 +53,13 @@ def upgrade() -> None:
     op.add_column(
         "image",
         _may_have("stream_tags", sa.JSON(), "what its source says of it besides, for own streams"),
+    )
+    op.add_column("image", _no("pinned", "others wait for an admin"))
+    op.add_column(
+        "image",
+        _may_have(
+            "waiting_version", sa.Text(), "pinned: what an import would publish in its place"
+        ),
     )
     op.add_column("rack", _may_have("selections", sa.JSON(), "all it may hold; null: everything"))
     op.add_column(
