@@ -10,8 +10,8 @@ IMAGE_COLUMNS = (
     "version",
     "type",
     "state",
-    "size_bytes",
     "pinned",
+    "size_bytes",
 )
 _PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes", "pinned")
 PIN_COLUMNS = ("id", "name", "architecture", "label", "version", "pinned", "waiting_version")
