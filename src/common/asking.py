@@ -16,8 +16,6 @@ Who may ask, the file system decides (mode and group of the socket); who did, th
 says, and the log keeps.
 """
 
-import socket
-import struct
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -39,6 +37,7 @@ from common.commands import (
 )
 from common.conversation import Conversation, Manners, Table
 from common.errors import NotFound, ProtocolError
+from common.peers import Peers
 from common.questions import check_question
 from common.vocabulary import Place, Question
 
@@ -85,6 +84,7 @@ class AdminSocket(ServerFactory):
             generator of such things; it may tell how far it is meanwhile.
         clock: for deadlines.
         besides: makes the table of what else one shell may say.
+        peers: says who asks.
     """
 
     noisy = False
@@ -95,17 +95,24 @@ class AdminSocket(ServerFactory):
         answer: Answerer,
         clock: IReactorTime,
         besides: Callable[[], Table] = dict,
+        peers: Peers | None = None,
     ) -> None:
         self._place = place
         self._answer = answer
         self._clock = clock
         self._besides = besides
+        self._peers = peers or Peers()
         self._following: set[Conversation] = set()
 
     def buildProtocol(self, addr: IAddress | None) -> Conversation:  # noqa: ARG002 - Twisted's
         """One shell (called by Twisted)."""
         answering = Answering(
-            self._place, self._answer, self._clock, self._following, self._besides()
+            self._place,
+            self._answer,
+            self._clock,
+            self._following,
+            besides=self._besides(),
+            peers=self._peers,
         )
         return answering.conversation
 
@@ -124,10 +131,13 @@ class Answering:
         answer: Answerer,
         clock: IReactorTime,
         following: set[Conversation],
+        *,
         besides: Table,
+        peers: Peers,
     ) -> None:
         self._place = place
         self._answer = answer
+        self._peers = peers
         self._following = following
         self._answers: OrderedDict[int, bytes] = OrderedDict()
         self._last_ticket = 0
@@ -138,7 +148,7 @@ class Answering:
     async def ask(self, question: bytes) -> Mapping[str, Any]:
         """Answer a question; the first piece of the answer, and a ticket for the rest."""
         asked = parse(Question, question, "question")
-        asked = attrs.evolve(asked, asker=_asker(self.conversation.transport))
+        asked = attrs.evolve(asked, asker=await self._peers.name_of(self.conversation.transport))
         check_question(asked, self._place)
         _log.info(
             "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
@@ -190,14 +200,3 @@ class Answering:
         if offset + len(piece) == len(answer):
             del self._answers[ticket]
         return {"piece": piece}
-
-
-def _asker(transport: Any) -> str:
-    """Who is at the other end of a Unix socket, as the kernel says; "" if it cannot."""
-    handle = getattr(transport, "socket", None)
-    if handle is None or handle.family != socket.AF_UNIX:
-        return ""
-    size_bytes = struct.calcsize("3i")
-    found = handle.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size_bytes)
-    pid, uid, gid = struct.unpack("3i", found)
-    return f"uid {uid} gid {gid} pid {pid}"

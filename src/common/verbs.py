@@ -62,6 +62,7 @@ class Verb:
     (``publish-source FTYPE@=FILE``); its ``values`` and ``choices`` are those of the name.
     ``example`` is what follows noun and verb in a line that can be pasted.
     ``alone``: the key whose value stands alone on stdout for people, so that ``$(...)`` has it.
+    ``changes``: it changes something, so that the audit keeps who asked for it.
     """
 
     noun: str
@@ -78,6 +79,7 @@ class Verb:
     open_keys: Parameter | None = None
     example: str = ""
     alone: str = ""
+    changes: bool = False
 
     @property
     def phrase(self) -> str:

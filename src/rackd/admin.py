@@ -198,17 +198,19 @@ class Admin:
         level = str(question.parameters.get("level", Severity.INFO))
         if level not in set(Severity):
             raise WrongUsage("level is info, warning or error", object=level, code="wrong-value")
+        code = str(question.parameters.get("code", ""))
         cleared = "all" in question.flags
         if "follow" in question.flags:
-            return self._follow_events(Severity(level), cleared=cleared)
-        return [each.to_row() for each in self._events.read(Severity(level), cleared=cleared)][::-1]
+            return self._follow_events(Severity(level), cleared=cleared, code=code)
+        found = self._events.read(Severity(level), cleared=cleared, code=code)
+        return [each.to_row() for each in found][::-1]
 
     async def _follow_events(
-        self, level: Severity, *, cleared: bool
+        self, level: Severity, *, cleared: bool, code: str
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The events there are, oldest first; then each that opens, clears or happens."""
         backlog: Backlog[Occurrence] = Backlog()
-        known = self._events.read(level, cleared=cleared)
+        known = self._events.read(level, cleared=cleared, code=code)
         unsubscribe = self._events.subscribe(backlog.add)
         try:
             for each in known:
@@ -218,7 +220,7 @@ class Admin:
                 if missed:
                     yield missed_row(missed, self._clock.seconds())
                 for each in changed:
-                    if each.event.severity in at_least(level):
+                    if each.event.severity in at_least(level) and code in {"", each.event.code}:
                         yield each.to_row()
         finally:
             unsubscribe()

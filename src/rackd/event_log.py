@@ -46,6 +46,10 @@ class EventLog:
         self._past.append(happened)
         self._tell(happened)
 
+    async def keep(self, event: Event) -> None:
+        """As ``note``, for those who wait until an event is kept."""
+        self.note(event)
+
     def raise_problem(self, error: RackferryError) -> None:
         """Something is wrong; said once, and kept up to date, until it is cleared."""
         key = (error.code, error.object)
@@ -75,12 +79,15 @@ class EventLog:
         """What is wrong now, oldest first."""
         return [each.event for each in self._open.values()]
 
-    def read(self, level: Severity = Severity.INFO, *, cleared: bool = False) -> list[Occurrence]:
+    def read(
+        self, level: Severity = Severity.INFO, *, cleared: bool = False, code: str = ""
+    ) -> list[Occurrence]:
         """The events of at least this severity, oldest first.
 
         Args:
             level: the least severity.
             cleared: whether problems that are over are wanted, too.
+            code: only events with this code; "" for all.
         """
         found = [*self._past, *self._open.values()]
         found.sort(key=lambda each: each.event.id)
@@ -88,7 +95,9 @@ class EventLog:
         return [
             each
             for each in found
-            if each.event.severity in at_least(level) and each.state in wanted
+            if each.event.severity in at_least(level)
+            and each.state in wanted
+            and code in {"", each.event.code}
         ]
 
     def subscribe(self, callback: Callable[[Occurrence], None]) -> Callable[[], None]:

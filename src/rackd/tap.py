@@ -22,10 +22,12 @@ from twisted.python.threadpool import ThreadPool
 
 import common
 from common import durable
+from common.answering import Answers
 from common.asking import AdminSocket
 from common.config import RackdConfig, load, tcp_port
 from common.errors import ConfigError, RackferryError, StorageError
 from common.listening import listen
+from common.peers import Peers
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.vocabulary import Place
@@ -205,7 +207,9 @@ class Rack(MultiService):
             on_disk=serving,
         )
         self._listen("images", MachinesSite(machines, self._reactor))
-        self._listen("admin", AdminSocket(Place.RACK, admin.answer, self._reactor))
+        answers = Answers(admin.answer, self.events.keep)
+        peers = Peers(partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()))
+        self._listen("admin", AdminSocket(Place.RACK, answers.answer, self._reactor, peers=peers))
 
     def _listen(self, name: str, factory: IProtocolFactory) -> None:
         description = getattr(self._config.listen, name)

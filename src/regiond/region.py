@@ -10,7 +10,7 @@ from typing import Any
 
 from common.backlog import Backlog
 from common.canonical import plain
-from common.events import Severity, at_least, missed_row
+from common.events import Event, Severity, at_least, missed_row
 from regiond.importer import Importer
 from regiond.rows import image_row, key_columns
 from regiond.store import blobs, events, generations, images
@@ -112,13 +112,25 @@ class Region:
 
     # What happened
 
-    async def list_events(self, level: Severity, *, cleared: bool) -> list[dict[str, Any]]:
-        """What an admin would want to know, newest first."""
-        found = await self._database.read(events.list_events, level, cleared=cleared)
+    async def note(self, event: Event) -> None:
+        """Keep what happened, and is over."""
+        await self._database.write(events.record_fact, event, self._now())
+
+    async def list_events(
+        self, level: Severity, *, cleared: bool, code: str = ""
+    ) -> list[dict[str, Any]]:
+        """What an admin would want to know, newest first.
+
+        Args:
+            level: the least severity.
+            cleared: whether what is over is wanted, too.
+            code: only this, and also what only happened; "" for all.
+        """
+        found = await self._database.read(events.list_events, level, cleared=cleared, code=code)
         return [each.to_row() for each in found]
 
     async def follow_events(
-        self, level: Severity, *, cleared: bool
+        self, level: Severity, *, cleared: bool, code: str = ""
     ) -> AsyncGenerator[dict[str, Any], None]:
         """The events there are, oldest first; then each that opens, clears or happens."""
         backlog: Backlog[int] = Backlog()
@@ -130,7 +142,7 @@ class Region:
 
         unsubscribe = self._database.subscribe(note)
         try:
-            rows = (await self.list_events(level, cleared=cleared))[::-1]
+            rows = (await self.list_events(level, cleared=cleared, code=code))[::-1]
             shown = {(row["id"], row["state"]) for row in rows}
             for row in rows:
                 yield row
@@ -139,7 +151,8 @@ class Region:
                 if missed:
                     yield missed_row(missed, self._now())
                 for each in await self._database.read(events.some_events, ids):
-                    if each.event.severity in at_least(level):
+                    event = each.event
+                    if event.severity in at_least(level) and code in {"", event.code}:
                         row = each.to_row()
                         if (row["id"], row["state"]) not in shown:
                             yield row

@@ -27,6 +27,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
 
 import common
+from common.answering import Answers
 from common.asking import AdminSocket
 from common.bulk_tls import BulkTLSFactory
 from common.config import RegiondConfig, load
@@ -36,6 +37,7 @@ from common.fetching import Limits
 from common.identity import utc_now
 from common.identity_files import load_or_create_authority, server_identity
 from common.listening import listen
+from common.peers import Peers
 from common.regions import RegionEndpoint
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
@@ -280,6 +282,7 @@ class RegionDaemon(MultiService):
                 identity=self._identity,
             ),
         )
+        keeping = Answers(answers.answer, self.region.note)
         images = ImagesSite(self.fleet, self._reactor, self.limits.racks)
         self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)
         self._listen("rpc", self.sessions, self._racks_tls)
@@ -288,7 +291,7 @@ class RegionDaemon(MultiService):
         self._listen("web", web_site(self._check_alive, self._check_ready, trees, self._reactor))
         self._listen(
             "admin",
-            AdminSocket(Place.REGION, answers.answer, self._reactor),
+            AdminSocket(Place.REGION, keeping.answer, self._reactor, peers=self._peers()),
             group=self._config.admin_group,
         )
 
@@ -312,6 +315,10 @@ class RegionDaemon(MultiService):
 
     def _in_thread(self, name: str) -> Any:
         return partial(deferToThreadPool, self._reactor, self._pools[name])
+
+    def _peers(self) -> Peers:
+        # Not one of our own pools: GnuPG may be at work there for long.
+        return Peers(partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()))
 
     def _make_tellers(self) -> dict[Hook, Teller]:
         """Those who tell the site of events, if it wants that."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator
+from pwd import getpwuid
 from typing import Any
 
 import attrs
@@ -37,7 +38,7 @@ from tests.doubles.directories import fresh_directory
 from tests.doubles.shell_line import ask
 from tests.doubles.trust import eventually
 
-_MYSELF = f"uid {os.getuid()} gid {os.getgid()} pid {os.getpid()}"
+_MYSELF = f"{getpwuid(os.getuid()).pw_name} (uid {os.getuid()}, pid {os.getpid()})"
 _STATUS = Question("status")
 _IMPORT = Question("boot-resources", "import", flags=("wait",))
 _FOLLOW = Question("events", "read", flags=("follow",))

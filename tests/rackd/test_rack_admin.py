@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from common.answering import Answers
 from common.errors import TransferError, WrongUsage
 from common.events import Event, Severity
 from common.vocabulary import VERBS, Place, Question
@@ -127,6 +128,20 @@ class AdminTests(ScrubbingCase):
         asked = len(self.region.asked)
         self.successResultOf(self.ask("boot-resources", "import"))
         self.assertEqual(len(self.region.asked), asked + 1)
+
+    def test_the_audit_of_a_rack(self) -> None:
+        """Who changed something is among its events, and can be asked for alone."""
+        answers = Answers(self.admin.answer, self.events.keep)
+        asked = Question(
+            "config", "set", (), {"bandwidth": "1 MiB/s"}, asker="alice (uid 7, pid 1)"
+        )
+        self.successResultOf(Deferred.fromCoroutine(answers.answer(asked, self.told.append)))
+        self.events.note(Event("image-skipped", Severity.WARNING, "x", "y"))
+        (row,) = self.successResultOf(self.ask("events", "read", code="admin-change"))  # type: ignore[misc]  # a list
+        self.assertEqual(
+            (row["object"], row["cause"]),
+            ("config", "alice (uid 7, pid 1): config set bandwidth=1 MiB/s: done"),
+        )
 
     def test_import_fails(self) -> None:
         """A sync that fails is the answer's error."""

@@ -36,13 +36,17 @@ VERBS: tuple[Verb, ...] = (
         answer=Answer.ROWS,
         columns=_SETTING_COLUMNS,
         example="boot_images_auto_import=false",
+        changes=True,
     ),
     Verb(
         "events",
         "read",
         "what is wrong or happened, and what to do; follow: until Ctrl-C",
         BOTH,
-        parameters=(Parameter("level", "this and worse", choices=("info", "warning", "error")),),
+        parameters=(
+            Parameter("level", "this and worse", choices=("info", "warning", "error")),
+            Parameter("code", "only these, for example admin-change: who changed what"),
+        ),
         flags=("all", "follow"),
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
@@ -55,6 +59,7 @@ VERBS: tuple[Verb, ...] = (
         RACK,
         flags=("wait",),
         example="wait --socket /run/rackd/admin.sock",
+        changes=True,
     ),
     Verb(
         "status",

@@ -45,8 +45,9 @@ VERBS: tuple[Verb, ...] = (
         flags=("wait",),
         columns=("outcome", "published", "fetched_bytes"),
         example="wait",
+        changes=True,
     ),
-    Verb("boot-resources", "stop-import", "stop the running import", REGION),
+    Verb("boot-resources", "stop-import", "stop the running import", REGION, changes=True),
     Verb(
         "boot-resources",
         "is-importing",
@@ -64,7 +65,9 @@ VERBS: tuple[Verb, ...] = (
         columns=IMAGE_COLUMNS,
         sections={"files": ("name", "ftype", "size_bytes", "sha256", "upstream_path")},
     ),
-    Verb("boot-resource", "delete", "delete an image", REGION, ids=("id",), example="1"),
+    Verb(
+        "boot-resource", "delete", "delete an image", REGION, ids=("id",), example="1", changes=True
+    ),
     Verb(
         "boot-resource",
         "pin",
@@ -73,6 +76,7 @@ VERBS: tuple[Verb, ...] = (
         ids=("id",),
         columns=(*PIN_COLUMNS, "message"),
         example="12",
+        changes=True,
     ),
     Verb(
         "boot-resource",
@@ -82,6 +86,7 @@ VERBS: tuple[Verb, ...] = (
         ids=("id",),
         columns=(*PIN_COLUMNS, "message"),
         example="12",
+        changes=True,
     ),
     Verb(
         "boot-resource",
@@ -91,5 +96,6 @@ VERBS: tuple[Verb, ...] = (
         ids=("id",),
         columns=(*PIN_COLUMNS, "message"),
         example="12",
+        changes=True,
     ),
 )

@@ -25,6 +25,7 @@ VERBS: tuple[Verb, ...] = (
         columns=("name", "token", "expires_at"),
         example="name=rack-1",
         alone="token",
+        changes=True,
     ),
     Verb(
         "rack-controllers",
@@ -35,6 +36,7 @@ VERBS: tuple[Verb, ...] = (
         example="wait",
         answer=Answer.ROWS,
         columns=("name", "status"),
+        changes=True,
     ),
     Verb(
         "rack-controller",
@@ -62,6 +64,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         columns=RACK_COLUMNS,
         example="rack-1 selections=ubuntu/jammy/amd64,custom",
+        changes=True,
     ),
     Verb(
         "rack-controller",
@@ -70,6 +73,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("name",),
         example="rack-1",
+        changes=True,
     ),
     Verb(
         "rack-controller",
@@ -80,6 +84,7 @@ VERBS: tuple[Verb, ...] = (
         flags=("wait",),
         example="rack-1 wait",
         columns=("name", "status"),
+        changes=True,
     ),
     Verb(
         "rack-controller",

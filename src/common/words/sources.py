@@ -60,6 +60,7 @@ VERBS: tuple[Verb, ...] = (
         columns=SOURCE_COLUMNS,
         example="url=https://images.maas.io/ephemeral-v3/stable/ "
         "keyring_filename=/usr/share/keyrings/ubuntu-cloudimage-keyring.gpg",
+        changes=True,
     ),
     Verb(
         "boot-source",
@@ -83,6 +84,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         columns=SOURCE_COLUMNS,
         example="1 priority=10 rate_limit='200 Mbit/s 08:00-18:00'",
+        changes=True,
     ),
     Verb(
         "boot-source",
@@ -91,6 +93,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("id",),
         example="2",
+        changes=True,
     ),
     Verb(
         "boot-source",
@@ -119,6 +122,7 @@ VERBS: tuple[Verb, ...] = (
         example="1 os=ubuntu release=jammy arches=amd64,arm64",
         parameters=_SELECTION_PARAMETERS,
         columns=_SELECTION_COLUMNS,
+        changes=True,
     ),
     Verb(
         "boot-source-selection",
@@ -138,6 +142,7 @@ VERBS: tuple[Verb, ...] = (
         example="1 1 arches=amd64",
         parameters=tuple(attrs.evolve(each, required=False) for each in _SELECTION_PARAMETERS),
         columns=_SELECTION_COLUMNS,
+        changes=True,
     ),
     Verb(
         "boot-source-selection",
@@ -146,6 +151,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("source", "id"),
         example="1 1",
+        changes=True,
     ),
     Verb(
         "available-images",

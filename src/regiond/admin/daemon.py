@@ -33,10 +33,11 @@ class DaemonAnswers:
 
     async def events_read(self, question: Question, _: Tell) -> Any:
         level = _severity(str(question.parameters.get("level", "info")))
+        code = str(question.parameters.get("code", ""))
         cleared = "all" in question.flags
         if "follow" in question.flags:
-            return self._region.follow_events(level, cleared=cleared)
-        return await self._region.list_events(level, cleared=cleared)
+            return self._region.follow_events(level, cleared=cleared, code=code)
+        return await self._region.list_events(level, cleared=cleared, code=code)
 
     async def status(self, _: Question, __: Tell) -> Any:
         return {

@@ -91,12 +91,20 @@ def list_events(
     level: Severity = Severity.INFO,
     *,
     cleared: bool = False,
+    code: str = "",
     limit: int = 1000,
 ) -> tuple[Occurrence, ...]:
-    """Events of that severity and worse, newest first; with ``cleared``, past ones too."""
+    """Events of that severity and worse, newest first; with ``cleared``, past ones too.
+
+    With a ``code`` only those, and what only happened among them.
+    """
     query = select(event).where(event.c.severity.in_(at_least(level)))
+    is_open = event.c.cleared_at.is_(None)
+    if code:
+        query = query.where(event.c.code == code)
     if not cleared:
-        query = query.where(event.c.cleared_at.is_(None))
+        happened = event.c.cleared_at == event.c.first_at
+        query = query.where(is_open | happened if code else is_open)
     rows = conn.execute(query.order_by(event.c.last_at.desc(), event.c.id.desc()).limit(limit))
     return tuple(_occurrence(row) for row in rows)
 

@@ -55,6 +55,21 @@ class EventSuite(Store):
         self.assertEqual(codes(Severity.ERROR), ["no-space"])
         self.assertEqual(codes(limit=1), ["import-done"])
 
+    def test_a_code_shows_what_only_happened_too(self) -> None:
+        """Facts are never open: whoever asks for their code wants them all the same."""
+        self.raise_event(OLD)
+        self.write(events.clear_event, OLD.code, OLD.object, NOW + 1)
+        self.write(events.record_fact, NEWS, NOW)
+        self.raise_event(FULL)
+
+        def codes(code: str, **more: bool) -> list[str]:
+            return [each.event.code for each in self.read(events.list_events, code=code, **more)]
+
+        self.assertEqual(codes(NEWS.code), [NEWS.code])
+        self.assertEqual(codes(OLD.code), [])
+        self.assertEqual(codes(OLD.code, cleared=True), [OLD.code])
+        self.assertEqual(codes(FULL.code), [FULL.code])
+
     def test_only_past_events_and_news_expire(self) -> None:
         """An open problem stays until its cause is gone, however old it is."""
         for event in (FULL, OLD, NEWS):
