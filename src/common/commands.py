@@ -7,8 +7,9 @@ listener is its allow-list.
 * **Control** (mutual TLS): rack to region ``Hello`` first, then ``Ping``, ``CurrentView``,
   ``ReadDocument``, ``ReadBlob``, ``ReportProgress``, ``ReportSync``; region to rack
   ``Ping``, ``ViewChanged``, ``SyncNow``.
-* **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``, ``ReadBlob`` (of a
-  region); daemon to shell ``AnswerProgress``, ``AnswerItem``, ``ReadBundle``.
+* **Admin** (Unix socket): shell to daemon ``Ask``, ``ReadAnswer``, and to a region ``ReadBlob``,
+  ``OpenUpload``, ``WriteUpload``, ``CloseUpload``; daemon to shell ``AnswerProgress``,
+  ``AnswerItem``, ``ReadBundle``.
 
 Every command declares every family of ``common.errors``: an undeclared error would drop
 the connection. Values of more than 48 KiB travel in pieces (AMP's limit is 65,535 bytes).
@@ -24,6 +25,9 @@ PROTOCOL_VERSION = 1
 PIECE_BYTES = 48 * 1024
 BLOB_PIECE_BYTES = 61_681
 """The most bytes of one ``ReadBlob``: 17 of these are one chunk, and AMP carries them."""
+
+UPLOAD_WINDOW = 24
+"""How many ``WriteUpload`` a shell sends ahead of their answers."""
 
 PING_INTERVAL_S = 30.0
 SILENCE_LIMIT_S = 75.0
@@ -216,3 +220,35 @@ class AnswerProgress(amp.Command):
     response: ClassVar[list[Any]] = []
     errors = ERRORS
     requiresAnswer = False
+
+
+class OpenUpload(amp.Command):
+    """Shell to region: bytes will come, of that name and size; one upload per connection.
+
+    ``held_bytes`` is how many of them are held and verified: whole chunks, or all. What
+    follows begins there. Opening another one gives up the one before.
+    """
+
+    arguments = [(b"sha256", amp.Unicode()), (b"size_bytes", amp.Integer())]
+    response = [(b"held_bytes", amp.Integer())]
+    errors = ERRORS
+
+
+class WriteUpload(amp.Command):
+    """Shell to region: the next bytes, ``PIECE_BYTES`` at most, in order and without gaps.
+
+    Some may be under way at once (``UPLOAD_WINDOW``); an answer says that there is room for
+    another, not that this one is kept.
+    """
+
+    arguments = [(b"offset", amp.Integer()), (b"piece", amp.String())]
+    response: ClassVar[list[Any]] = []
+    errors = ERRORS
+
+
+class CloseUpload(amp.Command):
+    """Shell to region: that was all. Answered when it is verified, complete and durable."""
+
+    arguments: ClassVar[list[Any]] = []
+    response: ClassVar[list[Any]] = []
+    errors = ERRORS

@@ -26,7 +26,8 @@ class ChunkRows:
         hashing: runs hashing away from the reactor.
         sha256: the blob's name.
         size_bytes: its size.
-        epoch: the fencing token of the import lease; a write with an old one is ``Stale``.
+        epoch: the fencing token of the import lease, or of an upload; a write with an old one
+            is ``Stale``.
         sha512: what the stream promises besides, or "".
     """
 
@@ -42,7 +43,7 @@ class ChunkRows:
     ) -> None:
         self._database = database
         self._hashing = hashing
-        self._sha256 = sha256
+        self.sha256 = sha256
         self._size_bytes = size_bytes
         self._epoch = epoch
         self._sha512 = sha512
@@ -52,9 +53,9 @@ class ChunkRows:
         self._unsynced: deque[tuple[int, int]] = deque()
 
     async def resume(self) -> RunningDigest:
-        """Claim the blob for this import and hash what it holds."""
+        """Claim the blob for this writer and hash what it holds."""
         blob = await self._database.write(
-            blobs.claim_blob, self._sha256, self._size_bytes, self._epoch
+            blobs.claim_blob, self.sha256, self._size_bytes, self._epoch
         )
         self._blob_id = blob.id
         running = RunningDigest()
@@ -110,7 +111,7 @@ class ChunkRows:
             data = await self._database.read(blobs.read_chunk, self._blob_id, seq)
             await self._hashing(partial(found.update, data))
         if found.hexdigest() != self._sha512:
-            raise wrong_sha512(found.hexdigest(), self._sha512, self._sha256)
+            raise wrong_sha512(found.hexdigest(), self._sha512, self.sha256)
 
 
 def wrong_sha512(found: str, wanted: str, sha256: str) -> IntegrityError:

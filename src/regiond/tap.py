@@ -49,6 +49,7 @@ from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
+from regiond.admin.uploads import UploadDoor
 from regiond.boot_sources import BootSources
 from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
@@ -77,6 +78,7 @@ from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.store.sources import list_sources
 from regiond.telling import Hook
+from regiond.uploads import Uploads
 from regiond.upstream import Upstream
 from regiond.web.site import web_site
 
@@ -169,6 +171,7 @@ class RegionDaemon(MultiService):
         cache = ChunkCache(self.database.read_chunk)
         self.mirror = Mirror(self.database, cache, reactor.seconds)
         self.pinning = Pinning(self.database, reactor.seconds)
+        self.uploads = Uploads(self.database, self._in_thread("hash"), reactor.seconds)
         self.fleet = RegionFleet(
             self.database,
             cache,
@@ -261,6 +264,7 @@ class RegionDaemon(MultiService):
         if stopped is not None:
             await stopped
         await self._routes.close()
+        await self.uploads.stop()
         await self.database.close()
         for pool in self._pools.values():
             pool.stop()
@@ -292,6 +296,9 @@ class RegionDaemon(MultiService):
         self._listen(
             "admin",
             AdminSocket(Place.REGION, keeping.answer, self._reactor, peers=self._peers()),
+            AdminSocket(
+                Place.REGION, answers.answer, self._reactor, lambda: UploadDoor(self.uploads).table
+            ),
             group=self._config.admin_group,
         )
 

@@ -139,11 +139,11 @@ class Line:
         text = json.dumps(attrs.asdict(question)).encode("ascii")
         if len(text) > _MAX_VALUE_BYTES:
             raise WrongUsage(f"{len(text)} bytes are too many to be asked at once")
-        first = self._call(b"Ask", question=text)
+        first = self.call(b"Ask", question=text)
         answer = bytearray(first[b"piece"])
         while len(answer) < int(first[b"size_bytes"]):
             offset = b"%d" % len(answer)
-            rest = self._call(b"ReadAnswer", ticket=first[b"ticket"], offset=offset)
+            rest = self.call(b"ReadAnswer", ticket=first[b"ticket"], offset=offset)
             if not rest[b"piece"]:
                 raise ProtocolError("the answer ended early")
             answer += rest[b"piece"]
@@ -175,7 +175,8 @@ class Line:
             raise _error(box)
         return box
 
-    def _call(self, command: bytes, **arguments: bytes) -> Box:
+    def call(self, command: bytes, **arguments: bytes) -> Box:
+        """Say something, and wait for the answer."""
         return self.answer(self.begin(command, **arguments))
 
     def _hear(self, box: Box) -> None:

@@ -1,8 +1,9 @@
 """Blobs: bytes named by their SHA-256, in rows of 1 MiB.
 
 A blob is *partial* while its writer appends chunks, in order and without gaps, then
-*complete* and immutable. Its writer is the holder of the import lease: every write carries
-the lease's fencing token (``epoch``), must find it in the row, and is ``Stale`` otherwise.
+*complete* and immutable. Its writer is the holder of the import lease, or an upload: every
+write carries the lease's fencing token or the upload's epoch (``store.uploads``), must find
+it in the row, and is ``Stale`` otherwise.
 A *dead* blob is being deleted (``garbage``) and counts as absent.
 """
 
@@ -299,7 +300,8 @@ def append_chunks(
             blob.c.held_bytes == first_seq * CHUNK_BYTES,
             blob.c.size_bytes == held_after if last_is_short else blob.c.size_bytes >= held_after,
         )
-        .values(held_chunks=first_seq + len(rows), held_bytes=held_after)
+        # What somebody goes on with is not garbage, even if nothing refers to it yet.
+        .values(held_chunks=first_seq + len(rows), held_bytes=held_after, unreferenced_since=None)
     )
     if short or ragged or updated.rowcount != 1:
         _check_writer(conn, blob_id, epoch)

@@ -1,0 +1,96 @@
+"""Who may write the blob of an upload: imports and uploads of the same bytes."""
+
+from common.digests import CHUNK_BYTES
+from common.errors import Busy, Stale
+from regiond.store import blobs, garbage, generations, leases, uploads
+from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished
+
+BYTES = content(3 * CHUNK_BYTES, seed=5)
+
+
+class UploadSuite(Store):
+    def claim(self, epoch: int) -> blobs.Blob:
+        return self.write(blobs.claim_blob, BYTES.sha256, BYTES.size_bytes, epoch)
+
+    def append(self, blob: blobs.Blob, epoch: int, first: int) -> None:
+        self.write(blobs.append_chunks, blob.id, epoch, first, BYTES.rows[first : first + 1])
+
+    def new_epoch(self, now: float = NOW) -> int:
+        return self.write(uploads.new_epoch, BYTES.sha256, now)
+
+    def test_a_later_upload_goes_on_where_the_earlier_was(self) -> None:
+        """What was sent is held; the earlier sender can write no more."""
+        first = self.new_epoch()
+        blob = self.claim(first)
+        self.append(blob, first, 0)
+        second = self.new_epoch()
+        self.assertEqual(self.claim(second).held_chunks, 1)
+        self.assertRaises(Stale, self.append, blob, first, 1)
+        self.append(blob, second, 1)
+
+    def test_an_import_takes_a_blob_over_and_is_not_disturbed(self) -> None:
+        """It goes on where the upload was; the upload waits until the import has ended."""
+        upload = self.new_epoch()
+        blob = self.claim(upload)
+        self.append(blob, upload, 0)
+        lease = self.take_lease()
+        self.assertEqual(self.claim(lease).held_chunks, 1)
+        self.assertRaises(Stale, self.append, blob, upload, 1)
+        self.append(blob, lease, 1)
+        error = self.assertRaises(Busy, self.new_epoch)
+        self.assertEqual(error.code, "upload-import")
+        self.write(leases.release, generations.IMPORT_LEASE, lease)
+        again = self.new_epoch()
+        self.assertEqual(self.claim(again).held_chunks, 2)
+        self.append(blob, again, 2)
+        self.write(blobs.complete_blob, blob.id, again, BYTES.digests)
+
+    def test_a_dead_import_is_not_waited_for(self) -> None:
+        """A lease that was not renewed in time holds nobody up."""
+        lease = self.take_lease()
+        self.claim(lease)
+        self.assertRaises(Busy, self.new_epoch, NOW + 14.0)
+        self.claim(self.new_epoch(NOW + 15.0))
+        self.assertRaises(Stale, self.write, blobs.drop_chunks, 1, lease)
+
+    def test_an_import_of_other_bytes_is_not_waited_for(self) -> None:
+        """A running import holds only what it fetches."""
+        self.take_lease()
+        self.claim(self.new_epoch())
+
+    def test_what_is_complete_is_held(self) -> None:
+        """Whoever wrote it; a partial one, and another size, are not."""
+        epoch = self.new_epoch()
+        blob = self.claim(epoch)
+        held = (uploads.is_held, BYTES.sha256)
+        self.assertFalse(self.write(*held, BYTES.size_bytes))
+        self.write(blobs.append_chunks, blob.id, epoch, 0, BYTES.rows)
+        self.write(blobs.complete_blob, blob.id, epoch, BYTES.digests)
+        self.assertTrue(self.write(*held, BYTES.size_bytes))
+        self.assertFalse(self.write(*held, BYTES.size_bytes + 1))
+
+    def test_what_is_gone_on_with_is_not_garbage(self) -> None:
+        """The time of grace begins anew with every chunk; without any, the partial goes."""
+        self.take_lease()
+        epoch = self.new_epoch(NOW + DAY_S)
+        blob = self.claim(epoch)
+
+        def collect(now: float) -> int:
+            return finished(garbage.collect(self.database, now, 3600.0))
+
+        self.assertEqual(collect(NOW), 0)
+        self.append(blob, epoch, 0)
+        self.assertEqual(collect(NOW + 7200.0), 0)
+        self.append(blob, epoch, 1)
+        self.assertEqual(collect(NOW + 14400.0), 0)
+        self.assertEqual(self.read(blobs.held_bytes, BYTES.sha256), 2 * CHUNK_BYTES)
+        self.assertEqual(collect(NOW + 18000.0), 1)
+        self.assertRaises(Stale, self.append, blob, epoch, 2)
+
+
+class UploadsOnSQLite(UploadSuite, OnSQLite):
+    """The embedded database."""
+
+
+class UploadsOnPostgreSQL(UploadSuite, OnPostgreSQL):
+    """Several regions on one."""
