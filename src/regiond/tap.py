@@ -295,9 +295,12 @@ class RegionDaemon(MultiService):
         self._listen("web", web_site(self._check_alive, self._check_ready, trees, self._reactor))
         self._listen(
             "admin",
-            AdminSocket(Place.REGION, keeping.answer, self._reactor, peers=self._peers()),
             AdminSocket(
-                Place.REGION, answers.answer, self._reactor, lambda: UploadDoor(self.uploads).table
+                Place.REGION,
+                keeping.answer,
+                self._reactor,
+                lambda: UploadDoor(self.uploads).table,
+                peers=self._peers(),
             ),
             group=self._config.admin_group,
         )
