@@ -19,6 +19,8 @@ from common.shell import maas_words
 from common.shell.wrong_words import unexpected, unknown, unknown_key, unknown_option
 from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, Verb
 
+REGION_SOCKET = "/run/regiond/admin.sock"
+SOCKET_VARIABLE = "RACKFERRY_SOCKET"
 NOUNS = tuple(dict.fromkeys(noun for noun, _ in BY_NAME))
 
 Table = Mapping[tuple[str, str], Verb]
@@ -60,6 +62,11 @@ class Invocation:
 def verbs_of(noun: str, table: Table = BY_NAME) -> tuple[Verb, ...]:
     """The verbs of a noun, in the order of the table."""
     return tuple(verb for (of, _), verb in table.items() if of == noun)
+
+
+def which_socket(chosen: str, environ: Mapping[str, str]) -> str:
+    """The admin socket to ask: the option's, the variable's, or the region's usual one."""
+    return chosen or environ.get(SOCKET_VARIABLE) or REGION_SOCKET
 
 
 def parse(words: Sequence[str], read_file: Callable[[str], bytes]) -> Invocation:

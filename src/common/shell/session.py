@@ -11,7 +11,7 @@ import attrs
 
 from common.errors import RackferryError, WrongUsage, door_of
 from common.shell.explain import explain
-from common.shell.grammar import Invocation, parse
+from common.shell.grammar import Invocation, parse, which_socket
 from common.shell.progress import ProgressLine
 from common.shell.render import (
     Screen,
@@ -24,8 +24,6 @@ from common.shell.render import (
 from common.vocabulary import Place, Question
 
 EXIT_INTERRUPTED = 130  # as a shell reports a process that died of SIGINT
-REGION_SOCKET = "/run/regiond/admin.sock"
-SOCKET_VARIABLE = "RACKFERRY_SOCKET"
 # As in common.config, which is slow to import.
 _RPC_PORT = 5250
 _ENROL_PORT = 5251
@@ -97,7 +95,7 @@ class Session:
         if invocation.is_json:
             self.out.write(as_json(answer))
         elif verb.alone:
-            self.out.write(f"{answer[verb.alone]}\n")
+            self.out.write(f"{answer[verb.alone].rstrip()}\n")
             if verb.alone == "token":
                 self.err.write(f"on the new rack: {join_line(answer)}\n")
         else:
@@ -143,7 +141,7 @@ class Session:
         return 0
 
     def _socket(self, invocation: Invocation) -> str:
-        return invocation.socket or self.environ.get(SOCKET_VARIABLE) or REGION_SOCKET
+        return which_socket(invocation.socket, self.environ)
 
 
 def join_line(token: Mapping[str, Any]) -> str:

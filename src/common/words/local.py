@@ -11,9 +11,9 @@ VERBS: tuple[Verb, ...] = (
         ids=("region", "token"),
         parameters=(
             Parameter("name", "the rack's name; default: as the token says"),
-            Parameter("config", "where rackd.toml goes"),
-            Parameter("state_dir", "where keys go"),
-            Parameter("images_dir", "where images go"),
+            Parameter("config", "where rackd.toml goes", values="path"),
+            Parameter("state_dir", "where keys go", values="path"),
+            Parameter("images_dir", "where images go", values="path"),
             Parameter("enrol_port", "the region's enrolment port", Kind.INTEGER),
             Parameter("rpc_port", "the region's RPC port", Kind.INTEGER),
         ),
@@ -33,7 +33,7 @@ VERBS: tuple[Verb, ...] = (
             Parameter("subarch", "kernel, default generic"),
             Parameter("label", "label, default stable"),
             Parameter("version", "version, for example 20261121", required=True),
-            Parameter("gnupg_home", "GnuPG home that holds the key"),
+            Parameter("gnupg_home", "GnuPG home that holds the key", values="path"),
         ),
         open_keys=Parameter(
             "FTYPE",
@@ -43,6 +43,20 @@ VERBS: tuple[Verb, ...] = (
         ),
         example="/srv/images key=FINGERPRINT os=debian release=bookworm "
         "arch=amd64 version=20261121 boot-kernel@=vmlinuz boot-initrd@=initrd.gz",
+    ),
+    Verb(
+        "completion",
+        "bash",
+        'print what makes bash complete: eval "$(rackferry completion bash)"',
+        LOCAL,
+        alone="script",
+    ),
+    Verb(
+        "completion",
+        "zsh",
+        'print what makes zsh complete: eval "$(rackferry completion zsh)"',
+        LOCAL,
+        alone="script",
     ),
     Verb(
         "check-config",

@@ -11,7 +11,7 @@ _OFFER_COLUMNS = (
     *("version", "size_bytes", "selected", "pinned"),
 )
 _SOURCE_PARAMETERS = (
-    Parameter("keyring_filename", "path of the keyring on the region"),
+    Parameter("keyring_filename", "path of the keyring on the region", values="path"),
     Parameter("keyring_data", "the keyring itself (keyring_data@=FILE)", Kind.BYTES),
     Parameter("priority", "higher wins per image", Kind.INTEGER),
     Parameter("enabled", "false: it is not read, and its images stay", Kind.BOOLEAN),
@@ -24,7 +24,11 @@ _SOURCE_PARAMETERS = (
     ),
     Parameter("bearer_token", "for bearer authentication (bearer_token@=FILE)", is_secret=True),
     Parameter("proxy", "http://[user:password@]host:port; the environment's are not used"),
-    Parameter("ca_file", "certificates to trust instead of the system's, a path on the region"),
+    Parameter(
+        "ca_file",
+        "certificates to trust instead of the system's, a path on the region",
+        values="path",
+    ),
     Parameter("rate_limit", 'limits and their hours: "200 Mbit/s 08:00-18:00, 1 Gbit/s"'),
     Parameter("any_products", "true: products of any name, as private streams have", Kind.BOOLEAN),
 )
@@ -35,7 +39,7 @@ _SELECTION_PARAMETERS = (
         "release",
         "for example jammy; or latest-lts, or supported",
         required=True,
-        values="release",
+        values="selected-release",
     ),
     Parameter("arches", "architectures, for example amd64,arm64", Kind.LIST, values="arch"),
     Parameter("subarches", "kernels, for example ga-22.04,hwe-22.04", Kind.LIST, values="subarch"),

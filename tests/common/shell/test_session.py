@@ -14,10 +14,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.config import ENROL_PORT, RPC_PORT
 from common.errors import Conflict, NoDaemon, TimedOut
-from common.shell.grammar import Invocation
+from common.shell.grammar import REGION_SOCKET, Invocation
 from common.shell.prompt import WordCompleter, candidates, run_lines
 from common.shell.render import Screen
-from common.shell.session import REGION_SOCKET, OnProgress, Session, join_line
+from common.shell.session import OnProgress, Session, join_line
 from common.vocabulary import Question
 
 
