@@ -48,7 +48,7 @@ class LineTests(SynchronousTestCase):
     """A daemon that says what it is told to, whatever it is asked."""
 
     def daemon(self, *says: bytes) -> str:
-        """Listen once, read something before each thing to say, then hang up; the path."""
+        """Listen once, read something before each thing to say, then say no more; the path."""
         path = str(fresh_directory(self) / "s")
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listening.bind(path)
@@ -61,6 +61,9 @@ class LineTests(SynchronousTestCase):
                 for each in says:
                     self.heard.append(connection.recv(1 << 20))
                     connection.sendall(each)
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(1 << 20):  # who still writes is not to be cut off
+                    pass
 
         thread = threading.Thread(target=serve)
         thread.start()
