@@ -351,6 +351,8 @@ def lock_file(path: Path) -> Lock:
                     code="locked",
                     remedy="stop it, or give each daemon directories of its own",
                 ) from None
+        # Who has it is for people: on a full disk it is locked all the same.
+        with contextlib.suppress(OSError):
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode("ascii"), 0)
     except BaseException:

@@ -232,6 +232,7 @@ class Follower(Service):
 
     async def _look(self) -> Outcome | None:
         """One comparison, and the sync that it may lead to; None: look again at once."""
+        await self._syncing.take_disk()
         held = self._library.held_view
         generation, digest = await self._region.current_view(held)
         self.generation, self.wanted = generation, digest

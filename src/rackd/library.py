@@ -11,6 +11,7 @@ other programs and power cuts did to them is seen. Everything here blocks, excep
 sinks; it is called on a disk thread.
 """
 
+import contextlib
 import os
 import stat
 import threading
@@ -22,7 +23,7 @@ import attrs
 
 from common import durable
 from common.digests import is_sha256, sha256_hex
-from common.errors import ConfigError, NotFound, SourceError, StorageError
+from common.errors import ConfigError, NoSpace, NotFound, SourceError, StorageError
 from common.images import File
 from rackd import archives, snapshot
 from rackd.archives import Member
@@ -98,26 +99,53 @@ class Library:
 
         Raises:
             ConfigError: another process has it, or its file system has no hard links.
-            StorageError: it cannot be written or read.
+            StorageError, NoSpace: it cannot be written or read; it may be tried again.
         """
         for directory in (self.images_dir, self.cache, self._partial):
             durable.make_directory(directory)
         self._lock = durable.lock_directory(self.images_dir)
-        if not durable.has_hard_links(self.cache, self.images_dir):
+        try:
+            self._probe()
+            recovered = snapshot.recover(self.images_dir, self.cache)
+            put_aside = tuple(self._put_aside(path) for path in recovered.foreign)
+        except BaseException:
+            self.close()
+            raise
+        self.current = recovered.current
+        return put_aside
+
+    def _probe(self) -> None:
+        """Raises ``ConfigError`` if there are no hard links."""
+        has_hard_links = True
+        with contextlib.suppress(NoSpace):  # a start on a full disk can free some of it
+            has_hard_links = durable.has_hard_links(self.cache, self.images_dir)
+        if not has_hard_links:
             raise ConfigError(
                 f"its file system has no hard links: {describe_file_system(self.cache)}",
                 object=str(self.images_dir),
                 code="no-hard-links",
                 remedy="put images_dir on one file system that has them (ext4, xfs, btrfs)",
             )
-        recovered = snapshot.recover(self.images_dir, self.cache)
-        self.current = recovered.current
-        return tuple(self._put_aside(path) for path in recovered.foreign)
+
+    def look(self) -> bool:
+        """Show what is there although it cannot be written; whether there is anything.
+
+        Nothing is changed. ``open`` may be tried again later.
+        """
+        with contextlib.suppress(StorageError):
+            self.current = snapshot.look(self.images_dir, self.cache).current
+        return self.current is not None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is locked for this process, and can be written."""
+        return self._lock is not None
 
     def close(self) -> None:
-        """Give up the lock."""
-        if self._lock is not None:
-            self._lock.release()
+        """Give up the lock; twice is fine."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
 
     @property
     def held_view(self) -> str:

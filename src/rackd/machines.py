@@ -12,6 +12,7 @@ out of the tree or through a link. A file is opened once per request, so neither
 a clean-up disturbs a read that has begun.
 """
 
+import contextlib
 import html
 import os
 import re
@@ -256,11 +257,13 @@ class Machines(Resource):
         name = self._pins.snapshot_for(client, current.name, now_s)
         if name == current.name:
             return current.record
-        try:
-            return await self._on_disk(lambda: self._library.record(name))
-        except NotFound:  # somebody deleted it
+        record = None
+        with contextlib.suppress(NotFound):  # somebody deleted it
+            record = await self._on_disk(lambda: self._library.record(name))
+        if record is None or not record.view_digest:  # nothing can have begun on an empty tree
             self._pins.begin(client, current.name, now_s)
             return current.record
+        return record
 
     async def _send(self, request: Request, path: str, file: HeldFile) -> None:
         kind = content_type_of(path)

@@ -179,12 +179,11 @@ def _is_link(path: Path, found: os.stat_result, target: str) -> bool:
         return False
 
 
-def recover(images_dir: Path, cache: Path) -> Recovered:
-    """After a start: remove what was half-built, and see to it that ``current`` resolves.
+def look(images_dir: Path, cache: Path) -> Recovered:
+    """What is there, and what machines should see of it; nothing is changed.
 
-    If ``current`` does not lead to a snapshot of ours, the newest complete one is shown.
+    If ``current`` does not lead to a snapshot of ours, that is the newest complete one.
     """
-    _remove_leftovers(images_dir)
     snapshots: dict[str, Snapshot] = {}
     foreign: list[Path] = []
     for name in snapshot_names(images_dir):
@@ -195,16 +194,22 @@ def recover(images_dir: Path, cache: Path) -> Recovered:
         missing, strange = inspect(images_dir / name, cache, record)
         snapshots[name] = Snapshot(name, record, is_complete=not missing)
         foreign += strange
+    complete = [None, *(each for each in snapshots.values() if each.is_complete)]
+    return Recovered(snapshots.get(current_name(images_dir), complete[-1]), tuple(foreign))
+
+
+def recover(images_dir: Path, cache: Path) -> Recovered:
+    """After a start: remove what was half-built, and see to it that ``current`` resolves."""
+    _remove_leftovers(images_dir)
+    found = look(images_dir, cache)
     pointed = current_name(images_dir)
-    link = images_dir / CURRENT
-    if pointed in snapshots:
-        return Recovered(snapshots[pointed], tuple(foreign))
-    if os.path.lexists(link):
-        durable.set_aside(link, images_dir / "aside")
-    complete = [snapshot for snapshot in snapshots.values() if snapshot.is_complete]
-    if complete:
-        flip(images_dir, complete[-1].name)
-    return Recovered(complete[-1] if complete else None, tuple(foreign))
+    if found.current is None or found.current.name != pointed:
+        link = images_dir / CURRENT
+        if os.path.lexists(link):
+            durable.set_aside(link, images_dir / "aside")
+        if found.current is not None:
+            flip(images_dir, found.current.name)
+    return found
 
 
 def current_name(images_dir: Path) -> str:

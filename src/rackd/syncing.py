@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
 from common.images import Image, View
+from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
 from rackd.library import Library, PutAside
@@ -141,15 +142,31 @@ class Syncing:
         if self.transfers is not None:
             self.transfers.abandon(lay_out(images, mirrored).blobs)
 
+    async def take_disk(self) -> None:
+        """Open a library that could only be read when the rack started, if that works now.
+
+        Raises:
+            NoSpace, StorageError, ConfigError: it does not; what is there is served meanwhile.
+        """
+        if not self._library.is_open:
+            self.name_put_aside(await unbroken(self._on_disk(self._library.open)))
+            await self.reconcile()
+
     async def reconcile(self) -> None:
         """After a start: name what is not ours, and put away what is plainly damaged.
 
+        Where there is no tree yet, an empty one is shown.
         The library is served meanwhile. It needs no region; what was damaged is fetched again
         by the next sync. A failure costs this look only.
         """
+        if not self._library.is_open:
+            return
         try:
             survey = await self._on_disk(self._library.survey)
             damaged = await self._on_disk(lambda: self._library.withdraw_cut(survey.holdings))
+            if self._library.current is None:
+                # A TFTP or web server that is pointed at ``current`` must find it.
+                await self._show(View(generation=0), "", (), lay_out(()))
         except RackferryError as error:
             self._events.note(Event.of(error, Severity.WARNING))
             return

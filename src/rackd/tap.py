@@ -1,7 +1,8 @@
 """Puts a rack together: ``twist[d] rackd --config PATH``. Alone knows the reactor.
 
 Start-up needs its own directories and ports, and nothing else: no region, no DNS and no
-certificate. What is wrong with those is one line on stderr and exit code 1.
+certificate. What is wrong with those is one line on stderr and exit code 1. A library that
+can be read and not written is served, and opened as soon as it can be.
 """
 
 import os
@@ -25,7 +26,7 @@ from common import durable
 from common.answering import Answers
 from common.asking import AdminSocket
 from common.config import RackdConfig, load, tcp_port
-from common.errors import ConfigError, RackferryError, StorageError
+from common.errors import ConfigError, NoSpace, RackferryError, StorageError
 from common.listening import listen
 from common.peers import Peers
 from common.release import release
@@ -188,7 +189,7 @@ class Rack(MultiService):
 
     def _open(self) -> None:
         durable.make_directory(self._config.state_dir, 0o700)
-        self.syncing.name_put_aside(self.library.open())
+        self._open_library()
         self.settings.open()
         for pool in self._pools.values():
             pool.start()
@@ -210,6 +211,15 @@ class Rack(MultiService):
         answers = Answers(admin.answer, self.events.keep)
         peers = Peers(partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()))
         self._listen("admin", AdminSocket(Place.RACK, answers.answer, self._reactor, peers=peers))
+
+    def _open_library(self) -> None:
+        """What is there is served, too, if its disk is full or read-only; ``follower`` goes on."""
+        try:
+            self.syncing.name_put_aside(self.library.open())
+        except (NoSpace, StorageError) as error:
+            if not self.library.look():
+                raise
+            self.events.raise_problem(error)
 
     def _listen(self, name: str, factory: IProtocolFactory) -> None:
         description = getattr(self._config.listen, name)

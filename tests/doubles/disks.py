@@ -1,12 +1,14 @@
 """A rack's disk for tests: a real directory, worked on without threads."""
 
+import os
+import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from common.images import File
 from rackd.library import Library
@@ -18,6 +20,18 @@ T = TypeVar("T")
 def at_once(work: Callable[[], T], /) -> "Deferred[T]":
     """Threads that need no time."""
     return maybeDeferred(work)
+
+
+def mount_tmpfs(case: SynchronousTestCase, directory: Path, options: str) -> None:
+    """Give ``directory`` a file system of its own for one test, if that is possible here."""
+    if os.geteuid() != 0:
+        raise SkipTest("only root may mount a file system")
+    directory.mkdir(parents=True, exist_ok=True)
+    argv = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory)]
+    mounted = subprocess.run(argv, check=False, capture_output=True, text=True)
+    if mounted.returncode:
+        raise SkipTest(f"cannot mount here: {mounted.stderr.strip()}")
+    case.addCleanup(subprocess.run, ["umount", "--lazy", str(directory)], check=True)
 
 
 class SlowThreads:

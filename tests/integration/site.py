@@ -241,9 +241,9 @@ class Site:
 
     @property
     def current(self) -> Path | None:
-        """The rack's current snapshot, or None before the first."""
-        link = self.images_dir / "current"
-        return link.resolve() if link.is_symlink() else None
+        """The rack's current snapshot, or None before the first of a view."""
+        found = (self.images_dir / "current").resolve()
+        return None if found.name.endswith("-g0") or not found.is_dir() else found
 
     def held_files(self) -> dict[str, Path]:
         """Every file of the rack's current snapshot, by its path in the snapshot."""

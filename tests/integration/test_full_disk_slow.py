@@ -2,7 +2,6 @@
 
 import os
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import NoSpace
 from common.images import Image
 from rackd.follower import NO_SPACE_RETRY_S
+from tests.doubles.disks import mount_tmpfs
 from tests.doubles.following import JAMMY, FollowerCase
 from tests.doubles.images import content, file_of, image_of
 from tests.doubles.resuming import ResumingFetches
@@ -27,14 +27,7 @@ class FullDiskTests(FollowerCase):
     reserve_bytes = 0
 
     def prepare(self) -> None:
-        if os.geteuid() != 0:
-            self.skipTest("only root may mount a small file system to fill")  # type: ignore[attr-defined]  # trial's
-        self.images_dir.mkdir()
-        argv = ["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(self.images_dir)]
-        mounted = subprocess.run(argv, check=False, capture_output=True, text=True)
-        if mounted.returncode:
-            self.skipTest(f"cannot mount here: {mounted.stderr.strip()}")  # type: ignore[attr-defined]  # trial's
-        self.addCleanup(subprocess.run, ["umount", "--lazy", str(self.images_dir)], check=True)
+        mount_tmpfs(self, self.images_dir, "size=40m")
 
     def setUp(self) -> None:
         super().setUp()

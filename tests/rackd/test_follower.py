@@ -5,6 +5,7 @@ from unittest import mock
 
 from twisted.internet.defer import Deferred
 
+from common.digests import sha256_hex
 from common.errors import ConfigError, IntegrityError, NoSpace, StorageError, TransferError
 from common.images import Image
 from rackd.follower import FIRST_LOOK_S, INTERVAL_S, Follower
@@ -20,7 +21,7 @@ class SyncTests(FollowerCase):
         digest = self.region.publish(3, self.image(JAMMY, "kernel", "initrd", "squashfs"))
         self.follower.trigger()
         self.assertEqual(self.fetches.begun, ["file-kernel", "file-initrd"])
-        self.assertFalse((self.images_dir / "current").exists())
+        self.assertFalse((self.images_dir / "current" / "ubuntu").exists())
         self.fetches.finish_all()
         tree = self.images_dir / "current" / JAMMY
         self.assertEqual((tree / "file-squashfs").read_bytes(), b"squashfs")
@@ -134,11 +135,17 @@ class SyncTests(FollowerCase):
         blobs = {image.files[0].sha256 for image in (old, new)}
         for waited_s, left in ((RETENTION_S - 700, 2), (1000, 1)):
             self.clock.pump([100] * (int(waited_s) // 100))
-            self.assertEqual(len(list(self.images_dir.glob("snapshot-*"))), left)
+            self.assertEqual(len(list(self.images_dir.glob("snapshot-*-g[12]"))), left)
             holdings = self.library.survey().holdings
             self.assertEqual(len(blobs & set(holdings.cache)), left)
             named = frozenset().union(*(snapshot.blobs for snapshot in holdings.snapshots))
             self.assertEqual(set(holdings.cache), named)
+
+    def test_before_any_view(self) -> None:
+        """A new rack shows an empty tree, so that a TFTP server that is pointed there starts."""
+        self.assertEqual(self.library.held_view, "")
+        self.assertIn("no bootable image", (self.images_dir / "current" / "boot.ipxe").read_text())
+        self.assertEqual(self.region.syncs, [(0, "", "")])
 
     def test_empty_view(self) -> None:
         """When nothing is selected any more, the rack shows an empty tree."""
@@ -249,7 +256,9 @@ class FailureTests(FollowerCase):
         self.follower.trigger()
         self.fetches.fail("file-a", TransferError("cut", object="file-a", code="transfer-cut"))
         self.fetches.finish_all()
-        self.assertEqual(len(self.library.survey().holdings.cache), 2)
+        cache = self.library.survey().holdings.cache
+        names = [sha256_hex(word) for word in (b"a", b"b", b"c")]
+        self.assertEqual([cache.get(name) for name in names], [None, 1, 1])
         generation, held, problem = self.region.syncs[-1]
         self.assertEqual((generation, held), (1, ""))
         self.assertEqual(json.loads(problem)["code"], "transfer-cut")
