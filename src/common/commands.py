@@ -104,8 +104,9 @@ class ReadDocument(amp.Command):
 class ReadBlob(amp.Command):
     """A piece of a blob, or of its digest list: to a rack of those in its view, to the shell of any.
 
-    ``length`` is from 1 to ``BLOB_PIECE_BYTES``, and the piece lies within one chunk; it
-    comes whole or not at all. ``size_bytes`` is the size of what the piece is of.
+    ``length`` is from 1 to ``BLOB_PIECE_BYTES``, and the piece lies within one chunk. A
+    region that holds racks to a limit may answer the first part of it, or none: the rest is
+    to be asked for again. ``size_bytes`` is the size of what the piece is of.
     """
 
     arguments = [

@@ -106,6 +106,16 @@ class Throttle:
         self.enter(turn, group)
         return await turn.granted
 
+    async def allowed_within(self, most_wait_s: float, most_bytes: int, group: Hashable) -> int:
+        """Wait until all these bytes may move, or so long; returns how many, perhaps none."""
+        granted = self.take(most_bytes)
+        until_s = self._clock.seconds() + most_wait_s
+        while granted < most_bytes and (left_s := until_s - self._clock.seconds()) > 0:
+            waiting = Deferred.fromCoroutine(self.allowed(most_bytes - granted, group))
+            waiting.addTimeout(left_s, self._clock, onTimeoutCancel=lambda _, __: 0)
+            granted += await waiting
+        return granted
+
     def _free_bytes(self) -> int | None:
         """What may move now; None for any number."""
         limit = self._limit()

@@ -22,6 +22,9 @@ MOST_OPEN = 8
 Find = Callable[[str, bool], Awaitable[ByteSource]]
 """A blob (or its digest list) by its name, as the one who asks may read it; or NotFound."""
 
+Pace = Callable[[int], Awaitable[int]]
+"""How many of so many bytes may go now: it may wait a little, and say none."""
+
 
 class Pieces:
     """The blobs that one connection is reading.
@@ -29,17 +32,21 @@ class Pieces:
     Args:
         find: looks up a blob, and whether it may be read.
         clock: says when a blob is to be looked up again.
+        pace: holds back what is too fast.
     """
 
-    def __init__(self, find: Find, clock: IReactorTime) -> None:
+    def __init__(self, find: Find, clock: IReactorTime, pace: Pace) -> None:
         self._find = find
         self._clock = clock
+        self._pace = pace
         self._open: OrderedDict[tuple[str, bool], tuple[ByteSource, float]] = OrderedDict()
 
     async def read(
         self, sha256: str, *, of_digests: bool, offset: int, length: int
     ) -> tuple[bytes, int]:
         """One piece, and the size of what it is of.
+
+        It is shorter than asked for, or empty, if a limit holds back the rest.
 
         Raises:
             Refused, NotFound: as ``find`` says.
@@ -58,8 +65,9 @@ class Pieces:
                 object=sha256,
                 code="range-unsatisfiable",
             )
+        allowed = await self._pace(length)
         content = await source.read_chunk(chunk)
-        return content[first : first + length], source.size_bytes
+        return content[first : first + allowed], source.size_bytes
 
     async def _source(self, sha256: str, *, of_digests: bool) -> ByteSource:
         key, now_s = (sha256, of_digests), self._clock.seconds()

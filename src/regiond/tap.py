@@ -183,7 +183,12 @@ class RegionDaemon(MultiService):
             is_importing=lambda: self.imports.is_importing,
         )
         self.sessions = Sessions(
-            self.fleet, lambda: [self._endpoint()], config.name, release(), reactor
+            self.fleet,
+            lambda: [self._endpoint()],
+            config.name,
+            release(),
+            reactor,
+            throttle=self.limits.racks,
         )
         self._tellers = self._make_tellers()
         self._expiry = EventExpiry(self.database, reactor, reactor.seconds)

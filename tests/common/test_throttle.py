@@ -165,6 +165,31 @@ class RateTests(ThrottleCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
+class WithinTests(ThrottleCase):
+    """Senders that cannot wait for long."""
+
+    def test_whole_and_at_the_limit(self) -> None:
+        """What the limit gives in time comes whole, and all of it together at the limit."""
+        self.limit = 100_000
+        began_s = self.clock.seconds()
+        for _ in range(20):
+            waiting = Deferred.fromCoroutine(self.throttle.allowed_within(2, 60_000, "a"))
+            while not waiting.called:
+                self.clock.advance(0.01)
+            self.assertEqual(self.successResultOf(waiting), 60_000)
+        rate = 20 * 60_000 / (self.clock.seconds() - began_s)
+        self.assertLess(abs(rate - self.limit), 0.05 * self.limit)
+
+    def test_in_time(self) -> None:
+        """What would take too long is granted in part, or not at all; nobody waits on."""
+        for self.limit in (10_000, 0):
+            waiting = Deferred.fromCoroutine(self.throttle.allowed_within(2, 60_000, "a"))
+            self.clock.pump([0.05] * 41)
+            granted = self.successResultOf(waiting)
+            self.assertLessEqual(abs(granted - 2 * self.limit), 0.3 * self.limit)
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
 class PacedBodyTests(ThrottleCase):
     """What is held back."""
 

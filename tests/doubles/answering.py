@@ -10,6 +10,7 @@ from common.canonical import canonical_json
 from common.errors import RackferryError
 from common.identity import new_authority
 from common.questions import check_question
+from common.throttle import Throttle
 from common.vocabulary import Place, Question
 from regiond.admin.answers import RegionAnswers
 from regiond.admin.daemon import DaemonAnswers
@@ -64,7 +65,14 @@ class AnswerCase(ImportCase):
             random_bytes=lambda size: next(counter).to_bytes(size, "big"),
             is_importing=lambda: self.imports.is_importing,
         )
-        self.sessions = Sessions(self.fleet, endpoints, "region-1", "0.1.0", reactor)
+        self.sessions = Sessions(
+            self.fleet,
+            endpoints,
+            "region-1",
+            "0.1.0",
+            reactor,
+            throttle=Throttle(lambda: None, reactor),
+        )
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),

@@ -21,11 +21,12 @@ class Region:
 
     async def start(self, identity: Identity = SERVER) -> "Region":
         tls = ServerTLS(identity, asks_certificate=True)
-        self.sessions = Sessions(self.fleet, self.endpoints, self.name, "1", reactor)
-        self.rpc_port = await self.test.listen(self.sessions, tls)
-        self.images_port = await self.test.listen(
-            ImagesSite(self.fleet, reactor, Throttle(lambda: None, reactor)), tls
+        throttle = Throttle(lambda: None, reactor)
+        self.sessions = Sessions(
+            self.fleet, self.endpoints, self.name, "1", reactor, throttle=throttle
         )
+        self.rpc_port = await self.test.listen(self.sessions, tls)
+        self.images_port = await self.test.listen(ImagesSite(self.fleet, reactor, throttle), tls)
         return self
 
     @property

@@ -30,8 +30,9 @@ class Line(SynchronousTestCase):
         self.rack, self.region = self.pump.client, self.pump.server
         self.reads = BlobReads(self.rack, self.clock, LIMIT_S)
 
-    async def answer(self, sha256: str, **_: Any) -> dict[str, Any]:
+    async def answer(self, sha256: str, offset: int, length: int, **_: Any) -> dict[str, Any]:
         self.asked.append(sha256)
+        self.last = (offset, length)
         held: Deferred[dict[str, Any]] = Deferred()
         self.holding.append(held)
         return await held
@@ -40,9 +41,9 @@ class Line(SynchronousTestCase):
         reading = self.reads.read(name, of_digests=False, offset=0, length=4)
         return Deferred.fromCoroutine(reading)
 
-    def give(self) -> None:
+    def give(self, piece: bytes = b"four") -> None:
         """Let the region answer the oldest question."""
-        self.holding.pop(0).callback({"piece": b"four", "size_bytes": 9})
+        self.holding.pop(0).callback({"piece": piece, "size_bytes": 9})
         self.pump.flush()
 
 
@@ -59,6 +60,16 @@ class WindowTests(Line):
         self.pump.flush()
         self.failureResultOf(second, NotFound)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_piece_in_parts(self) -> None:
+        """What a region's limit holds back is asked for again, until the piece is whole."""
+        reading = self.read("a")
+        self.pump.flush()
+        for part, last in ((b"fo", (0, 4)), (b"", (2, 2)), (b"ur", (2, 2))):
+            self.assertEqual(self.last, last)
+            self.give(part)
+        self.assertEqual(self.successResultOf(reading), (b"four", 9))
+        self.assertEqual(self.asked, ["a"] * 3)
 
     def test_few_on_their_way(self) -> None:
         """However much is wanted, a window of pieces is on its way, so a ping waits for no more."""

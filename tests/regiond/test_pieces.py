@@ -37,13 +37,17 @@ class PiecesTests(TestCase):
         self.fleet = CountingFleet()
         self.fleet.blobs[NAME] = MemorySource(CONTENT)
         self.fleet.digest_lists[NAME] = digests_of(CONTENT)
-        self.pieces = Pieces(self.find, self.clock)
+        self.allowed_bytes = BLOB_PIECE_BYTES
+        self.pieces = Pieces(self.find, self.clock, self.pace)
         self.is_deleted = False
 
     async def find(self, sha256: str, of_digests: bool) -> ByteSource:
         if self.is_deleted:
             raise Refused("deleted")
         return await visible(self.fleet, RACK, sha256, of_digests=of_digests)
+
+    async def pace(self, most_bytes: int) -> int:
+        return min(most_bytes, self.allowed_bytes)
 
     async def read(
         self, offset: int, length: int, *, sha256: str = NAME, of_digests: bool = False
@@ -73,6 +77,12 @@ class PiecesTests(TestCase):
         for offset, length in wrong:
             with self.assertRaises(RangeError):
                 await self.read(offset, length)
+
+    async def test_a_limit(self) -> None:
+        """What may go now goes, and none if it is none; the size of the whole comes with it."""
+        for self.allowed_bytes in (100, 0):
+            piece = CONTENT[7 : 7 + self.allowed_bytes]
+            self.assertEqual(await self.read(7, 500), (piece, len(CONTENT)))
 
     async def test_outside_the_view(self) -> None:
         """What the rack may not have does not exist for it."""

@@ -30,12 +30,16 @@ from common.conversation import SERVER, Conversation, Table, pong
 from common.errors import ProtocolError, RackferryError, Refused
 from common.regions import RegionEndpoint
 from common.serving import ByteSource
+from common.throttle import Throttle
 from regiond.pieces import Pieces
 from regiond.racks.fleet import Fleet, RackIdentity, rack_of
 from regiond.racks.images import visible
 
 ANNOUNCE_DELAY_S = 0.2
 NOTICE_TIMEOUT_S = 10.0
+MOST_WAIT_S = 2.0
+"""How long a piece is held back: a rack that knows other regions leaves after 3 s of silence."""
+
 MAX_SESSIONS_PER_RACK = 4
 MAX_STRANGERS = 256
 
@@ -48,7 +52,7 @@ class Session:
     def __init__(self, sessions: "Sessions", peer: str) -> None:
         self._sessions = sessions
         self._fleet = sessions.fleet
-        self._pieces = Pieces(self._visible, sessions.clock)
+        self._pieces = Pieces(self._visible, sessions.clock, self._pace)
         self.rack: RackIdentity | None = None
         self.conversation = Conversation(
             self.table(),
@@ -83,6 +87,10 @@ class Session:
     async def _visible(self, sha256: str, of_digests: bool) -> ByteSource:
         rack = await self._authorised()
         return await visible(self._fleet, rack, sha256, of_digests=of_digests)
+
+    async def _pace(self, most_bytes: int) -> int:
+        name = self.rack.name if self.rack else ""
+        return await self._sessions.throttle.allowed_within(MOST_WAIT_S, most_bytes, name)
 
     async def hello(self, version: str, protocol: int) -> Mapping[str, Any]:
         """Who are you, and where are your regions?"""
@@ -164,6 +172,7 @@ class Sessions(ServerFactory):
         region_name: this region's name.
         version: this software's version, for messages.
         clock: for all deadlines.
+        throttle: holds the image bytes of all racks together.
     """
 
     noisy = False
@@ -175,9 +184,12 @@ class Sessions(ServerFactory):
         region_name: str,
         version: str,
         clock: IReactorTime,
+        *,
+        throttle: Throttle,
     ) -> None:
         self.fleet = fleet
         self.clock = clock
+        self.throttle = throttle
         self._endpoints = endpoints
         self._region_name = region_name
         self._version = version

@@ -25,6 +25,7 @@ from common.conversation import Conversation, pong
 from common.digests import sha256_hex
 from common.errors import NotFound, ProtocolError, RackferryError, Refused, StorageError
 from common.identity import Identity
+from common.throttle import Throttle
 from common.tls import ServerTLS
 from regiond.racks.sessions import MAX_SESSIONS_PER_RACK, MAX_STRANGERS, Sessions
 from tests.doubles.conversations import ALL_COMMANDS, arguments_of
@@ -51,7 +52,12 @@ class SessionTests(LoopbackTestCase):
 
     async def serve(self) -> None:
         self.sessions = Sessions(
-            self.fleet, lambda: endpoints(self.port, 5252), "region-1", "9.9", reactor
+            self.fleet,
+            lambda: endpoints(self.port, 5252),
+            "region-1",
+            "9.9",
+            reactor,
+            throttle=Throttle(lambda: None, reactor),
         )
         self.port = await self.listen(self.sessions, ServerTLS(SERVER, asks_certificate=True))
 
@@ -255,7 +261,8 @@ class ListenerTests(SynchronousTestCase):
     def test_no_certificate_at_all(self) -> None:
         """Without TLS nobody is anybody."""
         clock = Clock()
-        sessions = Sessions(FakeFleet(), endpoints, "region-1", "1", clock)
+        throttle = Throttle(lambda: None, clock)
+        sessions = Sessions(FakeFleet(), endpoints, "region-1", "1", clock, throttle=throttle)
         client, server, pump = iosim.connectedServerAndClient(
             lambda: sessions.buildProtocol(None), lambda: Conversation({}, clock)
         )
@@ -269,7 +276,8 @@ class ListenerTests(SynchronousTestCase):
     def test_strangers(self) -> None:
         """Of connections that have not said hello, only so many are open at once."""
         clock = Clock()
-        sessions = Sessions(FakeFleet(), endpoints, "region-1", "1", clock)
+        throttle = Throttle(lambda: None, clock)
+        sessions = Sessions(FakeFleet(), endpoints, "region-1", "1", clock, throttle=throttle)
         for _ in range(MAX_STRANGERS):
             last = iosim.connectedServerAndClient(
                 lambda: sessions.buildProtocol(None), lambda: Conversation({}, clock)
