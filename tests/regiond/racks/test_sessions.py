@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -15,6 +16,7 @@ from common.commands import (
     CurrentView,
     Hello,
     Ping,
+    ReadBlob,
     ReadDocument,
     ReportProgress,
     ReportSync,
@@ -29,6 +31,7 @@ from common.throttle import Throttle
 from common.tls import ServerTLS
 from regiond.racks.sessions import MAX_SESSIONS_PER_RACK, MAX_STRANGERS, Sessions
 from tests.doubles.conversations import ALL_COMMANDS, arguments_of
+from tests.doubles.streams import MemorySource
 from tests.doubles.trust import (
     SERVER,
     FakeFleet,
@@ -48,6 +51,7 @@ class SessionTests(LoopbackTestCase):
     def setUp(self) -> None:
         self.rack = rack("rack-1")
         self.fleet = FakeFleet(self.rack)
+        self.limit_bytes_s: int | None = None
         self.notices: list[tuple[Any, ...]] = []
 
     async def serve(self) -> None:
@@ -57,7 +61,7 @@ class SessionTests(LoopbackTestCase):
             "region-1",
             "9.9",
             reactor,
-            throttle=Throttle(lambda: None, reactor),
+            throttle=Throttle(lambda: self.limit_bytes_s, reactor),
         )
         self.port = await self.listen(self.sessions, ServerTLS(SERVER, asks_certificate=True))
 
@@ -131,6 +135,19 @@ class SessionTests(LoopbackTestCase):
         self.assertIsInstance(
             await self.refusal(client.call(ReadDocument, sha256="0" * 64, offset=0)), NotFound
         )
+
+    async def test_blobs_heed_the_limit(self) -> None:
+        """A piece comes whole, or as much of it as the limit of all racks lets pass."""
+        await self.serve()
+        client = await self.greet()
+        name = sha256_hex(b"bytes")
+        self.fleet.blobs[name] = MemorySource(b"bytes")
+        with mock.patch("regiond.racks.sessions.MOST_WAIT_S", 0.01):
+            for self.limit_bytes_s, piece in ((None, b"bytes"), (0, b"")):
+                answer = await client.call(
+                    ReadBlob, sha256=name, of_digests=False, offset=0, length=5
+                )
+                self.assertEqual(answer, {"piece": piece, "size_bytes": 5})
 
     async def test_every_command_before_hello(self) -> None:
         """Every command of the wire but Hello is refused before hello, and ends the connection."""
