@@ -37,6 +37,9 @@ ANSWER_TIMEOUT_S = 300.0
 
 _WENT_AWAY = "it went away before it had answered"
 
+LOST = "daemon-lost"
+"""The code of an error of a daemon that was there and went away."""
+
 _MAX_KEY_BYTES = 255
 _MAX_VALUE_BYTES = 65_535
 _FAMILIES = {door.amp_code: door.family for door in TABLE}
@@ -64,7 +67,8 @@ def ask(
         timeout_s: how long the daemon may be silent otherwise.
 
     Raises:
-        NoDaemon: nobody answers there, or the daemon went away before it had answered.
+        NoDaemon: nobody answers there, or (code ``LOST``) the daemon went away before it
+            had answered.
         Refused: code ``socket-permission``; the socket is not for this user.
         TimedOut: no answer in time.
         RackferryError: what the daemon says.
@@ -105,7 +109,7 @@ def connected(
             try:
                 yield Line(connection, incoming, tell, give or _nothing)
             except _LostError as error:
-                raise _no_daemon(socket_path, lost) from error
+                raise _no_daemon(socket_path, lost, LOST) from error
             except TimeoutError as error:
                 said = f"no answer within {timeout_s:g} s"
                 raise TimedOut(said, object=socket_path) from error
@@ -257,10 +261,11 @@ def _unasked(socket_path: str, error: OSError) -> RackferryError:
     return _no_daemon(socket_path, os.strerror(error.errno) if error.errno else str(error))
 
 
-def _no_daemon(socket_path: str, why: str) -> RackferryError:
+def _no_daemon(socket_path: str, why: str, code: str = "") -> RackferryError:
     unit = "rackd" if "rackd" in socket_path else "regiond"
     return NoDaemon(
         f"no daemon answers: {why}",
         object=socket_path,
+        code=code,
         remedy=f"start it (systemctl start {unit}), or give its socket with --socket PATH",
     )

@@ -9,8 +9,11 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
+
+import attrs
 
 from common.errors import RackferryError
 from common.shell.grammar import Invocation, is_empty
@@ -19,6 +22,7 @@ from common.shell.session import EXIT_INTERRUPTED, OnProgress, Session
 from common.vocabulary import Question
 
 _STOP_TIMEOUT_S = 5.0
+_PATIENCE_S = 1.0  # of a thread beside the prompt
 
 
 class ReactorThread:
@@ -80,9 +84,11 @@ def run(words: Sequence[str]) -> int:
 
 def _session(reactor_thread: ReactorThread) -> Session:
     def ask(socket_path: str, question: Question, on_progress: OnProgress) -> Any:
-        from common.shell.line import ask as ask_daemon  # noqa: PLC0415  (not for help)
+        from common.shell import line, rejoining  # noqa: PLC0415  (not for help)
 
-        return ask_daemon(socket_path, question, on_progress)
+        return rejoining.ask_and_rejoin(
+            line.ask, socket_path, question, on_progress, wait=time.sleep, now=time.monotonic
+        )
 
     def local(invocation: Invocation) -> Any:
         if invocation.verb is not None and invocation.verb.noun == "completion":
@@ -93,23 +99,38 @@ def _session(reactor_thread: ReactorThread) -> Session:
 
         return answer(invocation, reactor_thread.wait_for)
 
-    is_terminal = sys.stdout.isatty()
-    width = shutil.get_terminal_size().columns if is_terminal else 0
     return Session(
         ask=ask,
         local=local,
         out=sys.stdout,
         err=sys.stderr,
         environ=os.environ,
-        screen=Screen(is_terminal=is_terminal, width=width),
+        screen=_screen(),
         is_error_terminal=sys.stderr.isatty(),
     )
 
 
+def _screen() -> Screen:
+    is_terminal = sys.stdout.isatty()
+    width = shutil.get_terminal_size().columns if is_terminal else 0
+    return Screen(is_terminal=is_terminal, width=width)
+
+
 def _converse(session: Session, options: Sequence[str]) -> int:
-    from common.shell.prompt import history_file, run_lines, typed_lines  # noqa: PLC0415
+    # Slow to import, see above.
+    from common.shell import completing, history, prompt  # noqa: PLC0415
 
     gc.enable()
-    state_home = os.environ.get("XDG_STATE_HOME", "~/.local/state")
-    lines = typed_lines(history_file(state_home)) if sys.stdin.isatty() else sys.stdin
-    return run_lines(session, lines, options)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return prompt.run_lines(lambda: session, sys.stdin, options)
+    world, forget = completing.world(os.environ, _PATIENCE_S)
+    terminal = prompt.Terminal(
+        history.history_at(os.environ.get("XDG_STATE_HOME", "~/.local/state")),
+        attrs.evolve(world, extra=prompt.OWN_WORDS),
+        forget,
+        options,
+    )
+    sys.stdout.write(prompt.GREETING)
+    return prompt.run_lines(
+        lambda: attrs.evolve(session, screen=_screen()), terminal.lines(), options, terminal.done
+    )

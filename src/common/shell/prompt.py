@@ -4,94 +4,147 @@ Without a terminal the lines come from stdin, so that ``rackferry < commands`` w
 """
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.history import History
 
-from common.errors import WrongUsage
-from common.shell.grammar import NOUNS, verbs_of
-from common.shell.session import Session
-from common.shell.wrong_words import OPTION_NAMES, key_text
-from common.vocabulary import BY_NAME
+from common.errors import NoDaemon, WrongUsage, door_of
+from common.shell.completion import World, complete
+from common.shell.session import EXIT_INTERRUPTED, Session
 
 PROMPT = "rackferry> "
+PROMPT_AWAY = "rackferry (no daemon)> "
+GREETING = "Tab completes, help explains, exit or Ctrl-D ends.\n"
+OWN_WORDS = {"exit": "end this prompt"}
+
 _ENDS = frozenset({"exit", "quit"})
+_NO_DAEMON = door_of(NoDaemon("")).exit_code
 
 
-def run_lines(session: Session, lines: Iterable[str], options: Sequence[str]) -> int:
+def run_lines(
+    session_now: Callable[[], Session],
+    lines: Iterable[str],
+    options: Sequence[str],
+    done: Callable[[int], None] | None = None,
+) -> int:
     """Carry out lines until they end or say ``exit``; the code of the last that failed.
 
-    ``options`` were given to ``rackferry`` itself and hold for every line.
+    Args:
+        session_now: a session for the next line: a terminal may have been resized.
+        lines: one command line each, or several; a backslash at the end continues one.
+        options: what was given to ``rackferry`` itself; it holds for every line.
+        done: told the exit code of each line, if somebody types them: then Ctrl-C ends a
+            line only, and otherwise all.
     """
     exit_code = 0
-    for line in lines:
+    for line in whole_lines(lines):
+        session = session_now()
         try:
             words = shlex.split(line, comments=True)
         except ValueError as error:
             wrong = WrongUsage(f"cannot be read: {error}", object=line.strip())
             exit_code = session.fail(wrong, options)
             continue
+        if words[:1] == ["rackferry"]:
+            words = words[1:]  # an example was pasted
         if words and words[0] in _ENDS:
             break
         if words:
-            exit_code = session.run([*options, *words]) or exit_code
+            code = session.run([*options, *words])
+            exit_code = code or exit_code
+            if done is not None:
+                done(code)
+            elif code == EXIT_INTERRUPTED:
+                break
     return exit_code
 
 
-def typed_lines(history: History) -> Iterator[str]:
-    """Lines as a person types them; Ctrl-C drops a line, Ctrl-D ends."""
-    prompt: PromptSession[str] = PromptSession(
-        PROMPT, completer=WordCompleter(), history=history, complete_while_typing=False
-    )
-    while True:
-        try:
-            yield prompt.prompt()
-        except KeyboardInterrupt:
-            continue
-        except EOFError:
-            return
+def whole_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Each command line, of what may hold several, or be one over several lines."""
+    begun = ""
+    for each in lines:
+        for line in each.splitlines():
+            if line.endswith("\\"):
+                begun += line[:-1]
+            else:
+                yield begun + line
+                begun = ""
+    if begun:
+        yield begun
 
 
-def history_file(state_home: str) -> History:
-    """Earlier lines; kept in memory only where no file can be made."""
-    path = Path(state_home).expanduser() / "rackferry" / "history"
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-    except OSError:
-        return InMemoryHistory()
-    return FileHistory(path)
+class Terminal:
+    """Somebody who types.
 
+    Args:
+        history: earlier lines.
+        world: what completion asks of the world.
+        forget: makes completion ask anew.
+        options: what was given to ``rackferry`` itself.
+    """
 
-def candidates(words: Sequence[str]) -> list[str]:
-    """What may follow these words, from the table (pure)."""
-    words = [word for word in words if not word.startswith("-")]
-    if not words:
-        return [*NOUNS, "help", "exit", *OPTION_NAMES]
-    if words[0] == "help":
-        return list(NOUNS) if len(words) == 1 else []
-    verb = BY_NAME.get((words[0], "")) or BY_NAME.get((words[0], (words[1:2] or [""])[0]))
-    if verb is None:
-        return [verb.verb for verb in verbs_of(words[0])] if len(words) == 1 else []
-    keys = [key_text(parameter) for parameter in verb.parameters]
-    given = {word.split("=")[0] for word in words}
-    return [*verb.flags, *(key for key in keys if key[:-1] not in given)]
+    def __init__(
+        self, history: History, world: World, forget: Callable[[], None], options: Sequence[str]
+    ) -> None:
+        self._is_away = False
+        self._forget = forget
+        self._prompt: PromptSession[str] = PromptSession(
+            self._message,
+            completer=WordCompleter(world, options),
+            complete_in_thread=True,
+            complete_while_typing=False,
+            history=history,
+        )
+
+    def lines(self) -> Iterator[str]:
+        """Lines as they are typed; Ctrl-C drops a line, Ctrl-D ends."""
+        while True:
+            try:
+                yield self._prompt.prompt()
+            except KeyboardInterrupt:
+                continue
+            except EOFError:
+                return
+
+    def done(self, exit_code: int) -> None:
+        """A line was carried out: the prompt shows if no daemon was there."""
+        self._is_away = exit_code == _NO_DAEMON
+        self._forget()
+
+    def _message(self) -> str:
+        return PROMPT_AWAY if self._is_away else PROMPT
 
 
 class WordCompleter(Completer):
     """Completes the word before the cursor."""
+
+    def __init__(self, world: World, options: Sequence[str]) -> None:
+        self._world = world
+        self._options = options
 
     def get_completions(
         self,
         document: Document,
         complete_event: CompleteEvent,  # noqa: ARG002  (prompt-toolkit's signature)
     ) -> Iterator[Completion]:
-        """Called by prompt-toolkit."""
-        *words, word = document.text_before_cursor.lstrip().split(" ")
-        for candidate in candidates([word for word in words if word]):
-            if candidate.startswith(word):
-                yield Completion(candidate, start_position=-len(word))
+        """Called by prompt-toolkit, in a thread."""
+        before, _, word = document.text_before_cursor.rpartition(" ")
+        try:
+            words = shlex.split(before)
+        except ValueError:
+            return  # within quotes
+        if words[:1] == ["rackferry"]:
+            words = words[1:]
+        for each in complete([*self._options, *words], word, self._world):
+            # What goes on behind it is typed without a space.
+            end = "" if each.text.endswith(("=", "/")) else " "
+            quoted = each.text if not end else shlex.quote(each.text)
+            yield Completion(
+                quoted + end,
+                start_position=-len(word),
+                display=each.text,
+                display_meta="".join(char for char in each.help if char.isprintable()),
+            )

@@ -23,6 +23,7 @@ from common.shell.render import (
 )
 from common.vocabulary import Place, Question
 
+_MOST_READ_BYTES = 1 << 20
 EXIT_INTERRUPTED = 130  # as a shell reports a process that died of SIGINT
 # As in common.config, which is slow to import.
 _RPC_PORT = 5250
@@ -58,9 +59,18 @@ class Session:
     def run(self, words: Sequence[str]) -> int:
         """Carry out one command line; 0 is success, ``errors.TABLE`` has the rest."""
         try:
-            return self._run(parse(words, _read_file))
+            invocation = parse(words, _read_file)
         except RackferryError as error:
             return self.fail(error, words)
+        try:
+            return self._run(invocation)
+        except RackferryError as error:
+            return self.fail(error, words)
+        except KeyboardInterrupt:
+            # Behind what the terminal shows of the key.
+            begin = "\n" if self.is_error_terminal else ""
+            self.err.write(f"{begin}rackferry: {what_goes_on(invocation)}\n")
+            return EXIT_INTERRUPTED
 
     def fail(self, error: RackferryError, words: Sequence[str]) -> int:
         """Say what failed, in the form that ``words`` ask for."""
@@ -144,6 +154,17 @@ class Session:
         return which_socket(invocation.socket, self.environ)
 
 
+def what_goes_on(invocation: Invocation) -> str:
+    """What to say to Ctrl-C: it ends the waiting, and never the work of a daemon."""
+    verb, question = invocation.verb, invocation.question
+    if verb is None or question is None or Place.LOCAL in verb.places:
+        return "interrupted"
+    if "wait" not in question.flags:
+        return "interrupted; a daemon goes on with what it does"
+    again = " ".join((verb.phrase, *question.ids, "wait"))
+    return f'{verb.phrase} goes on; "rackferry {again}" joins it'
+
+
 def join_line(token: Mapping[str, Any]) -> str:
     """What to type on the new rack: the region's first name, ports that are not the default."""
     hosts = token.get("hosts") or ["REGION"]
@@ -158,6 +179,9 @@ def join_line(token: Mapping[str, Any]) -> str:
 def _read_file(path: str) -> bytes:
     try:
         with open(path, "rb") as file:  # noqa: PTH123  (pathlib costs start-up time)
-            return file.read()
+            # Far more than can be asked; a device never ends.
+            return file.read(_MOST_READ_BYTES)
     except OSError as error:
         raise WrongUsage(f"cannot be read: {error.strerror}", object=path) from error
+    except ValueError as error:
+        raise WrongUsage(f"is no path: {error}", object=path) from error

@@ -1,6 +1,5 @@
 """One command line from beginning to end, with a daemon that is a function."""
 
-import io
 import json
 import tempfile
 from datetime import UTC
@@ -8,59 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
-from prompt_toolkit.completion import CompleteEvent
-from prompt_toolkit.document import Document
-from twisted.trial.unittest import SynchronousTestCase
 
 from common.config import ENROL_PORT, RPC_PORT
 from common.errors import Conflict, NoDaemon, TimedOut
-from common.shell.grammar import REGION_SOCKET, Invocation
-from common.shell.prompt import WordCompleter, candidates, run_lines
+from common.shell.grammar import REGION_SOCKET
 from common.shell.render import Screen
-from common.shell.session import OnProgress, Session, join_line
+from common.shell.session import join_line
 from common.vocabulary import Question
-
-
-class Daemon:
-    """Answers what it is told to, and remembers what it was asked."""
-
-    def __init__(self, answer: Any = None) -> None:
-        self.answer = answer
-        self.asked: list[tuple[str, Question]] = []
-        self.progress: list[dict[str, Any]] = []
-        self.interrupts = False
-
-    def ask(self, socket: str, question: Question, on_progress: OnProgress) -> Any:
-        self.asked.append((socket, question))
-        for progress in self.progress:
-            on_progress(progress)
-        if self.interrupts:
-            raise KeyboardInterrupt
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-class SessionCase(SynchronousTestCase):
-    """A session whose streams can be read."""
-
-    def setUp(self) -> None:
-        """A daemon that has nothing to say yet."""
-        self.daemon = Daemon({})
-        self.out = io.StringIO()
-        self.err = io.StringIO()
-        self.environ: dict[str, str] = {}
-        self.local: list[Invocation] = []
-        self.session = Session(
-            ask=self.daemon.ask,
-            local=lambda invocation: self.local.append(invocation) or {"ok": True},
-            out=self.out,
-            err=self.err,
-            environ=self.environ,
-        )
-
-    def run_line(self, line: str) -> int:
-        return self.session.run(line.split())
+from tests.doubles.shell_sessions import SessionCase
 
 
 class SessionTests(SessionCase):
@@ -197,6 +151,29 @@ class SessionTests(SessionCase):
         self.assertEqual(self.run_line("events read follow"), 3)
         self.assertIn("it has stopped", self.err.getvalue())
 
+    def test_ctrl_c_ends_the_waiting_only(self) -> None:
+        """Whoever waits no longer is told what goes on, and how to wait again; the code is 130."""
+        self.daemon.interrupts = True
+        for line, said in {
+            "boot-resources import wait": "boot-resources import goes on; "
+            '"rackferry boot-resources import wait" joins it',
+            "rack-controller import-boot-images r1 wait": "rack-controller import-boot-images goes "
+            'on; "rackferry rack-controller import-boot-images r1 wait" joins it',
+            "status": "interrupted; a daemon goes on with what it does",
+        }.items():
+            self.assertEqual(self.run_line(line), 130)
+            self.assertEqual(self.err.getvalue(), f"rackferry: {said}\n")
+            self.err.truncate(0)
+            self.err.seek(0)
+        self.assertEqual(self.out.getvalue(), "")
+
+    def test_files_that_are_none(self) -> None:
+        """A path that is none, and a device that never ends, are wrong usage and nothing worse."""
+        for path in ("/no/such", "/", "a\0b"):
+            self.assertEqual(self.run_line(f"boot-sources create url=u keyring_data@={path}"), 2)
+        self.run_line("boot-sources create url=u keyring_data@=/dev/zero")
+        self.assertEqual(len(self.err.getvalue().splitlines()), 3)
+
     def test_wait_for_a_failed_import(self) -> None:
         """An import in which an image failed is a failure."""
         self.daemon.answer = {"outcome": "incomplete", "failed": {"ubuntu/jammy": "cut"}}
@@ -246,48 +223,3 @@ class AsMaasTests(SessionCase):
         self.assertEqual(self.run_line("maas admin nonsense"), 2)
         self.assertEqual(self.out.getvalue(), "")
         self.assertIn("rackferry: boot-source 1: exists\n", self.err.getvalue())
-
-
-class PromptTests(SessionCase):
-    """Line by line."""
-
-    def test_lines(self) -> None:
-        """Lines are carried out in order, comments and empty ones skipped, until exit."""
-        lines = ["status", "", "# nothing", "rack-controller read 'a b'", "exit", "status"]
-        self.assertEqual(run_lines(self.session, lines, ["--socket", "/s"]), 0)
-        self.assertEqual(
-            self.daemon.asked,
-            [
-                ("/s", Question("status", "")),
-                ("/s", Question("rack-controller", "read", ("a b",))),
-            ],
-        )
-
-    def test_a_bad_line_does_not_end_it(self) -> None:
-        """A line that fails is told and remembered; the next is carried out."""
-        self.assertEqual(run_lines(self.session, ["nonsense", "status", "it's"], []), 2)
-        self.assertEqual(len(self.daemon.asked), 1)
-        self.assertEqual(len(self.err.getvalue().splitlines()), 2)
-
-    def test_candidates(self) -> None:
-        """What is offered comes from the table."""
-        self.assertIn("boot-sources", candidates([]))
-        self.assertEqual(candidates(["boot-sources"]), ["read", "create"])
-        self.assertIn("keyring_data@=", candidates(["boot-sources", "create"]))
-        self.assertNotIn("url=", candidates(["boot-sources", "create", "url=x"]))
-        self.assertEqual(candidates(["boot-resources", "import"]), ["wait"])
-        self.assertEqual(candidates(["nonsense"]), [])
-
-    def test_completion(self) -> None:
-        """The word before the cursor is completed, whatever stands before it."""
-
-        def completed(text: str) -> list[str]:
-            found = WordCompleter().get_completions(Document(text), CompleteEvent())
-            return [text[: len(text) + each.start_position] + each.text for each in found]
-
-        self.assertEqual(
-            completed("boot-source-"), ["boot-source-selections", "boot-source-selection"]
-        )
-        self.assertEqual(completed("boot-sources "), ["boot-sources read", "boot-sources create"])
-        self.assertEqual(completed("boot-sources c"), ["boot-sources create"])
-        self.assertEqual(completed("boot-resources import w"), ["boot-resources import wait"])
