@@ -42,7 +42,7 @@ class HistoryTests(SynchronousTestCase):
         """Passwords, tokens and keys, typing errors among them; not the files that hold them."""
         for line in (
             "boot-source update 1 password=x",
-            "boot-source update 1 pasword=x",
+            "boot-source update 1 passwort=x",
             "boot-source update 1 password='a b'",
             "boot-source update 1 bearer_token=x",
             "boot-sources create url=u keyring_data=mQE=",
