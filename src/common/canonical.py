@@ -7,6 +7,7 @@ Unknown keys are ignored, so that a newer region can say more to an older rack.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import cattrs
@@ -46,6 +47,14 @@ def plain(value: object) -> Any:
 def canonical_json(value: object) -> bytes:
     """The one way to write ``value``."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def lined_json(document: Mapping[str, Any]) -> bytes:
+    """A document to be clear-signed: one tag to a line, sorted.
+
+    GnuPG cuts the lines of a clear-signed text at 20,000 bytes.
+    """
+    return json.dumps(document, indent=1, sort_keys=True).encode("ascii") + b"\n"
 
 
 def typed(kind: type[T], value: Any, what: str) -> T:

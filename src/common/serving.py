@@ -72,6 +72,24 @@ class ByteSource(Protocol):
 
 
 @attrs.frozen
+class WholeBytes:
+    """Something small as a ``ByteSource``. ``etag`` is quoted, and its alone."""
+
+    etag: str
+    content: bytes
+    content_type: str = "application/octet-stream"
+
+    @property
+    def size_bytes(self) -> int:
+        """Its size."""
+        return len(self.content)
+
+    async def read_chunk(self, seq: int) -> bytes:
+        """One chunk of it."""
+        return self.content[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
+
+
+@attrs.frozen
 class Choice:
     """What to answer to a request: the status, and which bytes (None: no body)."""
 

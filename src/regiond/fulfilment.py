@@ -319,4 +319,5 @@ def _new_image(planned: PlannedImage) -> NewImage:
         rolling=offer.rolling,
         title=offer.title,
         subarches=offer.subarches,
+        stream_tags=offer.stream_tags,
     )

@@ -11,6 +11,7 @@ PARALLEL_TRANSFERS = "boot_images_parallel_transfers"
 MOST_TRANSFERS = 16
 IMPORT_RATE = "boot_images_rate_limit"
 RACKS_RATE = "racks_rate_limit"
+STREAM_UPLOADS = "images_stream_uploads"
 
 _TABLE = Table((
     Setting("boot_images_auto_import", True, TRUTH, "import by itself"),
@@ -20,6 +21,7 @@ _TABLE = Table((
     Setting("boot_images_reserve_mib", 1024, whole(0, 1 << 20), "what an import leaves free on the database's disk"),
     Setting("boot_images_versions", 1, whole(1, 100), "versions that are kept of each image"),
     Setting("events_days", 30, whole(1, 3650), "how long past events can be read"),
+    Setting(STREAM_UPLOADS, False, TRUTH, "show uploaded images in the region's own stream"),
     Setting(RACKS_RATE, UNLIMITED, LIMITS_ABOVE_0, "how fast images go to all racks together"),
 ))  # fmt: skip
 

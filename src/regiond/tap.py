@@ -63,6 +63,7 @@ from regiond.import_status import ImportStatus
 from regiond.importer import Importer
 from regiond.limits import Limits as RateLimits
 from regiond.mirror import Mirror
+from regiond.own_stream import OwnStream
 from regiond.pinning import Pinning
 from regiond.racks.enrolment import Enrolment
 from regiond.racks.images import ImagesSite
@@ -72,7 +73,7 @@ from regiond.region_settings import RegionSettings
 from regiond.routes import Routes
 from regiond.schedule import Schedule
 from regiond.selections import Selections
-from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
+from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS, STREAM_UPLOADS
 from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -172,6 +173,15 @@ class RegionDaemon(MultiService):
         self.mirror = Mirror(self.database, cache, reactor.seconds)
         self.pinning = Pinning(self.database, reactor.seconds)
         self.uploads = Uploads(self.database, self._in_thread("hash"), reactor.seconds)
+        self.own_stream = OwnStream(
+            self.database,
+            cache,
+            config.state_dir,
+            self._in_thread("work"),
+            with_uploads=lambda: bool(self.settings.values[STREAM_UPLOADS]),
+            clock=reactor,
+            now=reactor.seconds,
+        )
         self.fleet = RegionFleet(
             self.database,
             cache,
@@ -220,6 +230,7 @@ class RegionDaemon(MultiService):
             _log.error("what verifies is served all the same: {why}", why=error.line())
         self.imports.setServiceParent(self)
         self._expiry.setServiceParent(self)
+        self.own_stream.setServiceParent(self)
         for teller in self._tellers.values():
             teller.setServiceParent(self)
         self._systemd.setServiceParent(self)
@@ -296,7 +307,11 @@ class RegionDaemon(MultiService):
         self._listen("enrol", Enrolment(self.fleet, self._reactor), self._enrol_tls)
         self._listen("rpc", self.sessions, self._racks_tls)
         self._listen("images", images, self._racks_tls)
-        trees = {"mirror": self.mirror.find}
+        trees = {
+            "mirror": self.mirror.find,
+            "images-stream": self.own_stream.find,
+            "keyring.gpg": self.own_stream.keyring,
+        }
         self._listen("web", web_site(self._check_alive, self._check_ready, trees, self._reactor))
         self._listen(
             "admin",
@@ -367,6 +382,7 @@ class RegionDaemon(MultiService):
 
     def _changed(self, changes: tuple[Change, ...]) -> None:
         if any(change.kind == "generation" for change in changes):
+            self.own_stream.look()
             telling = Deferred.fromCoroutine(self._announce())
             telling.addErrback(lambda failure: _log.failure("racks were not told", failure))
         if any(change.kind == "setting" for change in changes):
@@ -384,6 +400,7 @@ class RegionDaemon(MultiService):
         await self.settings.reload()
         self.limits.heed_settings(self.settings.values)
         self.imports.reschedule()
+        self.own_stream.look()
 
     async def _announce(self) -> None:
         generation, views = await self.database.read(generations.current_views)

@@ -16,7 +16,7 @@ from common.identity import Identity, certificate_pem, key_pem
 from common.identity_files import save_rack_certificate
 from rackd import region_client
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
-from regiond.racks.images import DigestList
+from regiond.racks.images import served_digests
 from tests.doubles.directories import fresh_directory
 from tests.doubles.tls_regions import Region
 from tests.doubles.trust import (
@@ -260,7 +260,7 @@ class ClientTests(LoopbackTestCase):
 
     async def test_images(self) -> None:
         """The same identity fetches bytes over HTTPS, from the places the region named."""
-        self.fleet.blobs[_NAME] = DigestList(_NAME, _BLOB)
+        self.fleet.blobs[_NAME] = served_digests(_NAME, _BLOB)
         region = await self.region()
         client = await self.connected(region)
         self.assertEqual(client.image_bases(), [f"https://127.0.0.1:{region.images_port}"])

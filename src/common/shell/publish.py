@@ -19,6 +19,8 @@ from typing import Any
 
 import gnupg
 
+from common.canonical import lined_json
+from common.clear_signing import clear_signed
 from common.durable import lock_directory, make_directory, write_durably
 from common.errors import ConfigError, Conflict, IntegrityError, StorageError, WrongUsage
 from common.shell.publication import Publication
@@ -137,13 +139,13 @@ def _publish(
         },
     }
     # Signed before anything is written: a key that cannot sign leaves no trace.
-    signed = [signer.sign(_document(products)), signer.sign(_document(signed_index))]
+    signed = [signer.sign(lined_json(products)), signer.sign(lined_json(signed_index))]
     for ftype, item in items.items():
         _copy(publication.files[ftype], out / item["path"], item["sha256"])
     write_durably(out / f"{stem}.sjson", signed[0])
     write_durably(out / f"{_INDEX}.sjson", signed[1])
-    write_durably(out / f"{stem}.json", _document(products))
-    write_durably(out / f"{_INDEX}.json", _document(index))
+    write_durably(out / f"{stem}.json", lined_json(products))
+    write_durably(out / f"{_INDEX}.json", lined_json(index))
     return True
 
 
@@ -160,11 +162,6 @@ def _later(now: datetime, *documents: Mapping[str, Any]) -> str:
     """The date of the new documents: readers refuse one that goes back."""
     dates = [parsedate_to_datetime(old["updated"]) for old in documents if "updated" in old]
     return format_datetime(max([now.astimezone(UTC), *dates]))
-
-
-def _document(document: Mapping[str, Any]) -> bytes:
-    """One tag to a line: GnuPG cuts the lines of a clear-signed text at 20,000 bytes."""
-    return json.dumps(document, indent=1, sort_keys=True).encode("ascii") + b"\n"
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -218,20 +215,12 @@ class _Signer:
             raise ConfigError("gpg cannot be run", object="gpg", remedy=remedy) from error
 
     def sign(self, document: bytes) -> bytes:
-        """The document clear-signed with SHA-512.
-
-        The key is named by --local-user: --default-key, which python-gnupg would use, falls
-        back to another key without an error.
-        """
-        options = ["--local-user", self._key, "--digest-algo", "SHA512"]
-        signed = self._gpg.sign(document, clearsign=True, extra_args=options)
-        if signed.returncode != 0 or not signed.data:
-            lines = [line for line in signed.stderr.splitlines() if line.startswith("gpg: ")]
-            reason = lines[-1].removeprefix("gpg: ") if lines else "no reason given"
-            raise ConfigError(
-                f"GnuPG cannot sign with this key: {reason}",
-                object=f"key={self._key}",
-                code="publish-signing",
-                remedy="look at gpg --list-secret-keys, and give gnupg_home= if the key is elsewhere",
-            )
-        return bytes(signed.data)
+        """The document clear-signed; raises ``ConfigError``."""
+        return clear_signed(
+            self._gpg,
+            self._key,
+            document,
+            object=f"key={self._key}",
+            code="publish-signing",
+            remedy="look at gpg --list-secret-keys, and give gnupg_home= if the key is elsewhere",
+        )

@@ -8,14 +8,12 @@ what a rack may not have does not exist for it.
 import re
 from collections.abc import Awaitable
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from common.digests import CHUNK_BYTES
 from common.errors import NotFound, WrongUsage
-from common.serving import ByteSource, answering, serve
+from common.serving import ByteSource, WholeBytes, answering, serve
 from common.sites import QuietSite
 from common.throttle import Throttle
 from regiond.racks.fleet import Fleet, RackIdentity, rack_of
@@ -23,27 +21,9 @@ from regiond.racks.fleet import Fleet, RackIdentity, rack_of
 _PATH = re.compile(rb"/blobs/([0-9a-f]{64})(/digests)?")
 
 
-@attrs.frozen
-class DigestList:
-    """A digest list as a ``ByteSource``. Its tag is the blob's, marked as its list."""
-
-    sha256: str
-    content: bytes
-    content_type: str = "application/octet-stream"
-
-    @property
-    def size_bytes(self) -> int:
-        """The size of the list."""
-        return len(self.content)
-
-    @property
-    def etag(self) -> str:
-        """A strong tag: the list of a blob never changes."""
-        return f'"{self.sha256}-digests"'
-
-    async def read_chunk(self, seq: int) -> bytes:
-        """Chunk ``seq`` of the list."""
-        return self.content[seq * CHUNK_BYTES : (seq + 1) * CHUNK_BYTES]
+def served_digests(sha256: str, content: bytes) -> WholeBytes:
+    """A blob's digest list to be served. Its tag is the blob's, marked as its list."""
+    return WholeBytes(f'"{sha256}-digests"', content)
 
 
 async def visible(fleet: Fleet, rack: RackIdentity, sha256: str, *, of_digests: bool) -> ByteSource:
@@ -55,7 +35,7 @@ async def visible(fleet: Fleet, rack: RackIdentity, sha256: str, *, of_digests: 
     source: ByteSource | None
     if of_digests:
         digests = await fleet.digests(rack, sha256)
-        source = None if digests is None else DigestList(sha256, digests)
+        source = None if digests is None else served_digests(sha256, digests)
     else:
         source = await fleet.blob(rack, sha256)
     if source is None:

@@ -29,6 +29,7 @@ from regiond.sources.simplestreams import (
     Skipped,
     Version,
 )
+from regiond.stream_tags import PRODUCT_TAGS, StreamTags
 
 MAAS_VERSION = (3, 8)  # the MAAS whose products we understand (``maas_supported``)
 
@@ -83,6 +84,7 @@ class Offer:
     os_version: str = ""
     support_eol: str = ""
     versions: tuple[str, ...] = ()
+    stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
 
     @property
     def size_bytes(self) -> int:
@@ -212,6 +214,10 @@ def _offer(product: Product, content_id: str, any_products: bool) -> Offer:
         os_version=tags.get("version", ""),
         support_eol=tags.get("support_eol", ""),
         versions=tuple(each.name for each in product.versions),
+        stream_tags=StreamTags(
+            {tag: tags[tag] for tag in PRODUCT_TAGS if tag in tags},
+            {_file_name(each): {"item": each.name, **each.tags} for each in _items(version)},
+        ),
     )
 
 
@@ -262,15 +268,25 @@ def _dotted(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", version))
 
 
-def _files(version: Version) -> tuple[WantedFile, ...]:
+def _items(version: Version) -> list[Item]:
+    """The items of a version that are files of the image."""
     items = [item for item in version.items if item.ftype in FTYPES]
     if any(item.ftype == "squashfs" for item in items):
         items = [item for item in items if item.ftype != "root-image.gz"]
+    return items
+
+
+def _file_name(item: Item) -> str:
+    return item.path.rpartition("/")[2]
+
+
+def _files(version: Version) -> tuple[WantedFile, ...]:
+    items = _items(version)
     if not items:
         raise _Ignored(_why_no_files(version.items))
     files = tuple(
         WantedFile(
-            item.path.rpartition("/")[2],
+            _file_name(item),
             item.ftype,
             item.sha256,
             item.size_bytes,

@@ -7,26 +7,19 @@ configuration off, so that keys and settings of the daemon's user change nothing
 All functions block, for some 20 ms: call them in a thread.
 """
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from threading import Timer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
-import gnupg
 
 from common.durable import SECRET, write_durably
-from common.errors import ConfigError, SignatureError
+from common.errors import SignatureError
 from regiond.sources.strict_json import MAX_DOCUMENT_BYTES
 from regiond.sources.verdict import Key, check_frame, judge
-
-if TYPE_CHECKING:
-    from subprocess import Popen
-
-TIME_LIMIT_S = 30.0
+from regiond.timed_gpg import TIME_LIMIT_S, TimedGpg
 
 _KEYBOX_MAGIC = b"KBXf"  # at offset 8 of a GnuPG keybox, which --import cannot read
 _BINARY = b"\x80"  # every OpenPGP packet begins with a byte from here on; armour is ASCII
@@ -99,7 +92,7 @@ def inspect_keyring(keyring: bytes) -> tuple[Key, ...]:
 
 
 def _outcome(
-    document: bytes, gpg: "_Gpg", keys: Sequence[Key], name: str, now: float
+    document: bytes, gpg: TimedGpg, keys: Sequence[Key], name: str, now: float
 ) -> Verified | SignatureError:
     try:
         return _verify(document, gpg, keys, name, now)
@@ -107,7 +100,7 @@ def _outcome(
         return error
 
 
-def _verify(document: bytes, gpg: "_Gpg", keys: Sequence[Key], name: str, now: float) -> Verified:
+def _verify(document: bytes, gpg: TimedGpg, keys: Sequence[Key], name: str, now: float) -> Verified:
     _demand_size(len(document), name)
     check_frame(document, name)
     result = gpg.decrypt(document)
@@ -135,10 +128,10 @@ def _demand_size(size_bytes: int, name: str) -> None:
 
 
 @contextmanager
-def _opened(keyring: bytes, name: str) -> Iterator[tuple["_Gpg", Sequence[Key]]]:
+def _opened(keyring: bytes, name: str) -> Iterator[tuple[TimedGpg, Sequence[Key]]]:
     with ExitStack() as stack:
         home = stack.enter_context(tempfile.TemporaryDirectory(prefix="rackferry-gnupg-"))
-        gpg = stack.enter_context(closing(_Gpg(Path(home))))
+        gpg = stack.enter_context(closing(TimedGpg(Path(home), _OPTIONS)))
         _demand_public(keyring, name)
         if keyring[8:12] == _KEYBOX_MAGIC:
             write_durably(Path(home, "pubring.kbx"), keyring, SECRET)
@@ -197,38 +190,3 @@ def _key(listed: Mapping[str, Any]) -> Key:
             key["fingerprint"]: (key["algo"], int(key["length"])) for key in (listed, *subkeys)
         },
     )
-
-
-class _Gpg(gnupg.GPG):
-    """python-gnupg with a time limit, which it lacks: a late process is killed."""
-
-    def __init__(self, home: Path) -> None:
-        self.ran_out_of_time = False
-        self._timers: list[Timer] = []
-        environment = {"LC_ALL": "C", "PATH": os.environ.get("PATH", os.defpath)}
-        try:
-            super().__init__(gnupghome=str(home), options=_OPTIONS, env=environment)
-        except OSError as error:
-            raise ConfigError(
-                "the program gpg cannot be run, so no signature can be checked",
-                object="gpg",
-                code="config-gpg-missing",
-                remedy="install GnuPG (package gnupg or gpg)",
-            ) from error
-
-    def _open_subprocess(self, args: list[str], passphrase: bool = False) -> "Popen[bytes]":
-        process: Popen[bytes] = super()._open_subprocess(args, passphrase)
-        timer = Timer(TIME_LIMIT_S, self._out_of_time, [process])
-        timer.daemon = True
-        timer.start()
-        self._timers.append(timer)
-        return process
-
-    def _out_of_time(self, process: "Popen[bytes]") -> None:
-        self.ran_out_of_time = True
-        process.kill()
-
-    def close(self) -> None:
-        """Let the timers go; every process has ended by now."""
-        for timer in self._timers:
-            timer.cancel()

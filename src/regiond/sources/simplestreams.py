@@ -23,6 +23,7 @@ import attrs
 from common.names import is_document_path, is_item_path
 from regiond.sources.aliases import expand_aliases
 from regiond.sources.strict_json import fault, parse_json
+from regiond.stream_tags import ITEM_TAGS
 
 MAX_ITEMS = 200_000
 MAX_ITEM_BYTES = 64 * 1024**3
@@ -57,7 +58,10 @@ class Index:
 
 @attrs.frozen
 class Item:
-    """A file that can be downloaded. Digests are lower-case; ``sha512`` only if given."""
+    """A file that can be downloaded. Digests are lower-case; ``sha512`` only if given.
+
+    ``tags`` are those of ``stream_tags.ITEM_TAGS`` that it has.
+    """
 
     name: str
     ftype: str
@@ -65,6 +69,7 @@ class Item:
     size_bytes: int
     sha256: str
     sha512: str | None = None
+    tags: Mapping[str, str] = attrs.field(factory=dict, hash=False)
 
 
 @attrs.frozen
@@ -264,7 +269,9 @@ def _item(name: str, levels: tuple[dict[str, Any], ...]) -> Item:
     ftype = _nearest("ftype", levels)
     if not isinstance(ftype, str) or not ftype:
         raise ValueError("there is no ftype")
-    return Item(name, ftype, path, size, sha256.lower(), sha512.lower() if sha512 else None)
+    own = levels[0]
+    tags = {tag: own[tag] for tag in ITEM_TAGS if isinstance(own.get(tag), str)}
+    return Item(name, ftype, path, size, sha256.lower(), sha512.lower() if sha512 else None, tags)
 
 
 def _nearest(tag: str, levels: tuple[dict[str, Any], ...]) -> Any:

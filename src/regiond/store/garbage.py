@@ -7,7 +7,8 @@
 3. ``delete_dead`` removes chunks in small transactions, then the blob's row.
 
 References are the rows of ``image_file`` (staged, published, and retired for a grace time),
-the last good documents of the sources, and the documents that mirrors show.
+the last good documents of the sources, the documents that mirrors show, and those of the
+region's own stream.
 ``collect`` does it all. Only the holder of the import lease calls these.
 """
 
@@ -23,6 +24,7 @@ from regiond.store.tables import (
     image_file,
     mirror_document,
     source_document,
+    stream_document,
 )
 
 CHUNKS_AT_ONCE = 64
@@ -32,6 +34,7 @@ _REFERENCED = or_(
     exists().where(image_file.c.sha256 == blob.c.sha256),
     exists().where(source_document.c.raw_sha256 == blob.c.sha256),
     exists().where(mirror_document.c.sha256 == blob.c.sha256),
+    exists().where(stream_document.c.sha256 == blob.c.sha256),
 )
 
 

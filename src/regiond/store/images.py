@@ -16,6 +16,7 @@ from common.errors import Conflict, NotFound
 from common.images import ImageKey
 from regiond.restrictions import may_hold
 from regiond.store.tables import blob, image, image_file, mirror_document
+from regiond.stream_tags import StreamTags
 
 # How long a rack that is still fetching the previous generation may ask for its bytes.
 GRACE_S = 2 * 3600.0
@@ -47,6 +48,7 @@ class NewImage:
     rolling: bool = False
     title: str = ""
     subarches: Sequence[str] = ()
+    stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
 
 
 @attrs.frozen
@@ -76,6 +78,7 @@ class StoredImage:
     complete_bytes: int
     pinned: bool = False
     waiting_version: str | None = None
+    stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
 
     @property
     def size_bytes(self) -> int:
@@ -169,6 +172,12 @@ def list_images(
     """The images in these states, by key; of one key the oldest row first."""
     found = _select(conn, image.c.state.in_(list(states)))
     return tuple(sorted(found, key=lambda each: (each.key, each.id)))
+
+
+def fetchable_images(conn: Connection, key: ImageKey, now: float) -> tuple[StoredImage, ...]:
+    """The versions of an image whose files are served: the published one first, then the newest."""
+    found = _select(conn, is_key(key) & is_fetchable(now))
+    return tuple(sorted(found, key=lambda each: (each.state != "published", -each.id)))
 
 
 def image_details(conn: Connection, id: int) -> StoredImage:
@@ -305,4 +314,5 @@ def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> Store
         complete_bytes=complete_bytes,
         pinned=row.pinned,
         waiting_version=row.waiting_version,
+        stream_tags=StreamTags(**(row.stream_tags or {})),
     )

@@ -17,7 +17,7 @@ from common.bucket import BURST_S
 from common.digests import digest_list, sha256_hex
 from common.throttle import Throttle
 from common.tls import RackTLS, ServerTLS, UnverifiedTLS
-from regiond.racks.images import DigestList, ImagesSite
+from regiond.racks.images import ImagesSite, served_digests
 from tests.doubles.trust import SERVER, FakeFleet, LoopbackTestCase, now, rack
 
 _BLOB = bytes(range(256)) * 5000
@@ -30,7 +30,7 @@ class ImagesTests(LoopbackTestCase):
     async def asynchronous_set_up(self) -> None:
         self.rack = rack()
         self.fleet = FakeFleet(self.rack)
-        self.fleet.blobs[_NAME] = DigestList(_NAME, _BLOB)
+        self.fleet.blobs[_NAME] = served_digests(_NAME, _BLOB)
         self.fleet.digest_lists[_NAME] = digest_list([_BLOB[: 1 << 20], _BLOB[1 << 20 :]])
         tls = ServerTLS(SERVER, asks_certificate=True)
         self.port = await self.listen(
@@ -177,7 +177,7 @@ class ManyRacksTests(LoopbackTestCase):
         racks = [rack(f"rack-{number}") for number in range(20)]
         fleet = FakeFleet(*racks)
         content = _BLOB[:150_000]
-        fleet.blobs[_NAME] = DigestList(_NAME, content)
+        fleet.blobs[_NAME] = served_digests(_NAME, content)
         tls = ServerTLS(SERVER, asks_certificate=True)
         port = await self.listen(ImagesSite(fleet, reactor, throttle), tls)
         uri = f"https://127.0.0.1:{port}/blobs/{_NAME}".encode()

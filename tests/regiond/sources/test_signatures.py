@@ -13,6 +13,7 @@ from unittest import mock
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import ConfigError, SignatureError
+from regiond import timed_gpg
 from regiond.sources import signatures
 from regiond.sources.signatures import inspect_keyring, verify, verify_each
 from regiond.sources.verdict import FOOTER, HEADER
@@ -178,7 +179,7 @@ class VerifyTests(SynchronousTestCase):
             f'PATH={os.environ["PATH"]} exec gpg "$@"\n'
         )
         script.chmod(0o755)
-        self.patch(signatures, "TIME_LIMIT_S", 1.0)
+        self.patch(timed_gpg, "TIME_LIMIT_S", 1.0)
         with mock.patch.dict(os.environ, PATH=f"{slow}:{os.environ['PATH']}"):
             error = self.assertRaises(
                 SignatureError, verify, rsa(), public_keys("rsa"), name="x", now=NOW
