@@ -4,7 +4,8 @@
                  partial/<sha256>.part   begun; see rackd.partials
                  snapshot-.../           see rackd.snapshot
                  current -> snapshot-...
-                 aside/                  what was found and is not ours; never deleted
+                 aside/                  what was found and is not ours, which is never
+                                         deleted; and damaged blobs, which are, by and by
 
 Nothing is remembered between looks: ``survey`` reads the directories, so that what admins,
 other programs and power cuts did to them is seen. Everything here blocks, except for the
@@ -13,6 +14,7 @@ sinks; it is called on a disk thread.
 
 import contextlib
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -31,11 +33,12 @@ from rackd.examination import Examination
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.mirror import Content
 from rackd.partials import PartialSink, Threads, keep_whole
-from rackd.planning import CleanUp, HeldSnapshot, Holdings
+from rackd.planning import CleanUp, Damaged, HeldSnapshot, Holdings
 from rackd.records import HeldFile, Record, snapshot_generation, snapshot_made_at
 from rackd.snapshot import Snapshot
 
 _PART = ".part"
+_DAMAGED = re.compile(r"[0-9a-f]{64}(\.\d+)?")
 _OLD_RECORDS = 8
 
 
@@ -81,7 +84,7 @@ class Library:
         self.cache = images_dir / "cache"
         self.current: Snapshot | None = None
         self._partial = images_dir / "partial"
-        self._aside = images_dir / "aside"
+        self.aside = images_dir / "aside"
         self._on_disk = on_disk
         self._on_sync = on_sync
         self._reserve_bytes = reserve_bytes
@@ -204,6 +207,7 @@ class Library:
             # Not what the link says: whoever removes that must not make us delete the tree.
             current=self.current.name if self.current else "",
             free_bytes=self.free_bytes(),
+            damaged=self._damaged(),
         )
         return Survey(holdings, tuple(put_aside))
 
@@ -264,6 +268,8 @@ class Library:
     def discard(self, clean_up: CleanUp) -> tuple[PutAside, ...]:
         """Delete what a clean-up names; foreign things in a snapshot are put aside first."""
         put_aside: list[PutAside] = []
+        for name in clean_up.aside:
+            durable.remove_file(self.aside / name)
         for name in clean_up.snapshots:
             directory = self.images_dir / name
             record = snapshot.read_record(directory)
@@ -391,6 +397,18 @@ class Library:
                 put_aside.append(self._put_aside(directory / name))
         return sizes
 
+    def _damaged(self) -> tuple[Damaged, ...]:
+        """The blobs that were put aside: plain files that are still called as in the cache."""
+        if not self.aside.is_dir():
+            return ()
+        with durable.storage_errors(self.aside, "read"), os.scandir(self.aside) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+        return tuple(
+            Damaged(name, status.st_size, status.st_ctime)
+            for name, status in found
+            if _DAMAGED.fullmatch(name) and stat.S_ISREG(status.st_mode)
+        )
+
     def _impostors(self) -> list[Path]:
         """Things with a snapshot's name that are no directories."""
         with durable.storage_errors(self.images_dir, "read"), os.scandir(self.images_dir) as found:
@@ -402,7 +420,7 @@ class Library:
             ]
 
     def _put_aside(self, path: Path) -> PutAside:
-        return PutAside(path, durable.set_aside(path, self._aside))
+        return PutAside(path, durable.set_aside(path, self.aside))
 
 
 def blob_damaged(path: Path, reason: str) -> StorageError:

@@ -12,10 +12,11 @@ initrd. An image may also stand in further directories:
 
 An archive stands nowhere itself: its members stand where it would (``rackd.tree``).
 
-What is selected is never deleted; what was replaced stays ``RETENTION_S``, for those who
-are still reading it.
+What is selected is never deleted, nor what a snapshot shows (``rackd.retention``). Of what
+was put aside because it is damaged, the newest stays for a look at it, as long as there is room.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import attrs
@@ -25,7 +26,8 @@ from common.names import is_segment
 from rackd.mirror import Content, Mirror, Mirrored, lay_out_mirror
 from rackd.records import HeldFile
 
-RETENTION_S = 2 * 3600.0
+MOST_ASIDE = 100
+MOST_ASIDE_BYTES = 1 << 30
 
 ARCHIVE = "archive.tar.xz"
 """The file type of an archive whose members stand in its image's directory."""
@@ -52,6 +54,15 @@ class HeldSnapshot:
 
 
 @attrs.frozen
+class Damaged:
+    """A blob that was put aside because its bytes were wrong: its name there, size and when."""
+
+    name: str
+    size_bytes: int
+    since_s: float
+
+
+@attrs.frozen
 class Holdings:
     """What is on the disk.
 
@@ -61,6 +72,7 @@ class Holdings:
         snapshots: all complete snapshots.
         current: the name of the snapshot that machines see; "" for none.
         free_bytes: what may still be written (a reserve is already taken off).
+        damaged: what was put aside, without what is not ours.
     """
 
     cache: Mapping[str, int] = attrs.field(factory=dict)
@@ -68,6 +80,7 @@ class Holdings:
     snapshots: tuple[HeldSnapshot, ...] = ()
     current: str = ""
     free_bytes: int = 0
+    damaged: tuple[Damaged, ...] = ()
 
 
 @attrs.frozen
@@ -129,11 +142,12 @@ class SyncPlan:
 
 @attrs.frozen
 class CleanUp:
-    """What to delete: names of snapshots, and blobs of the cache and of the partials."""
+    """What to delete: names of snapshots, blobs of the cache and the partials, and aside."""
 
     snapshots: tuple[str, ...] = ()
     cache: tuple[str, ...] = ()
     partials: tuple[str, ...] = ()
+    aside: tuple[str, ...] = ()
 
 
 def plan(images: Sequence[Image], holdings: Holdings, mirrored: Mirrored | None = None) -> SyncPlan:
@@ -161,18 +175,24 @@ def plan(images: Sequence[Image], holdings: Holdings, mirrored: Mirrored | None 
     )
 
 
-def clean_up(wanted: Collection[str], holdings: Holdings, now_s: float) -> CleanUp:
+def clean_up(
+    wanted: Collection[str],
+    holdings: Holdings,
+    over: Collection[str] = (),
+    *,
+    is_short: bool = False,
+) -> CleanUp:
     """What may go, when the blobs ``wanted`` are what is selected.
 
-    A snapshot may go ``RETENTION_S`` after the next one replaced it. A blob may go when
-    neither the selection nor a remaining snapshot names it.
+    A blob may go when neither the selection nor a remaining snapshot names it.
+
+    Args:
+        wanted: blobs.
+        holdings: the disk.
+        over: the snapshots that may go.
+        is_short: whether room is missing, so that nothing that was put aside is worth it.
     """
-    gone = {
-        snapshot.name
-        for snapshot in holdings.snapshots
-        if snapshot.name != holdings.current
-        and _replaced_at(snapshot, holdings.snapshots) <= now_s - RETENTION_S
-    }
+    gone = {each.name for each in holdings.snapshots if each.name in over} - {holdings.current}
     kept = set(wanted)
     for snapshot in holdings.snapshots:
         if snapshot.name not in gone:
@@ -181,13 +201,16 @@ def clean_up(wanted: Collection[str], holdings: Holdings, now_s: float) -> Clean
         snapshots=tuple(sorted(gone)),
         cache=tuple(sorted(set(holdings.cache) - kept)),
         partials=tuple(sorted(set(holdings.partials) - set(wanted))),
+        aside=_outlived(holdings.damaged, 0 if is_short else MOST_ASIDE_BYTES),
     )
 
 
-def _replaced_at(snapshot: HeldSnapshot, snapshots: Iterable[HeldSnapshot]) -> float:
-    """When its successor was made; without one (the clock went back) its own time."""
-    later = [other.made_at for other in snapshots if other.made_at > snapshot.made_at]
-    return min(later, default=snapshot.made_at)
+def _outlived(damaged: Iterable[Damaged], most_bytes: int) -> tuple[str, ...]:
+    """All but the newest that together have no more bytes."""
+    newest = sorted(damaged, key=lambda each: each.since_s, reverse=True)
+    sizes = itertools.accumulate(each.size_bytes for each in newest)
+    kept = sum(size_bytes <= most_bytes for size_bytes in sizes) if most_bytes else 0
+    return tuple(each.name for each in newest[min(kept, MOST_ASIDE) :])
 
 
 def lay_out(images: Iterable[Image], mirrored: Mirrored | None = None) -> Layout:

@@ -4,7 +4,8 @@ Read the view and its image documents -> survey the disk -> plan -> fetch -> unp
 flip -> clean up. Each step may fail; what was fetched stays, and the next sync goes on from there.
 """
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -19,12 +20,11 @@ from common.images import Image, View
 from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
-from rackd.library import Library, PutAside
+from rackd.library import Library, PutAside, Survey
 from rackd.menus import MenuSettings
 from rackd.mirror import Content, Mirrored
 from rackd.partials import Threads
 from rackd.planning import (
-    RETENTION_S,
     Holdings,
     Layout,
     Skipped,
@@ -35,6 +35,7 @@ from rackd.planning import (
     plan,
 )
 from rackd.records import HeldFile, HeldImage, Record
+from rackd.retention import RETENTION_S, Retention
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
 
@@ -56,6 +57,7 @@ class Syncing:
         library: the disk.
         fetch: gets one file into the library.
         clock: wall clock and timers.
+        steady: seconds of a clock that is never set.
         on_disk: runs what blocks on the disk.
         events: where things put aside and skipped are named.
         menus: what an admin says about the generated menus.
@@ -70,6 +72,7 @@ class Syncing:
         fetch: FetchBlob,
         *,
         clock: IReactorTime,
+        steady: Callable[[], float],
         on_disk: Threads,
         events: EventLog,
         menus: MenuSettings | None = None,
@@ -79,10 +82,12 @@ class Syncing:
         self._library = library
         self._fetch = fetch
         self._clock = clock
+        self._steady = steady
+        self._retention = Retention(clock.seconds(), steady())
         self._on_disk = on_disk
         self._events = events
         self._images: dict[str, Image] = {}
-        self._clean_up_at = 0.0
+        self._clean_up_at = -math.inf
         self._said: set[tuple[str, str]] = set()
         self.transfers: Transfers | None = None
 
@@ -162,7 +167,7 @@ class Syncing:
         if not self._library.is_open:
             return
         try:
-            survey = await self._on_disk(self._library.survey)
+            survey = await self._survey()
             damaged = await self._on_disk(lambda: self._library.withdraw_cut(survey.holdings))
             if self._library.current is None:
                 # A TFTP or web server that is pointed at ``current`` must find it.
@@ -182,7 +187,7 @@ class Syncing:
     async def tidy(self) -> None:
         """Clean up, if something may have become old enough since the last time."""
         current = self._library.current
-        if current is not None and self._clock.seconds() >= self._clean_up_at:
+        if current is not None and self._steady() >= self._clean_up_at:
             await self._clean_up(current.record.blobs)
 
     async def _tree(self, layout: Layout, images: Sequence[Image], generation: int) -> Tree:
@@ -250,7 +255,7 @@ class Syncing:
         """
         made, holdings = await self._plan(images, mirrored)
         if made.missing_bytes:
-            await self._clean_up(made.layout.blobs)
+            await self._clean_up(made.layout.blobs, is_short=True)
             made, holdings = await self._plan(images, mirrored)
         if made.missing_bytes:
             raise self._no_space(f"{made.missing_bytes} more bytes are needed", made, holdings)
@@ -260,6 +265,7 @@ class Syncing:
         self, error: NoSpace, images: Sequence[Image], mirrored: Mirrored
     ) -> NoSpace:
         """What a disk that became full in mid-sync means, with the figures of now."""
+        await self._clean_up(lay_out(images, mirrored).blobs, is_short=True)
         made, holdings = await self._plan(images, mirrored)
         reason = (
             f"{made.missing_bytes} more bytes are needed" if made.missing_bytes else error.message
@@ -270,11 +276,12 @@ class Syncing:
         return NoSpace(
             f"{reason}: {made.need_bytes} to fetch, {holdings.free_bytes} free beyond the reserve",
             object=str(self._library.images_dir),
-            remedy="free space or add some; the sync goes on by itself",
+            remedy=f"free space (nothing in {self._library.aside} is needed) or add some; "
+            "the sync goes on by itself",
         )
 
     async def _plan(self, images: Sequence[Image], mirrored: Mirrored) -> tuple[SyncPlan, Holdings]:
-        survey = await self._on_disk(self._library.survey)
+        survey = await self._survey()
         self.name_put_aside(survey.put_aside)
         made = plan(images, survey.holdings, mirrored)
         if made.suspect:
@@ -284,18 +291,23 @@ class Syncing:
             self._note_once(Event("mirror-skipped", Severity.WARNING, path, reason))
         return made, survey.holdings
 
-    async def _clean_up(self, wanted: Collection[str]) -> None:
+    async def _survey(self) -> Survey:
+        survey = await self._on_disk(self._library.survey)
+        self._retention.look(survey.holdings, self._steady())
+        return survey
+
+    async def _clean_up(self, wanted: Collection[str], *, is_short: bool = False) -> None:
         """Delete what may go. A failure costs space, not the sync."""
-        now_s = self._clock.seconds()
         try:
-            survey = await self._on_disk(self._library.survey)
-            gone = clean_up(wanted, survey.holdings, now_s)
+            survey = await self._survey()
+            over = self._retention.over(self._steady())
+            gone = clean_up(wanted, survey.holdings, over, is_short=is_short)
             put_aside = await self._on_disk(lambda: self._library.discard(gone))
         except RackferryError as error:
             self._events.note(Event.of(error, Severity.WARNING))
         else:
             self.name_put_aside((*survey.put_aside, *put_aside))
-            self._clean_up_at = now_s + RETENTION_S
+            self._clean_up_at = self._steady() + RETENTION_S
 
     def name_put_aside(self, found: Collection[PutAside]) -> None:
         """Tell people what was found in our directories and is not ours."""

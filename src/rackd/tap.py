@@ -6,6 +6,7 @@ can be read and not written is served, and opened as soon as it can be.
 """
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -118,6 +119,7 @@ class Rack(MultiService):
             self.library,
             blobs.fetch,
             clock=reactor,
+            steady=time.monotonic,
             on_disk=self._threads("disk"),
             events=self.events,
             menus=menus,

@@ -19,7 +19,13 @@ NOBLE = "ubuntu/amd64/ga-24.04/noble/stable"
 
 
 class FollowerCase(LibraryCase):
-    """A follower, started and connected, with a region that has published nothing."""
+    """A follower, started and connected, with a region that has published nothing.
+
+    Attributes:
+        set_by_s: by how much the wall clock was set forward, or back, since its start.
+    """
+
+    set_by_s = 0.0
 
     def setUp(self) -> None:
         super().setUp()
@@ -43,6 +49,7 @@ class FollowerCase(LibraryCase):
             library,
             fetch or self.fetches.fetch,
             clock=self.clock,
+            steady=lambda: self.clock.seconds() - self.set_by_s,
             on_disk=at_once,
             events=self.events,
         )

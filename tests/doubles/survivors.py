@@ -25,8 +25,9 @@ from common.errors import ProtocolError
 from common.images import File, Image
 from rackd.event_log import EventLog
 from rackd.library import Library
-from rackd.planning import ARCHIVE, RETENTION_S
+from rackd.planning import ARCHIVE
 from rackd.records import RECORD_NAME, Record, snapshot_made_at
+from rackd.retention import RETENTION_S
 from rackd.syncing import Syncing
 from tests.doubles.disks import at_once
 from tests.doubles.images import content, digests_of, file_of, image_of
@@ -162,6 +163,7 @@ class SmallRegion(MemoryRegion):
             library,
             lambda file, _: self.fetch(library, file),
             clock=clock,
+            steady=clock.seconds,
             on_disk=at_once,
             events=EventLog(clock.seconds),
         )

@@ -9,7 +9,7 @@ from common.digests import sha256_hex
 from common.errors import ConfigError, IntegrityError, NoSpace, StorageError, TransferError
 from common.images import Image
 from rackd.follower import FIRST_LOOK_S, INTERVAL_S, Follower
-from rackd.planning import RETENTION_S
+from rackd.retention import RETENTION_S
 from tests.doubles.following import JAMMY, NOBLE, FollowerCase
 
 
@@ -140,6 +140,23 @@ class SyncTests(FollowerCase):
             self.assertEqual(len(blobs & set(holdings.cache)), left)
             named = frozenset().union(*(snapshot.blobs for snapshot in holdings.snapshots))
             self.assertEqual(set(holdings.cache), named)
+
+    def test_retention_and_the_time_of_day(self) -> None:
+        """A clock that is set, forward or back, deletes nothing early and keeps nothing for ever."""
+        for number, jump_s in enumerate((7 * RETENTION_S, -7 * RETENTION_S)):
+            self.hold(2 * number + 1, self.image(JAMMY, f"old-{number}"))
+            self.clock.advance(10)
+            self.hold(2 * number + 2, self.image(JAMMY, f"new-{number}", version="2"))
+            old = next(self.images_dir.glob(f"snapshot-*-g{2 * number + 1}"))
+            self.clock.rightNow += jump_s
+            self.set_by_s += jump_s
+            self.follower.trigger()
+            self.clock.pump([100] * int(RETENTION_S / 100 - 1))
+            self.follower.trigger()
+            self.assertTrue(old.exists(), jump_s)
+            self.clock.pump([100] * int(RETENTION_S / 100 + 100))
+            self.follower.trigger()
+            self.assertFalse(old.exists(), jump_s)
 
     def test_before_any_view(self) -> None:
         """A new rack shows an empty tree, so that a TFTP server that is pointed there starts."""

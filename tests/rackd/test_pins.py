@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from rackd.pins import IDLE_S, MOST_S, Pins
-from rackd.planning import RETENTION_S
+from rackd.retention import RETENTION_S
 
 NOW_S = 1_800_000_000.0
 

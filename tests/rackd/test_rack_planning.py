@@ -8,8 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from common.images import Image
 from rackd.planning import (
     ARCHIVE,
-    RETENTION_S,
+    MOST_ASIDE,
+    MOST_ASIDE_BYTES,
     CleanUp,
+    Damaged,
     HeldSnapshot,
     Holdings,
     clean_up,
@@ -104,18 +106,19 @@ class PlanLaws(SynchronousTestCase):
         self.assertEqual(len({skipped.image for skipped in layout.skipped}), len(layout.skipped))
 
     @settings(max_examples=80, deadline=None)
-    @given(_image_lists(), _holdings())
-    def test_nothing_wanted_goes(self, images: list[Image], holdings: Holdings) -> None:
-        """What is selected, shown, or replaced less than two hours ago is never deleted."""
+    @given(_image_lists(), _holdings(), st.booleans(), st.sets(st.integers(0, 3)))
+    def test_nothing_wanted_goes(
+        self, images: list[Image], holdings: Holdings, is_short: bool, over: set[int]
+    ) -> None:
+        """What is selected, shown, or not over yet is never deleted."""
         wanted = lay_out(images).blobs
-        gone = clean_up(wanted, holdings, NOW_S)
+        names = {each.name for number, each in enumerate(holdings.snapshots) if number in over}
+        gone = clean_up(wanted, holdings, names, is_short=is_short)
         self.assertFalse(wanted & {*gone.cache, *gone.partials})
-        self.assertNotIn(holdings.current, gone.snapshots)
+        self.assertEqual(set(gone.snapshots), names - {holdings.current})
         for snapshot in holdings.snapshots:
             if snapshot.name not in gone.snapshots:
                 self.assertFalse(snapshot.blobs & set(gone.cache))
-            elif snapshot.made_at > NOW_S - RETENTION_S:
-                self.fail("younger than two hours")
 
 
 class RoomTests(SynchronousTestCase):
@@ -132,17 +135,26 @@ class RoomTests(SynchronousTestCase):
 
 
 class CleanUpTests(SynchronousTestCase):
-    """When old snapshots go."""
+    """What may go."""
 
-    def test_two_hours_after_replacement(self) -> None:
-        """A snapshot stays until two hours after its successor came, however old it is."""
+    def test_blobs_of_snapshots(self) -> None:
+        """A blob goes with the last snapshot that shows it."""
         old = HeldSnapshot("old", NOW_S - 90_000, frozenset({"a"}))
-        new = HeldSnapshot("new", NOW_S - RETENTION_S + 1, frozenset({"b"}))
+        new = HeldSnapshot("new", NOW_S, frozenset({"b"}))
         holdings = Holdings({"a": 1, "b": 1, "c": 1}, {"d": 1}, (old, new), "new")
-        self.assertEqual(clean_up({"b"}, holdings, NOW_S), CleanUp((), ("c",), ("d",)))
-        self.assertEqual(
-            clean_up({"b"}, holdings, NOW_S + 1), CleanUp(("old",), ("a", "c"), ("d",))
-        )
+        self.assertEqual(clean_up({"b"}, holdings), CleanUp((), ("c",), ("d",)))
+        gone = CleanUp(("old",), ("a", "c"), ("d",))
+        self.assertEqual(clean_up({"b"}, holdings, {"old"}), gone)
+
+    def test_damaged(self) -> None:
+        """Of damaged blobs the newest stay, so many and so large; all go when room is missing."""
+        third = MOST_ASIDE_BYTES // 3
+        damaged = tuple(Damaged(f"d{number}", third, NOW_S - number) for number in range(5))
+        holdings = Holdings(damaged=damaged[::-1])
+        self.assertEqual(clean_up((), holdings).aside, ("d3", "d4"))
+        self.assertEqual(len(clean_up((), holdings, is_short=True).aside), 5)
+        small = tuple(Damaged(f"{number}", 0, NOW_S) for number in range(MOST_ASIDE + 7))
+        self.assertEqual(len(clean_up((), Holdings(damaged=small)).aside), 7)
 
 
 class LayoutTests(SynchronousTestCase):
@@ -246,7 +258,7 @@ class LayoutTests(SynchronousTestCase):
         self.assertEqual(made.layout.files, {})
         self.assertEqual(list(made.layout.archives), ["bootloader/uefi/amd64/a.tar.xz"])
         self.assertEqual([each.sha256 for each in made.fetch], [file.sha256])
-        self.assertEqual(clean_up(made.layout.blobs, Holdings({file.sha256: 1}), NOW_S), CleanUp())
+        self.assertEqual(clean_up(made.layout.blobs, Holdings({file.sha256: 1})), CleanUp())
 
     def test_generic_of_its_own(self) -> None:
         """An image that is generic itself keeps its place; a GA kernel goes before an HWE one."""

@@ -180,6 +180,35 @@ class SpaceTests(FollowerCase):
         self.clock.advance(NO_SPACE_RETRY_S)
         self.assertEqual(self.follower.status, "synced")
 
+    def test_what_was_put_aside_goes_first(self) -> None:
+        """Where room is missing damaged blobs go, what is not ours stays, and people are told."""
+        self.hold(1, self.image(JAMMY, "kernel"))
+        aside = self.images_dir / "aside"
+        damaged = [aside / name for name in ("ab" * 32, "ab" * 32 + ".1")]
+        foreign = [aside / name for name in ("notes", "ab" * 32 + ".part", "cd" * 32)]
+        aside.mkdir()
+        for path in (*damaged, *foreign[:2]):
+            path.write_bytes(b"x")
+        foreign[2].mkdir()
+        self.follower.trigger()
+        self.assertTrue(all(path.exists() for path in damaged))
+        self.region.publish(2, self.image(JAMMY, "initrd", version="2"))
+        with mock.patch("rackd.library.free_bytes", return_value=4):
+            self.follower.trigger()
+        (problem,) = self.events.problems
+        self.assertIn(str(aside), problem.remedy)
+        self.assertEqual(sorted(aside.iterdir()), sorted(foreign))
+
+    def test_a_quota_with_damage_aside(self) -> None:
+        """Where only a quota says that room is missing, damaged blobs go all the same."""
+        self.region.publish(1, self.image(JAMMY, "kernel"))
+        self.follower.trigger()
+        damaged = self.images_dir / "aside" / ("ab" * 32)
+        damaged.parent.mkdir()
+        damaged.write_bytes(b"x")
+        self.fetches.fail("file-kernel", NoSpace("cannot write: Disk quota exceeded"))
+        self.assertFalse(damaged.exists())
+
     def test_reserve(self) -> None:
         """What an admin reserves is not used."""
         found = os.statvfs(self.images_dir)
