@@ -43,7 +43,7 @@ class Answers(Generic[T]):
         try:
             answer = await self._answer(question, tell)
         except CancelledError:
-            await self._keep(question, "whoever asked left before the answer")
+            await self._keep(question, "nobody waits for its end any more")
             raise
         except Exception as error:
             why = error.line() if isinstance(error, RackferryError) else "internal error"

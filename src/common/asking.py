@@ -17,7 +17,7 @@ says, and the log keeps.
 """
 
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -37,8 +37,10 @@ from common.commands import (
 )
 from common.conversation import Conversation, Manners, Table
 from common.errors import NotFound, ProtocolError
+from common.patience import in_time
 from common.peers import Peers
 from common.questions import check_question
+from common.verbs import TIMEOUT
 from common.vocabulary import Place, Question
 
 MAX_ANSWERS = 8
@@ -51,13 +53,19 @@ _log = Logger()
 
 
 class Shell:
-    """The shell that asked, as an answer may need it."""
+    """The shell that asked, as an answer may need it.
+
+    Attributes:
+        missing: what the answer still waits for, as it was told last; "" if it was not.
+    """
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
+        self.missing = ""
 
     def __call__(self, progress: Any) -> None:
         """Tell how far the answer is; worth nothing to a shell that has left, or does not read."""
+        self.missing = str(progress.get("waiting_for", "")) if isinstance(progress, dict) else ""
         text = canonical_json(progress)
         if len(text) <= MAX_PROGRESS_BYTES:
             self._conversation.notify(AnswerProgress, progress=text)
@@ -72,7 +80,7 @@ class Shell:
         return answer["piece"], answer["size_bytes"]
 
 
-Answerer = Callable[[Question, Shell], Awaitable[Any]]
+Answerer = Callable[[Question, Shell], Coroutine[Any, Any, Any]]
 
 
 class AdminSocket(ServerFactory):
@@ -137,6 +145,7 @@ class Answering:
     ) -> None:
         self._place = place
         self._answer = answer
+        self._clock = clock
         self._peers = peers
         self._following = following
         self._answers: OrderedDict[int, bytes] = OrderedDict()
@@ -153,7 +162,7 @@ class Answering:
         _log.info(
             "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
         )
-        said = await self._answer(asked, self._shell)
+        said = await self._in_time(asked)
         if isinstance(said, AsyncGenerator):
             await self._go_on(said)
             said = None
@@ -166,6 +175,20 @@ class Answering:
             self._forget_oldest()
         ticket = self._last_ticket
         return {"piece": answer[:PIECE_BYTES], "size_bytes": len(answer), "ticket": ticket}
+
+    async def _in_time(self, asked: Question) -> Any:
+        """The answer, if it comes within the time that the question gives it."""
+        self._shell.missing = ""
+        timeout_s = asked.parameters.get(TIMEOUT.name)
+        is_waiting = "wait" in asked.flags
+        return await in_time(
+            self._answer(asked, self._shell),
+            int(timeout_s) if isinstance(timeout_s, int) else None,
+            self._clock,
+            what=f"{asked.noun} {asked.verb}".strip(),
+            missing=lambda: self._shell.missing,
+            remedy="it goes on; ask again to wait for its end" if is_waiting else "give it longer",
+        )
 
     async def _go_on(self, items: AsyncGenerator[Any, None]) -> None:
         self._following.add(self.conversation)

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 
+from common.durations import LONGEST_S
 from common.errors import WrongUsage
 from common.vocabulary import BY_NAME, VERBS, Kind, Parameter, Place, Question, Verb
 
@@ -55,6 +56,8 @@ def check_question(question: Question, place: Place) -> Verb:
     for flag in question.flags:
         if flag not in verb.flags:
             raise _unknown("flag", flag, verb.flags)
+    if "timeout" in question.parameters and not (verb.takes_time or "wait" in question.flags):
+        raise WrongUsage("timeout= is for those who wait", object=_words(verb), remedy="add: wait")
     return verb
 
 
@@ -109,6 +112,7 @@ _WANTED = {
     Kind.BOOLEAN: "true or false",
     Kind.LIST: "a list of words",
     Kind.BYTES: "the contents of a file (key@=FILE)",
+    Kind.DURATION: "a time in whole seconds, at least one",
 }
 
 
@@ -124,6 +128,8 @@ def _has_kind(kind: Kind, value: Any) -> bool:
             return type(value) is list and all(type(word) is str for word in value)
         case Kind.BYTES:
             return type(value) is str and is_base64(value)
+        case Kind.DURATION:
+            return type(value) is int and 0 < value <= LONGEST_S
 
 
 def is_base64(text: str) -> bool:

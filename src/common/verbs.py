@@ -7,13 +7,17 @@ import attrs
 
 
 class Kind(StrEnum):
-    """The type of a parameter's value. LIST: repeated keys or commas. BYTES: key@=file."""
+    """The type of a parameter's value. LIST: repeated keys or commas. BYTES: key@=file.
+
+    DURATION is typed as 90, 90s, 10m or 2h, and asked in seconds.
+    """
 
     TEXT = "text"
     INTEGER = "integer"
     BOOLEAN = "boolean"
     LIST = "list"
     BYTES = "bytes"
+    DURATION = "duration"
 
 
 class Answer(StrEnum):
@@ -63,6 +67,7 @@ class Verb:
     ``example`` is what follows noun and verb in a line that can be pasted.
     ``alone``: the key whose value stands alone on stdout for people, so that ``$(...)`` has it.
     ``changes``: it changes something, so that the audit keeps who asked for it.
+    ``takes_time``: the answer itself is waited for; so it is with the flag ``wait``.
     """
 
     noun: str
@@ -80,6 +85,7 @@ class Verb:
     example: str = ""
     alone: str = ""
     changes: bool = False
+    takes_time: bool = False
 
     @property
     def phrase(self) -> str:
@@ -95,6 +101,18 @@ class Verb:
     def name(self) -> str:
         """The name of the function that answers: ``boot_sources_create``."""
         return "_".join(filter(None, (self.noun, self.verb))).replace("-", "_")
+
+
+TIMEOUT = Parameter(
+    "timeout", "how long to wait for it; then exit code 4, and the work goes on", Kind.DURATION
+)
+
+
+def with_timeout(verb: Verb) -> Verb:
+    """A verb that somebody may wait for, with the parameter that says for how long."""
+    if verb.takes_time or "wait" in verb.flags:
+        return attrs.evolve(verb, parameters=(*verb.parameters, TIMEOUT))
+    return verb
 
 
 # What a parameter's value is in a question: BYTES are base64 text, LIST is a list of texts.

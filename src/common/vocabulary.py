@@ -19,6 +19,7 @@ from common.verbs import (
     Question,
     Value,
     Verb,
+    with_timeout,
 )
 from common.words import daemons, images, local, racks, sources
 
@@ -36,12 +37,11 @@ __all__ = (
     "Verb",
 )
 
-VERBS: tuple[Verb, ...] = (
-    *sources.VERBS,
-    *images.VERBS,
-    *racks.VERBS,
-    *daemons.VERBS,
-    *local.VERBS,
+VERBS: tuple[Verb, ...] = tuple(
+    map(
+        with_timeout,
+        (*sources.VERBS, *images.VERBS, *racks.VERBS, *daemons.VERBS, *local.VERBS),
+    )
 )
 
 BY_NAME = {(verb.noun, verb.verb): verb for verb in VERBS}

@@ -177,6 +177,11 @@ class Follower(Service):
         self._is_triggered = True
         self._bell.ring()
 
+    def asked(self) -> None:
+        """An admin of the region wants a look now, and to be told how it ended, news or not."""
+        self._told = None
+        self.trigger()
+
     async def sync_now(self) -> Outcome:
         """Look now, and say how it ended.
 

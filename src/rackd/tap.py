@@ -153,7 +153,7 @@ class Rack(MultiService):
         self.uplink.on_lost = lambda _: self.follower.lost()
         self.uplink.on_problem = self.follower.troubled
         self.uplink.on_view_changed = lambda _, __: self.follower.trigger()
-        self.uplink.on_sync_now = self.follower.trigger
+        self.uplink.on_sync_now = self.follower.asked
         self._systemd = SystemdService(reactor, supervisor, self._check_health)
         self._ports: list[IListeningPort] = []
         # Stopped in the reverse order: first nobody syncs any more, then the line is cut.

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 
 from common.canonical import plain
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
@@ -21,18 +20,18 @@ from common.images import Image, ImageKey, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
 from regiond.blob_bytes import BlobBytes
 from regiond.chunk_cache import ChunkCache
-from regiond.presence import Presence, Transferring, status_of
+from regiond.presence import Presence, status_of
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
 from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.restrictions import checked, may_hold, without_meaning
 from regiond.rows import key_columns
-from regiond.store import blobs, events, generations, images, racks
+from regiond.store import blobs, events, generations, images, lags, racks
 from regiond.store.blobs import Blob
 from regiond.store.database import Database
+from regiond.store.lags import Lag
 from regiond.store.racks import Rack
 
 PROBLEM_CODE = "rack-sync"
-LOOK_INTERVAL_S = 0.25
 
 
 class RegionFleet:
@@ -126,16 +125,15 @@ class RegionFleet:
         self, rack: RackIdentity, generation: int, fetched_bytes: int, total_bytes: int
     ) -> None:
         """How far a sync is; kept in memory."""
-        presence = self._presence(rack.name)
-        presence.transfer = Transferring(generation, fetched_bytes, total_bytes)
+        self._presence(rack.name).transferring(
+            self._clock.seconds(), generation, fetched_bytes, total_bytes
+        )
 
     async def report_sync(
         self, rack: RackIdentity, generation: int, held: str, problem: str
     ) -> None:
         """How a sync ended; a problem becomes an event, and its end clears that."""
-        presence = self._presence(rack.name)
-        presence.held, presence.transfer = held, None
-        presence.looks_ended += 1
+        self._presence(rack.name).sync_ended(held)
         fields = _problem(problem)
         now = self._now()
         await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
@@ -167,17 +165,14 @@ class RegionFleet:
 
     # What admins ask
 
+    async def generation(self) -> int:
+        """The number of the current generation; 0 before the first."""
+        number, _ = await self._database.read(generations.current_generation)
+        return number
+
     def looks_ended(self) -> dict[str, int]:
         """How often each rack was done with a look, so far."""
         return {name: presence.looks_ended for name, presence in self._presences.items()}
-
-    async def looked_since(self, before: Mapping[str, int]) -> None:
-        """Wait until each of these racks has ended a look since, or has fallen silent."""
-        while any(
-            self._presence(name).looks_ended == count and not self._is_silent(name)
-            for name, count in before.items()
-        ):
-            await deferLater(self._clock, LOOK_INTERVAL_S)
 
     def _is_silent(self, name: str) -> bool:
         presence = self._presences.get(name)
@@ -198,22 +193,18 @@ class RegionFleet:
 
     async def list_racks(self) -> list[dict[str, Any]]:
         """Every rack, as the shell shows it."""
-        _, views = await self._database.read(generations.current_views)
-        return [
-            self._described(rack, views.of(rack.name))
-            for rack in await self._database.read(racks.list_racks)
-        ]
+        return await self._described_all(await self._database.read(racks.list_racks))
 
     async def describe_rack(self, name: str) -> dict[str, Any]:
         """One rack, as the shell shows it."""
         rack = await self._database.read(racks.rack_named, name)
-        _, views = await self._database.read(generations.current_views)
+        (described,) = await self._described_all([rack])
         held = [
             each
             for each in await self._database.read(images.list_images, ("published",))
             if may_hold(rack.selections, each.key, is_bootloader=each.bootloader_type is not None)
         ]
-        return self._described(rack, views.of(name)) | {
+        return described | {
             "images": len(held),
             "size_bytes": sum(each.size_bytes for each in held),
         }
@@ -254,14 +245,23 @@ class RegionFleet:
                 rows.append(_forgotten_row(ImageKey.parse(key), held.version))
         return rows
 
-    def _described(self, rack: Rack, wanted: str) -> dict[str, Any]:
+    async def _described_all(self, known: Sequence[Rack]) -> list[dict[str, Any]]:
+        held = {rack.name: self._held(rack) for rack in known}
+        number, found = await self._database.read(lags.lags, held)
+        return [self._described(rack, number, found[rack.name]) for rack in known]
+
+    def _held(self, rack: Rack) -> str:
+        presence = self._presences.get(rack.name)
+        return presence.held if presence else rack.held_digest
+
+    def _described(self, rack: Rack, number: int, lag: Lag) -> dict[str, Any]:
         presence = self._presences.get(rack.name)
         silence_s = None if presence is None else self._clock.seconds() - presence.seen_at_s
         transfer = presence and presence.transfer
+        held = self._held(rack)
         status = status_of(
             is_silent=self._is_silent(rack.name),
-            held=presence.held if presence else rack.held_digest,
-            wanted=wanted,
+            is_held=bool(held) and not lag.generations,
             is_transferring=transfer is not None,
             is_importing=self._is_importing(),
         )
@@ -269,10 +269,13 @@ class RegionFleet:
             "name": rack.name,
             "state": rack.state,
             "status": status,
-            "generation": rack.held_generation,
+            "generation": number - lag.generations if held else 0,
+            "lag_generations": lag.generations,
+            "lag_since": lag.since,
             "held_digest": rack.held_digest,
             "last_seen": rack.last_seen_at if silence_s is None else self._now() - silence_s,
             "last_sync": rack.last_sync_at,
+            "clock_skew_s": presence and presence.clock_skew_s,
             "selections": rack.selections,
             "progress": plain(transfer),
             "problem": rack.problem,

@@ -77,7 +77,7 @@ class AuditTests(SynchronousTestCase):
         self.assertEqual(self.outcomes(), ["begun"])
         asking.cancel()
         self.failureResultOf(asking, CancelledError)
-        self.assertEqual(self.outcomes()[1:], ["whoever asked left before the answer"])
+        self.assertEqual(self.outcomes()[1:], ["nobody waits for its end any more"])
 
     def test_a_full_database_hinders_nobody(self) -> None:
         """What makes room in it is done although it cannot be kept; the log has it."""

@@ -203,6 +203,24 @@ class SocketTests(TestCase):
         self.daemon.hold = Deferred()
         self.assertIsInstance(await self.failure_of(_STATUS, timeout_s=0.05), TimedOut)
 
+    async def test_waiting_no_longer_than_asked(self) -> None:
+        """The daemon ends the waiting, says what is missing, and lets the work go on."""
+        await self.serve()
+        self.clock = self.factory._clock = Clock()
+        self.daemon.hold = Deferred()
+        self.daemon.steps = [{"phase": "x", "waiting_for": "rack-7 is unknown"}]
+        asking = self.failure_of(attrs.evolve(_IMPORT, parameters={"timeout": 600}))
+        failing = Deferred.fromCoroutine(asking)
+        await eventually(reactor, lambda: self.daemon.asked)
+        self.clock.advance(600)
+        error = await failing
+        self.assertIsInstance(error, TimedOut)
+        self.assertEqual(
+            error.line(),
+            "boot-resources import: not done within 10 min: rack-7 is unknown"
+            " (it goes on; ask again to wait for its end)",
+        )
+
     async def test_waiting_has_no_deadline(self) -> None:
         """A question that waits for an import waits as long as it takes."""
         await self.serve()

@@ -13,6 +13,7 @@ _VALUES = {
     Kind.BOOLEAN: True,
     Kind.LIST: ["a"],
     Kind.BYTES: "eA==",
+    Kind.DURATION: 90,
 }
 
 
@@ -21,6 +22,23 @@ class QuestionTests(SynchronousTestCase):
 
     def refused(self, question: Question, place: Place = Place.REGION) -> WrongUsage:
         return self.assertRaises(WrongUsage, check_question, question, place)
+
+    def test_a_timeout_is_for_those_who_wait(self) -> None:
+        """Without ``wait`` it would mean nothing; where the answer itself takes time it does."""
+        timeout = {"timeout": 90}
+        refused = self.refused(Question("boot-resources", "import", (), timeout))
+        self.assertEqual(refused.remedy, "add: wait")
+        check_question(Question("boot-resources", "import", (), timeout, ("wait",)), Place.REGION)
+        check_question(Question("boot-source", "check", ("1",), timeout), Place.REGION)
+        for wrong in (0, -1, 1.5, "90", True, 10**12):
+            question = Question("boot-source", "check", ("1",), {"timeout": wrong})  # type: ignore[dict-item]  # wrong
+            self.refused(question)
+
+    def test_everything_that_can_be_waited_for_has_a_timeout(self) -> None:
+        """One mechanism: the flag brings the parameter with it."""
+        for verb in VERBS:
+            has_timeout = "timeout" in {each.name for each in verb.parameters}
+            self.assertEqual(has_timeout, verb.takes_time or "wait" in verb.flags, verb.name)
 
     def test_every_verb(self) -> None:
         """Every verb, with all it takes, is accepted where it is answered and nowhere else."""

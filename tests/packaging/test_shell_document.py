@@ -11,6 +11,9 @@ from common.shell.grammar import parse
 from common.shell.wrong_words import key_text
 from common.vocabulary import FLAGS, VERBS, Place, Verb
 
+READING = frozenset(
+    {"read", "list", "get", "plan", "is-importing", "check", "list-boot-images", "status", "events"}
+)
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "shell.md"
 LETTERS = {Place.REGION: "R", Place.RACK: "K", Place.LOCAL: "S"}
 
@@ -49,3 +52,11 @@ class ShellDocumentTests(SynchronousTestCase):
         for verb in VERBS:
             for column in verb.columns:
                 self.assertRegex(text, rf"\b{column}\b", f"{verb.noun} {verb.verb}")
+
+    def test_each_word_changes_something_or_reads(self) -> None:
+        """A word that no daemon knows as reading is one that the audit keeps."""
+        for verb in VERBS:
+            if Place.LOCAL in verb.places:
+                continue
+            reads = verb.verb in READING or (not verb.verb and verb.noun in READING)
+            self.assertNotEqual(verb.changes, reads, f"{verb.noun} {verb.verb}")

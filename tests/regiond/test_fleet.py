@@ -2,84 +2,19 @@
 
 import itertools
 import json
-from datetime import UTC, datetime
-
-from cryptography import x509
-from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
 from common.digests import sha256_hex
-from common.errors import NotFound, RackferryError, RangeError, Refused, WrongUsage
-from common.identity import new_authority, new_key, serial_of
+from common.errors import NotFound, RangeError, Refused, WrongUsage
 from common.images import View
-from common.joining import signing_request
 from common.tokens import LIFETIME_S, parse_token
-from regiond.chunk_cache import ChunkCache
-from regiond.fleet import LOOK_INTERVAL_S, RegionFleet
 from regiond.presence import status_of
 from regiond.racks.fleet import RackIdentity
-from regiond.store import blobs, events, generations
-from tests.doubles.stores import NOW, Content, OnSQLite, Store, content, finished, key
+from regiond.store import events, generations
+from tests.doubles.fleets import PROBLEM, FleetCase, new_request
+from tests.doubles.stores import NOW, Content, content, finished, key
 
-AUTHORITY = new_authority(datetime.fromtimestamp(NOW, UTC))
-PROBLEM = {"code": "no-space", "object": "disk", "message": "is full", "remedy": "free space"}
-
-
-JAMMY, NOBLE = key("jammy"), key("noble")
-
-
-def new_request() -> bytes:
-    """What a machine with a new key sends with its token."""
-    return signing_request(new_key())
-
-
-class FleetCase(Store, OnSQLite):
-    """A region with two published images."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.clock = Clock()
-        self.is_importing = False
-        counter = itertools.count(1)
-
-        async def read_chunk(blob_id: int, seq: int) -> bytes:
-            return await self.database.read(blobs.read_chunk, blob_id, seq)
-
-        self.fleet = RegionFleet(
-            self.database,
-            ChunkCache(read_chunk),
-            AUTHORITY,
-            "region-1",
-            clock=self.clock,
-            now=lambda: NOW + self.clock.seconds(),
-            random_bytes=lambda size: next(counter).to_bytes(size, "big"),
-            is_importing=lambda: self.is_importing,
-        )
-        self.take_lease()
-        self.root = content(2_500_000)
-        self.publish([self.root])
-
-    def enrol(self, name: str = "rack-1") -> RackIdentity:
-        """A rack, through token and signing request."""
-        token, _ = finished(self.fleet.create_token(name))
-        return self.enrol_with(token, new_request())
-
-    def enrol_with(self, token: str, request: bytes, name: str = "") -> RackIdentity:
-        secret = parse_token(token).secret
-        enrolled = finished(self.fleet.enrol(secret, request, name))
-        serial = serial_of(x509.load_pem_x509_certificate(enrolled.certificate_pem))
-        known = finished(self.fleet.rack_by_serial(serial))
-        assert known is not None
-        return known
-
-    def view(self) -> tuple[int, str]:
-        return self.read(generations.current_generation)
-
-    def refusal(self, work: object, family: type[RackferryError]) -> RackferryError:
-        with self.assertRaises(family) as caught:
-            finished(work)  # type: ignore[arg-type]  # a coroutine
-        return caught.exception
+NOBLE = key("noble")
 
 
 class EnrolmentTests(FleetCase):
@@ -213,8 +148,7 @@ class StatusTests(FleetCase):
             )  # fmt: skip
             found = status_of(
                 is_silent=silent,
-                held="a" if synced else "b",
-                wanted="a",
+                is_held=synced,
                 is_transferring=moving,
                 is_importing=importing,
             )
@@ -243,30 +177,44 @@ class StatusTests(FleetCase):
         )
         self.assertEqual(described["last_seen"], NOW)
 
-    def test_waiting_for_racks_to_look(self) -> None:
-        """Whoever waits is told when each rack has ended a look, or has fallen silent."""
-        rack, quiet = self.enrol("rack-1"), self.enrol("rack-2")
+    def test_how_far_a_rack_is_behind(self) -> None:
+        """In generations that changed its view, and since when; nothing when it holds it."""
+        rack = self.enrol()
         generation, digest = self.view()
-        for each in (rack, quiet):
-            finished(self.fleet.seen(each))
-        before = self.fleet.looks_ended()
-        waiting = Deferred.fromCoroutine(self.fleet.looked_since(before))
-        finished(self.fleet.current_view(rack, ""))
-        self.clock.advance(LOOK_INTERVAL_S)
-        self.assertNoResult(waiting)
+        finished(self.fleet.seen(rack))
         finished(self.fleet.report_sync(rack, generation, digest, ""))
-        self.clock.advance(LOOK_INTERVAL_S)
-        self.assertNoResult(waiting)
-        self.clock.advance(SILENCE_LIMIT_S)
-        self.successResultOf(waiting)
-
-    def test_a_rack_without_anything_is_never_synced(self) -> None:
-        """Before the first publish, holding nothing is not holding the view."""
+        self.publish([content(1000, seed=2)], version="20261102")
+        self.clock.advance(60)
+        self.publish([content(1000, seed=3)], version="20261103")
+        row = finished(self.fleet.describe_rack("rack-1"))
         self.assertEqual(
-            status_of(is_silent=False, held="", wanted="", is_transferring=False,
-                      is_importing=False),
-            "out-of-sync",
-        )  # fmt: skip
+            (row["generation"], row["lag_generations"], row["lag_since"]), (generation, 2, NOW)
+        )
+        newest, digest = self.view()
+        finished(self.fleet.report_sync(rack, newest, digest, ""))
+        row = finished(self.fleet.describe_rack("rack-1"))
+        self.assertEqual(
+            (row["generation"], row["lag_generations"], row["lag_since"]), (newest, 0, None)
+        )
+
+    def test_a_sync_that_failed_holds_what_it_held(self) -> None:
+        """The generation that is shown is the one of what is on the disk, not the one wanted."""
+        rack = self.enrol()
+        generation, digest = self.view()
+        finished(self.fleet.report_sync(rack, generation, digest, ""))
+        self.publish([content(1000, seed=2)], version="20261102")
+        finished(self.fleet.report_sync(rack, generation + 1, digest, json.dumps(PROBLEM)))
+        row = finished(self.fleet.describe_rack("rack-1"))
+        self.assertEqual((row["generation"], row["lag_generations"]), (generation, 1))
+
+    def test_how_fast_a_rack_is(self) -> None:
+        """Bytes each second, by what it said lately."""
+        rack = self.enrol()
+        for second in range(5):
+            finished(self.fleet.report_progress(rack, 1, second * 1000, 10_000))
+            self.clock.advance(1)
+        progress = finished(self.fleet.describe_rack("rack-1"))["progress"]
+        self.assertEqual(progress["rate_bytes_s"], 1000)
 
     def test_what_a_rack_holds_is_listed(self) -> None:
         """By the last view that it reported complete."""
@@ -277,6 +225,16 @@ class StatusTests(FleetCase):
         (row,) = finished(self.fleet.images_of("rack-1"))
         self.assertEqual((row["name"], row["architecture"]), ("ubuntu/jammy", "amd64/ga-22.04"))
         self.assertEqual(row["size_bytes"], self.root.size_bytes)
+
+
+class EmptyTests(FleetCase):
+    is_published = False
+
+    def test_a_rack_without_anything_is_never_synced(self) -> None:
+        """Before the first publish, holding nothing is not holding the view."""
+        finished(self.fleet.seen(self.enrol()))
+        row = finished(self.fleet.describe_rack("rack-1"))
+        self.assertEqual((row["status"], row["lag_generations"]), ("out-of-sync", 0))
 
 
 class ProblemTests(FleetCase):

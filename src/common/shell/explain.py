@@ -18,6 +18,7 @@ _FORMS = {
     Kind.BOOLEAN: "true|false",
     Kind.LIST: "A,B,...",
     Kind.BYTES: "FILE",
+    Kind.DURATION: "90s|10m|2h",
 }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
+from common.durations import seconds_of
 from common.errors import WrongUsage
 from common.questions import is_base64
 from common.shell import maas_words
@@ -240,6 +241,8 @@ def _value(parameter: Parameter, text: str) -> Value:
                 object=name,
                 remedy=f"write {name}@=FILE",
             )
+        case Kind.DURATION:
+            return seconds_of(text, name)
         case _ if parameter.choices and text not in parameter.choices:
             raise unknown(f"value of {name}=", text, parameter.choices)
         case _:

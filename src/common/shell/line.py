@@ -30,10 +30,12 @@ from common.errors import (
     packed,
     unpacked,
 )
+from common.verbs import TIMEOUT
 from common.vocabulary import Question
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 300.0
+_GRACE_S = 15.0
 
 _WENT_AWAY = "it went away before it had answered"
 
@@ -61,7 +63,8 @@ def ask(
 
     Args:
         socket_path: the daemon's admin socket.
-        question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline.
+        question: what to ask. With the flag ``wait``, or ``follow``, there is no deadline but
+            its own ``timeout=``.
         tell: called with what the daemon says meanwhile, and with each item of an answer
             that goes on. What it raises ends the question.
         timeout_s: how long the daemon may be silent otherwise.
@@ -74,7 +77,11 @@ def ask(
         RackferryError: what the daemon says.
     """
     flags = set(question.flags)
-    limit_s = None if flags & {"wait", "follow"} else timeout_s
+    asked_s = question.parameters.get(TIMEOUT.name)
+    if isinstance(asked_s, int):
+        timeout_s = asked_s + _GRACE_S  # the daemon itself says what was not done in time
+    is_endless = bool(flags & {"wait", "follow"}) and not asked_s
+    limit_s = None if is_endless else timeout_s
     why = "it has stopped" if "follow" in flags else _WENT_AWAY
     with connected(socket_path, tell, timeout_s=limit_s, lost=why) as line:
         return line.answer_to(question)

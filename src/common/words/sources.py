@@ -106,6 +106,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("id",),
         example="1",
+        takes_time=True,
     ),
     Verb(
         "boot-source-selections",

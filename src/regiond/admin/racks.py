@@ -6,6 +6,7 @@ from typing import Any
 from common.vocabulary import Question
 from regiond.admin.asked import Tell
 from regiond.fleet import RegionFleet
+from regiond.rack_syncs import RackSyncs
 from regiond.racks.sessions import Sessions
 
 
@@ -18,6 +19,7 @@ class RackAnswers:
         self._fleet = fleet
         self._sessions = sessions
         self._identity = identity
+        self._syncs = RackSyncs(fleet, sessions.sync_now, sessions.clock)
 
     async def rack_controllers_read(self, _: Question, __: Tell) -> Any:
         return await self._fleet.list_racks()
@@ -35,22 +37,17 @@ class RackAnswers:
             "rpc_port": identity["rpc_port"],
         }
 
-    async def rack_controllers_import_boot_images(self, question: Question, _: Tell) -> Any:
-        told = await self._sync(None, question)
-        return [_told_row(rack, told, question) for rack in await self._fleet.list_racks()]
+    async def rack_controllers_import_boot_images(self, question: Question, tell: Tell) -> Any:
+        return await self._sync(None, question, tell)
 
-    async def rack_controller_import_boot_images(self, question: Question, _: Tell) -> Any:
-        (name,) = question.ids
-        await self._fleet.describe_rack(name)
-        told = await self._sync(name, question)
-        return _told_row(await self._fleet.describe_rack(name), told, question)
+    async def rack_controller_import_boot_images(self, question: Question, tell: Tell) -> Any:
+        (row,) = await self._sync(question.ids[0], question, tell)
+        return row
 
-    async def _sync(self, name: str | None, question: Question) -> list[str]:
-        before = self._fleet.looks_ended()
-        told = await self._sessions.sync_now(name)
+    async def _sync(self, name: str | None, question: Question, tell: Tell) -> list[dict[str, str]]:
         if "wait" in question.flags:
-            await self._fleet.looked_since({each: before.get(each, 0) for each in told})
-        return told
+            return await self._syncs.wait(name, tell)
+        return await self._syncs.begin(name)
 
     async def rack_controller_read(self, question: Question, _: Tell) -> Any:
         return await self._fleet.describe_rack(question.ids[0])
@@ -67,11 +64,3 @@ class RackAnswers:
 
     async def rack_controller_list_boot_images(self, question: Question, _: Tell) -> Any:
         return await self._fleet.images_of(question.ids[0])
-
-
-def _told_row(rack: dict[str, Any], told: list[str], question: Question) -> dict[str, str]:
-    if rack["name"] not in told:
-        status = "not connected"
-    else:
-        status = str(rack["status"]) if "wait" in question.flags else "told"
-    return {"name": rack["name"], "status": status}

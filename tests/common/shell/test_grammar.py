@@ -86,6 +86,7 @@ class QuestionTests(SynchronousTestCase):
             words = [verb.noun, verb.verb, *("1" for _ in verb.ids), *verb.flags]
             for parameter in verb.parameters:
                 text = {Kind.INTEGER: "1", Kind.BOOLEAN: "no", Kind.LIST: "a,b"}
+                text[Kind.DURATION] = "10m"
                 if parameter.kind is Kind.BYTES:
                     words.append(f"{parameter.name}@=k.gpg")
                 else:
