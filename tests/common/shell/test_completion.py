@@ -94,7 +94,7 @@ class CompletionTests(SynchronousTestCase):
         )
         self.assertEqual(self.completed("boot-sources create url=x u"), ["unsigned=", "username="])
         self.assertEqual(self.completed("boot-sources create keyring_d"), ["keyring_data@="])
-        self.assertEqual(self.completed("boot-resources import "), ["wait"])
+        self.assertEqual(self.completed("boot-resources import "), ["wait", "timeout="])
         self.assertEqual(self.completed("boot-resources import wait w"), [])
         self.assertEqual(self.completed("boot-source update "), ["1", "12"])
         self.assertEqual(self.completed("boot-source update 1 pri"), ["priority="])

@@ -15,16 +15,19 @@ from tests.doubles.answering import AnswerCase
 
 SRC = Path(__file__).resolve().parents[3] / "src"
 NOBODY = 65534
-AS_NOBODY = f"""
+ASK = """
 import os, sys
-import common.shell.line  # as root, who may read every directory
-from common.shell.main import main
-os.setgid({NOBODY})
-os.setuid({NOBODY})
-sys.exit(main(sys.argv[1:]))
+from common.errors import RackferryError
+from common.shell.grammar import parse
+from common.shell.line import ask
+# Only now: nobody may not read the libraries.
+os.setgid(int(sys.argv[1]))
+os.setuid(int(sys.argv[1]))
+try:
+    ask(os.environ["RACKFERRY_SOCKET"], parse(sys.argv[2:], None).question)
+except RackferryError:
+    sys.exit(1)
 """
-
-AS_ROOT = "import sys; from common.shell.main import main; sys.exit(main())"
 
 
 class AuditTrailTests(AnswerCase):
@@ -37,23 +40,21 @@ class AuditTrailTests(AnswerCase):
         self.addCleanup(port.stopListening)
         self.directory.chmod(0o711)
 
-    async def shell(self, code: str, *words: str) -> tuple[str, int]:
+    async def shell(self, uid: int, *words: str) -> int:
         environment = {**os.environ, "PYTHONPATH": str(SRC), "RACKFERRY_SOCKET": self.socket}
-        out, err, exit_code = await getProcessOutputAndValue(
-            sys.executable, ["-c", code, "--json", *words], environment
+        _, _, exit_code = await getProcessOutputAndValue(
+            sys.executable, ["-c", ASK, str(uid), *words], environment
         )
-        return (out + err).decode(), exit_code
+        return exit_code
 
     @skipIf(os.getuid() != 0, "only root can be somebody else")
     async def test_the_audit_names_the_right_user(self) -> None:
         """A second user's change and refusal are that user's, root's is root's."""
         create = ("boot-sources", "create", "url=http://me:pw@127.0.0.1:9/", "unsigned=true")
-        _, exit_code = await self.shell(AS_NOBODY, *create)
-        self.assertEqual(exit_code, 0)
-        _, exit_code = await self.shell(AS_NOBODY, "boot-source", "delete", "77")
-        self.assertEqual(exit_code, 1)
-        self.assertEqual((await self.shell(AS_ROOT, "boot-source", "delete", "1"))[1], 0)
-        self.assertEqual((await self.shell(AS_ROOT, "boot-sources", "read"))[1], 0)
+        self.assertEqual(await self.shell(NOBODY, *create), 0)
+        self.assertEqual(await self.shell(NOBODY, "boot-source", "delete", "77"), 1)
+        self.assertEqual(await self.shell(0, "boot-source", "delete", "1"), 0)
+        self.assertEqual(await self.shell(0, "boot-sources", "read"), 0)
         rows = await self.ask("events read", code="admin-change")
         causes = [row["cause"] for row in rows][::-1]
         self.assertEqual([row["state"] for row in rows], ["happened"] * 3)
