@@ -154,17 +154,19 @@ class View:
         images: by ``str(ImageKey)``.
         documents: what mirrors show: by source (its id as text), then by upstream path.
         mirror_only: image documents of superseded versions that those documents still name.
+        kept: image documents of older versions, to be at hand and shown nowhere.
     """
 
     generation: int
     images: Mapping[str, ViewImage] = attrs.field(factory=dict)
     documents: Mapping[str, Mapping[str, SourceDocument]] = attrs.field(factory=dict)
     mirror_only: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def to_document(self) -> bytes:
-        """The immutable view document; a view without a mirror says nothing of mirrors."""
+        """The immutable view document; what it has none of it does not speak of."""
         fields = plain(self)
-        for name in ("documents", "mirror_only"):
+        for name in ("documents", "mirror_only", "kept"):
             if not fields[name]:
                 del fields[name]
         return canonical_json(fields)
@@ -178,10 +180,11 @@ class View:
                 ImageKey.parse(key)
             except ValueError as error:
                 raise ProtocolError(f"not a valid view: {error}", object=key) from error
-        if not all(map(is_sha256, view.mirror_only)):
-            raise ProtocolError(
-                "not a valid view: mirror_only is no list of SHA-256", object="view"
-            )
+        for name, listed in (("mirror_only", view.mirror_only), ("kept", view.kept)):
+            if not all(map(is_sha256, listed)):
+                raise ProtocolError(
+                    f"not a valid view: {name} is no list of SHA-256", object="view"
+                )
         return view
 
     @property

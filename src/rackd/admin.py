@@ -17,6 +17,7 @@ from rackd.follower import Follower
 from rackd.library import Library
 from rackd.partials import Threads
 from rackd.rack_settings import RackSettings
+from rackd.records import HeldImage, KeptImage
 from rackd.scrub import Scrub
 
 T = TypeVar("T")
@@ -98,6 +99,7 @@ class Admin:
             "size_bytes": sum(image.size_bytes for image in current.record.images)
             if current
             else 0,
+            "kept": await self._follower.kept(),
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
             "bandwidth": self._settings.bandwidth,
@@ -125,26 +127,14 @@ class Admin:
         if current is None or wanted == "uploaded":
             # A rack cannot tell an upload from a synced image: all come from its region.
             return []
-        rows = []
-        for number, image in enumerate(current.record.images, 1):
-            key = ImageKey.parse(image.key)
-            rows.append(
-                {
-                    "id": number,
-                    "type": "synced",
-                    "name": f"{key.os}/{key.release}",
-                    "architecture": f"{key.arch}/{key.subarch}",
-                    "subarches": key.subarch,
-                    "label": key.label,
-                    "version": image.version,
-                    "title": image.title,
-                    "state": "complete" if current.is_complete else "damaged",
-                    "size_bytes": image.size_bytes,
-                    "complete_bytes": image.size_bytes,
-                    "pinned": None,  # only the region knows
-                }
-            )
-        return rows
+        state = "complete" if current.is_complete else "damaged"
+        held: list[tuple[HeldImage | KeptImage, str, int]] = [
+            (each, state, each.size_bytes) for each in current.record.images
+        ]
+        kept = current.record.kept
+        held_bytes = await self._on_disk(lambda: [self._library.held_bytes(each) for each in kept])
+        held += [(each, "kept", size) for each, size in zip(kept, held_bytes, strict=True)]
+        return [_image_row(number, *each) for number, each in enumerate(held, 1)]
 
     async def _sync_now(self, question: Question, progress: Progress) -> dict[str, Any]:
         if "wait" not in question.flags:
@@ -224,3 +214,23 @@ class Admin:
                         yield each.to_row()
         finally:
             unsubscribe()
+
+
+def _image_row(
+    number: int, image: HeldImage | KeptImage, state: str, complete_bytes: int
+) -> dict[str, Any]:
+    key = ImageKey.parse(image.key)
+    return {
+        "id": number,
+        "type": "synced",
+        "name": f"{key.os}/{key.release}",
+        "architecture": f"{key.arch}/{key.subarch}",
+        "subarches": key.subarch,
+        "label": key.label,
+        "version": image.version,
+        "title": image.title,
+        "state": state,
+        "size_bytes": image.size_bytes,
+        "complete_bytes": complete_bytes,
+        "pinned": None,  # only the region knows
+    }

@@ -35,7 +35,8 @@ from common.errors import (
 from rackd.event_log import EventLog
 from rackd.library import Library
 from rackd.snapshot import Snapshot
-from rackd.syncing import Documents, Syncing
+from rackd.syncing import Syncing
+from rackd.wanted import Documents
 
 FIRST_LOOK_S = 15.0
 """How long a rack is without a region before that is a problem: a restart takes less."""
@@ -126,6 +127,10 @@ class Follower(Service):
         """Bytes there and bytes in all, of the sync that is running; None if none is."""
         transfers = self._syncing.transfers
         return (transfers.held_bytes, transfers.total_bytes) if transfers else None
+
+    async def kept(self) -> dict[str, Any]:
+        """How much of the older versions is here that are to be at hand."""
+        return await self._syncing.keeping.status()
 
     @property
     def status(self) -> str:
@@ -234,6 +239,34 @@ class Follower(Service):
             delay_s = INTERVAL_S
             for waiter in waiters:
                 waiter.callback(outcome)
+            await self._keep()
+
+    async def _keep(self) -> None:
+        """Get what is only to be at hand, until it is time to look again."""
+        ended: list[Failure | None] = []
+        until_s = self._clock.seconds() + INTERVAL_S
+
+        def end(result: Failure | None) -> None:
+            ended.append(result)
+            self._bell.ring()
+
+        keeping = Deferred.fromCoroutine(self._syncing.keeping.run())
+        keeping.addBoth(end)
+        try:
+            while not ended and not self._is_triggered:
+                await self._bell.wait(until_s - self._clock.seconds())
+                self._is_triggered |= self._clock.seconds() >= until_s
+        finally:
+            keeping.cancel()
+            while not ended:
+                await self._bell.wait()
+            self._bell.silence()
+            if self._is_triggered:
+                self.trigger()
+        if ended[0] is not None and not ended[0].check(CancelledError):
+            if not ended[0].check(RackferryError):
+                _log.failure("a bug while older versions were fetched", ended[0])
+            _log.info("not all older versions are here: {why}", why=ended[0].getErrorMessage())
 
     async def _look(self) -> Outcome | None:
         """One comparison, and the sync that it may lead to; None: look again at once."""

@@ -34,7 +34,7 @@ from rackd.filesystem import describe_file_system, free_bytes
 from rackd.mirror import Content
 from rackd.partials import PartialSink, Threads, keep_whole
 from rackd.planning import CleanUp, Damaged, HeldSnapshot, Holdings
-from rackd.records import HeldFile, Record, snapshot_generation, snapshot_made_at
+from rackd.records import HeldFile, KeptImage, Record, snapshot_generation, snapshot_made_at
 from rackd.snapshot import Snapshot
 
 _PART = ".part"
@@ -347,6 +347,10 @@ class Library:
     def has(self, file: HeldFile) -> bool:
         """Whether a blob is there, in its size."""
         return _is_whole(self.cache / file.sha256, file.size_bytes)
+
+    def held_bytes(self, image: KeptImage) -> int:
+        """How much of an older version is there, in whole files."""
+        return sum(file.size_bytes for file in image.files if self.has(file))
 
     def finished(self) -> dict[str, int]:
         """The finished blobs and their sizes in bytes, in the order of their names."""

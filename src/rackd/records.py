@@ -69,6 +69,21 @@ class HeldImage:
 
 
 @attrs.frozen
+class KeptImage:
+    """An older version that is to be at hand, and stands nowhere; not all of it may be here."""
+
+    key: str
+    version: str
+    files: tuple[HeldFile, ...]
+    title: str = ""
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+
+@attrs.frozen
 class Record:
     """The whole content of a snapshot.
 
@@ -81,6 +96,7 @@ class Record:
         archives: what is kept and stands at no path: archives whose members do.
         recipe: names the rules and settings by which the generated files were made.
         skipped: the images of the view that could not be laid out, and why.
+        kept: older versions to be at hand; no part of what the snapshot needs.
     """
 
     generation: int
@@ -91,6 +107,7 @@ class Record:
     archives: tuple[HeldFile, ...] = ()
     recipe: str = ""
     skipped: Mapping[str, str] = attrs.field(factory=dict)
+    kept: tuple[KeptImage, ...] = ()
 
     @cached_property
     def shown(self) -> Mapping[str, HeldFile]:
@@ -107,6 +124,11 @@ class Record:
         """The SHA-256 of everything in the cache that this snapshot needs."""
         return frozenset(file.sha256 for file in self.held_files)
 
+    @property
+    def kept_blobs(self) -> frozenset[str]:
+        """The SHA-256 of everything that is to be at hand besides."""
+        return frozenset(file.sha256 for image in self.kept for file in image.files)
+
     def paths_of(self, sha256: str) -> list[str]:
         """Where a blob stands."""
         return [path for path, file in self.files.items() if file.sha256 == sha256]
@@ -122,6 +144,7 @@ class Record:
         for path, file in (
             *record.files.items(),
             *((file.sha256, file) for file in record.archives),
+            *((file.sha256, file) for image in record.kept for file in image.files),
         ):
             is_path = is_item_path(path) or is_mirror_path(path)
             if not is_path or not is_sha256(file.sha256) or file.size_bytes < 0:

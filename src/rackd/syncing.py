@@ -7,22 +7,23 @@ flip -> clean up. Each step may fail; what was fetched stays, and the next sync 
 import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Protocol
 
 import attrs
-from twisted.internet.defer import CancelledError, DeferredSemaphore, FirstError, gatherResults
+from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from common.errors import IntegrityError, NoSpace, RackferryError, SourceError
+from common.errors import NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
-from common.images import Image, View
+from common.images import Image
 from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
+from rackd.keeping import Keeping
+from rackd.kept import blobs_of, staying
 from rackd.library import Library, PutAside, Survey
 from rackd.menus import MenuSettings
-from rackd.mirror import Content, Mirrored
+from rackd.mirror import Content
 from rackd.partials import Threads
 from rackd.planning import (
     Holdings,
@@ -34,19 +35,11 @@ from rackd.planning import (
     own_directory,
     plan,
 )
-from rackd.records import HeldFile, HeldImage, Record
+from rackd.records import HeldFile, HeldImage, KeptImage, Record
 from rackd.retention import RETENTION_S, Retention
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
-
-_DOCUMENTS_AT_ONCE = 8
-
-
-class Documents(Protocol):
-    """Where views and image documents come from."""
-
-    async def document(self, sha256: str) -> bytes:
-        """The document of that name, verified to be it."""
+from rackd.wanted import Documents, ViewReader, Wanted
 
 
 class Syncing:
@@ -61,6 +54,10 @@ class Syncing:
         on_disk: runs what blocks on the disk.
         events: where things put aside and skipped are named.
         menus: what an admin says about the generated menus.
+
+    Attributes:
+        transfers: of the sync that is running.
+        keeping: gets what is only to be at hand, afterwards.
     """
 
     log = Logger()
@@ -78,7 +75,7 @@ class Syncing:
         menus: MenuSettings | None = None,
     ) -> None:
         self._menus = menus or MenuSettings()
-        self._documents = documents
+        self._reader = ViewReader(documents)
         self._library = library
         self._fetch = fetch
         self._clock = clock
@@ -86,10 +83,10 @@ class Syncing:
         self._retention = Retention(clock.seconds(), steady())
         self._on_disk = on_disk
         self._events = events
-        self._images: dict[str, Image] = {}
         self._clean_up_at = -math.inf
         self._said: set[tuple[str, str]] = set()
         self.transfers: Transfers | None = None
+        self.keeping = Keeping(self._reader, library, fetch, steady=steady, on_disk=on_disk)
 
     async def run(self, digest: str) -> int | None:
         """Hold the view ``digest``, and show it.
@@ -101,16 +98,16 @@ class Syncing:
         Raises:
             RackferryError: it could not be held; what was fetched stays.
         """
-        view, images, mirrored = await self._read(digest)
-        made, holdings = await self._planned(images, mirrored)
+        wanted = await self._reader.read(digest)
+        made, holdings = await self._planned(wanted)
         try:
             if not await self._transfer(made.fetch, holdings):
                 return None
-            await self._show(view, digest, images, made.layout)
+            await self._show(wanted, digest, made.layout)
         except NoSpace as error:
             # A quota, or others who write there: what had seemed to fit does not.
-            raise await self._explained(error, images, mirrored) from error
-        await self._clean_up(made.layout.blobs)
+            raise await self._explained(error, wanted) from error
+        await self._clean_up(made.layout.blobs | blobs_of(wanted.kept))
         return made.need_bytes
 
     async def _transfer(self, files: Sequence[Content], holdings: Holdings) -> bool:
@@ -124,13 +121,13 @@ class Syncing:
             raise as_one(transfers.problems)
         return not transfers.is_abandoned
 
-    async def _show(self, view: View, digest: str, images: Sequence[Image], layout: Layout) -> None:
+    async def _show(self, wanted: Wanted, digest: str, layout: Layout) -> None:
         """Link the tree of what is there now, and let machines see it."""
-        tree = await self._tree(layout, images, view.generation)
+        tree = await self._tree(layout, wanted.images, wanted.view.generation)
         record = Record(
-            generation=view.generation,
+            generation=wanted.view.generation,
             view_digest=digest,
-            images=held_images(images, tree),
+            images=held_images(wanted.images, tree),
             files={**tree.files, **layout.mirror.held_files},
             links=tree.links,
             archives=tuple(
@@ -138,14 +135,15 @@ class Syncing:
             ),
             recipe=self._library.recipe,
             skipped={each.image: each.reason for each in (*layout.skipped, *tree.skipped)},
+            kept=tuple(map(_kept, wanted.kept)),
         )
         await self._on_disk(lambda: self._library.publish(record, self._clock.seconds()))
 
     async def abandon_for(self, digest: str) -> None:
         """Another view is wanted now: let go of the transfers that it does not need."""
-        _, images, mirrored = await self._read(digest)
+        wanted = await self._reader.read(digest)
         if self.transfers is not None:
-            self.transfers.abandon(lay_out(images, mirrored).blobs)
+            self.transfers.abandon(lay_out(wanted.images, wanted.mirrored).blobs)
 
     async def take_disk(self) -> None:
         """Open a library that could only be read when the rack started, if that works now.
@@ -188,7 +186,7 @@ class Syncing:
         """Clean up, if something may have become old enough since the last time."""
         current = self._library.current
         if current is not None and self._steady() >= self._clean_up_at:
-            await self._clean_up(current.record.blobs)
+            await self._clean_up(current.record.blobs | current.record.kept_blobs)
 
     async def _tree(self, layout: Layout, images: Sequence[Image], generation: int) -> Tree:
         """Unpack archives, and make what is made here; a bad archive costs its image only."""
@@ -218,55 +216,28 @@ class Syncing:
             )
         return tree
 
-    async def _read(self, digest: str) -> tuple[View, list[Image], Mirrored]:
-        view = View.from_document(await self._documents.document(digest))
-        names = [each.document_sha256 for each in view.images.values()] + [*view.mirror_only]
-        turn = DeferredSemaphore(_DOCUMENTS_AT_ONCE)
-        asked = [turn.run(self._image, name) for name in names]
-        try:
-            found = await gatherResults(asked, consumeErrors=True)
-        except FirstError as error:
-            error.subFailure.raiseException()
-        finally:
-            for each in asked:
-                each.cancel()
-        self._images = dict(zip(names, found, strict=True))
-        images = [
-            _promised(self._images[promised.document_sha256], key, promised.version)
-            for key, promised in view.images.items()
-        ]
-        superseded = tuple(self._images[name] for name in view.mirror_only)
-        return view, images, Mirrored(view.documents, superseded)
-
-    async def _image(self, sha256: str) -> Image:
-        image = self._images.get(sha256)
-        if image is None:
-            image = Image.from_document(await self._documents.document(sha256))
-            self._images[sha256] = image
-        return image
-
-    async def _planned(
-        self, images: Sequence[Image], mirrored: Mirrored
-    ) -> tuple[SyncPlan, Holdings]:
+    async def _planned(self, wanted: Wanted) -> tuple[SyncPlan, Holdings]:
         """A plan that fits the disk.
 
         Raises:
             NoSpace: even without all that may go; says how much is missing.
         """
-        made, holdings = await self._plan(images, mirrored)
+        made, holdings = await self._plan(wanted)
         if made.missing_bytes:
-            await self._clean_up(made.layout.blobs, is_short=True)
-            made, holdings = await self._plan(images, mirrored)
+            await self._clean_up(made.layout.blobs | blobs_of(wanted.kept), is_short=True)
+            made, holdings = await self._plan(wanted)
+        if made.missing_bytes:
+            stay = staying(wanted.kept, made.layout.blobs, holdings, made.missing_bytes)
+            await self._clean_up(made.layout.blobs | blobs_of(stay), is_short=True)
+            made, holdings = await self._plan(wanted)
         if made.missing_bytes:
             raise self._no_space(f"{made.missing_bytes} more bytes are needed", made, holdings)
         return made, holdings
 
-    async def _explained(
-        self, error: NoSpace, images: Sequence[Image], mirrored: Mirrored
-    ) -> NoSpace:
+    async def _explained(self, error: NoSpace, wanted: Wanted) -> NoSpace:
         """What a disk that became full in mid-sync means, with the figures of now."""
-        await self._clean_up(lay_out(images, mirrored).blobs, is_short=True)
-        made, holdings = await self._plan(images, mirrored)
+        await self._clean_up(lay_out(wanted.images, wanted.mirrored).blobs, is_short=True)
+        made, holdings = await self._plan(wanted)
         reason = (
             f"{made.missing_bytes} more bytes are needed" if made.missing_bytes else error.message
         )
@@ -280,10 +251,10 @@ class Syncing:
             "the sync goes on by itself",
         )
 
-    async def _plan(self, images: Sequence[Image], mirrored: Mirrored) -> tuple[SyncPlan, Holdings]:
+    async def _plan(self, wanted: Wanted) -> tuple[SyncPlan, Holdings]:
         survey = await self._survey()
         self.name_put_aside(survey.put_aside)
-        made = plan(images, survey.holdings, mirrored)
+        made = plan(wanted.images, survey.holdings, wanted.mirrored)
         if made.suspect:
             self.name_put_aside(await self._on_disk(lambda: self._library.distrust(made.suspect)))
         self._name_skipped(made.layout.skipped)
@@ -332,17 +303,6 @@ class Syncing:
             self._events.note(event)
 
 
-def _promised(image: Image, key: str, version: str) -> Image:
-    """The image, if its document is of what the view says."""
-    if (str(image.key), image.version) != (key, version):
-        raise IntegrityError(
-            f"its document is of {image.key} {image.version}",
-            object=f"{key} {version}",
-            remedy="the region's record of it is damaged: import it again there",
-        )
-    return image
-
-
 def held_images(images: Sequence[Image], tree: Tree) -> tuple[HeldImage, ...]:
     """The images of a tree, as people are told about them."""
     skipped = {each.image for each in tree.skipped}
@@ -351,3 +311,8 @@ def held_images(images: Sequence[Image], tree: Tree) -> tuple[HeldImage, ...]:
         for image in sorted(images, key=own_directory)
         if str(image.key) not in skipped
     )
+
+
+def _kept(image: Image) -> KeptImage:
+    files = tuple(HeldFile(file.sha256, file.size_bytes) for file in image.files)
+    return KeptImage(str(image.key), image.version, files, image.title)

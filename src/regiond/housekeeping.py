@@ -34,7 +34,7 @@ async def is_due(database: Database, now: float) -> bool:
 
 async def clean_up(database: Database, now: float) -> None:
     """Let go; the file of an embedded database gets smaller."""
-    await database.write(kept.retire_surplus, now)
+    await database.write(generations.let_surplus_go, now)
     await database.write(images.forget_retired, now)
     await database.write(mirrors.forget_retired, now)
     await database.write(generations.prune, now)

@@ -37,15 +37,18 @@ class MemoryRegion:
         *images: Image,
         documents: Mapping[str, Mapping[str, SourceDocument]] | None = None,
         superseded: Sequence[Image] = (),
+        kept: Sequence[Image] = (),
     ) -> str:
-        """A new view of these images, and of what is mirrored; its digest."""
-        names = {image: sha256_hex(image.to_document()) for image in (*images, *superseded)}
+        """A new view of these images, of what is mirrored and what is kept; its digest."""
+        every = (*images, *superseded, *kept)
+        names = {image: sha256_hex(image.to_document()) for image in every}
         self.documents |= {name: image.to_document() for image, name in names.items()}
         view = View(
             generation,
             {str(image.key): ViewImage(image.version, names[image]) for image in images},
             documents or {},
             tuple(names[image] for image in superseded),
+            tuple(names[image] for image in kept),
         )
         self.documents[view.digest] = view.to_document()
         self.view = (generation, view.digest)

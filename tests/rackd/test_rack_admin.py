@@ -94,6 +94,23 @@ class AdminTests(ScrubbingCase):
         )
         self.failureResultOf(self.ask("boot-resources", "read", type="odd"), WrongUsage)
 
+    def test_older_versions_at_hand(self) -> None:
+        """They are listed as kept, and the status says how much of them is here."""
+        new, old = self.image(JAMMY, "new", version="2"), self.image(JAMMY, "old")
+        self.region.publish(3, new, kept=[old])
+        self.follower.trigger()
+        self.fetches.finish("file-new")
+        rows = self.successResultOf(self.ask("boot-resources", "read"))
+        assert isinstance(rows, list)
+        told = [(row["version"], row["state"], row["complete_bytes"]) for row in rows]
+        self.assertEqual(told, [("2", "complete", 3), ("1", "kept", 0)])
+        self.fetches.finish_all()
+        status = self.successResultOf(self.ask("status"))
+        assert isinstance(status, dict)
+        self.assertEqual(
+            status["kept"], {"images": 1, "complete": 1, "size_bytes": 3, "reason": ""}
+        )
+
     def test_scrub(self) -> None:
         """A scrub can be asked for and waited for; status says how it is."""
         self.hold(3, self.image(JAMMY, "kernel"))

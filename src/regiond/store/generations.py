@@ -236,6 +236,13 @@ def delete_source(conn: Connection, id: int, now: float) -> int:
     return generation_now(conn, now)
 
 
+def let_surplus_go(conn: Connection, now: float) -> int:
+    """Retire the versions beyond those that are kept; returns the generation without them."""
+    if not retire_surplus(conn, now):
+        return current_generation(conn)[0]
+    return generation_now(conn, now)
+
+
 def current_generation(conn: Connection) -> tuple[int, str]:
     """(number, digest of the view); (0, "") before the first publish."""
     row = conn.execute(

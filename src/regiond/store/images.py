@@ -96,10 +96,8 @@ class StoredImage:
         return f"{self.key.arch}/{self.key.subarch}"
 
 
-_IS_REPLACED = image.c.state.in_(["kept", "retired"])
-
 IS_SUPERSEDED = (
-    _IS_REPLACED
+    image.c.state.in_(["kept", "retired"])
     & image.c.mirrored
     & exists().where(
         mirror_document.c.source_id == image.c.source_id, mirror_document.c.retired_at.is_(None)
@@ -228,18 +226,13 @@ def forget_retired(conn: Connection, now: float) -> int:
 
 
 def is_spent(now: float) -> ColumnElement[bool]:
-    """The condition that nobody needs a retired image any more."""
-    return (image.c.state == "retired") & _is_past(now)
+    """The condition that an image left every view, longer ago than the grace time."""
+    return (image.c.state == "retired") & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
 
 
 def is_fetchable(now: float) -> ColumnElement[bool]:
     """The condition that an image's files are served: it is in a view, or was until just now."""
-    return (image.c.state != "importing") & ~_is_past(now)
-
-
-def _is_past(now: float) -> ColumnElement[bool]:
-    """The condition that an image left every view, longer ago than the grace time."""
-    return _IS_REPLACED & (image.c.retired_at <= now - GRACE_S) & ~IS_SUPERSEDED
+    return (image.c.state != "importing") & ~is_spent(now)
 
 
 def is_blob_in_view(

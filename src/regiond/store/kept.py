@@ -1,7 +1,8 @@
 """Versions that are kept: what a newer one replaced, as many as ``boot_images_versions`` says.
 
-A kept version is in no view and costs only space: its files stay referenced. What is too
-many is retired, and goes the way of everything that is retired.
+A kept version costs only space: its files stay referenced, and racks have them at hand, shown
+nowhere, so that going back to it moves no bytes. What is too many is retired, and goes the
+way of everything that is retired.
 """
 
 from collections import defaultdict
@@ -34,7 +35,7 @@ def surplus_images(conn: Connection) -> tuple[int, ...]:
 
 
 def retire_surplus(conn: Connection, now: float) -> int:
-    """Retire the versions that are too many; no view changes. Returns how many."""
+    """Retire the versions that are too many (for ``generations``); returns how many."""
     gone = surplus_images(conn)
     if gone:
         conn.execute(

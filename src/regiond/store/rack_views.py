@@ -5,9 +5,10 @@ rack, its view is the document that it has already, with the number of an older 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
+import attrs
 from sqlalchemy import Connection, Row, delete, select
 
 from common.digests import sha256_hex
@@ -49,6 +50,7 @@ def views_now(conn: Connection, number: int, before: Digests) -> dict[str, bytes
     columns = (*KEY_COLUMNS, image.c.version, image.c.document_sha256, image.c.bootloader_type)
     published = conn.execute(select(*columns).where(image.c.state == "published")).all()
     superseded = mirrors.superseded_images(conn)
+    kept = _kept(conn, {row.document_sha256 for row in (*published, *superseded)})
     documents = mirrors.shown_documents(conn)
     views: dict[tuple[str, ...] | None, View] = {}
     found: dict[str, bytes | str] = {}
@@ -62,15 +64,27 @@ def views_now(conn: Connection, number: int, before: Digests) -> dict[str, bytes
                     if _may_hold(words, row)
                 },
                 documents,
-                tuple(
-                    dict.fromkeys(
-                        row.document_sha256 for row in superseded if _may_hold(words, row)
-                    )
-                ),
+                _documents(words, superseded),
+                _documents(words, kept),
             )
         known = before.get(name) or before.get(EVERYBODY, "")
         found[name] = _same(conn, views[words], known) or _numbered(views[words], number)
     return found
+
+
+def _kept(conn: Connection, shown: Container[str]) -> list[Row[*tuple[Any, ...]]]:
+    """The versions that are kept, but for those that are shown all the same."""
+    rows = conn.execute(
+        select(image).where(image.c.state == "kept").order_by(image.c.document_sha256)
+    )
+    return [row for row in rows if row.document_sha256 not in shown]
+
+
+def _documents(
+    words: tuple[str, ...] | None, rows: Iterable[Row[*tuple[Any, ...]]]
+) -> tuple[str, ...]:
+    """The documents of those that a rack may hold, each once."""
+    return tuple(dict.fromkeys(row.document_sha256 for row in rows if _may_hold(words, row)))
 
 
 def keep(conn: Connection, number: int, digests: Digests) -> None:
@@ -105,4 +119,4 @@ def _same(conn: Connection, view: View, known: str) -> str:
 
 
 def _numbered(view: View, number: int) -> bytes:
-    return View(number, view.images, view.documents, view.mirror_only).to_document()
+    return attrs.evolve(view, generation=number).to_document()

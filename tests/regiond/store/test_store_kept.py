@@ -1,10 +1,11 @@
 """Versions that are kept, and those that are too many."""
 
 from common.errors import Conflict
+from common.images import View
 from regiond.housekeeping import GARBAGE_GRACE_S
 from regiond.store import blobs, garbage, generations, images, settings
 from regiond.store.kept import VERSIONS, retire_surplus, surplus_images
-from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
+from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
 
 CONTENTS = [content(10, seed=each) for each in range(5)]
 
@@ -50,17 +51,25 @@ class KeptSuite(Store):
         self.assertEqual(self.states(ids), ["kept", "published"])
 
     def test_a_lower_setting_retires_the_surplus(self) -> None:
-        """Once, without a new generation: no view had them."""
+        """Once, in one generation in which racks let go of them."""
         self.keep(3)
         ids = self.publish_versions(3)
-        generation = self.read(generations.current_generation)
         self.assertEqual(self.read(surplus_images), ())
+        self.assertEqual(self.view().kept, self.documents(ids[:2]))
         self.keep(1)
         self.assertEqual(self.read(surplus_images), tuple(ids[:2]))
-        self.assertEqual(self.write(retire_surplus, NOW), 2)
-        self.assertEqual(self.write(retire_surplus, NOW), 0)
+        self.assertEqual(self.write(generations.let_surplus_go, NOW), 4)
+        self.assertEqual(self.write(generations.let_surplus_go, NOW), 4)
         self.assertEqual(self.states(ids), ["retired", "retired", "published"])
-        self.assertEqual(self.read(generations.current_generation), generation)
+        self.assertEqual(self.view().kept, ())
+
+    def view(self) -> View:
+        _, digest = self.read(generations.current_generation)
+        return View.from_document(self.read(generations.read_document, digest) or b"")
+
+    def documents(self, ids: list[int]) -> tuple[str, ...]:
+        found = [self.read(images.image_details, each).document_sha256 for each in ids]
+        return tuple(sorted(map(str, found)))
 
     def test_kept_bytes_are_no_garbage_until_their_version_goes(self) -> None:
         """What is kept could be published again without fetching anything."""
@@ -79,12 +88,12 @@ class KeptSuite(Store):
         self.assertEqual(self.read(blobs.held_bytes, CONTENTS[1].sha256), 10)
 
     def test_one_kept_version_can_be_let_go(self) -> None:
-        """Exactly that one, and racks are told nothing."""
+        """Exactly that one, on racks, too."""
         self.keep(3)
         ids = self.publish_versions(3)
-        generation = self.read(generations.current_generation)[0]
-        self.assertEqual(self.write(generations.retire_images, ids[:1], None, NOW), generation)
+        self.assertEqual(self.write(generations.retire_images, ids[:1], None, NOW), 4)
         self.assertEqual(self.states(ids), ["retired", "kept", "published"])
+        self.assertEqual(self.view().kept, self.documents(ids[1:2]))
 
     def test_an_older_version_that_is_offered_again_is_held_once(self) -> None:
         """A mirror went back: it is published, and the newer one is kept."""
@@ -94,14 +103,17 @@ class KeptSuite(Store):
         self.assertEqual(self.states([old, new, again]), ["retired", "kept", "published"])
 
     def test_a_rack_may_finish_what_was_just_replaced(self) -> None:
-        """A kept version's bytes are served for the grace time, and not for ever."""
+        """A version's bytes are served while it is kept, then for the grace time."""
         self.keep(2)
         self.publish_versions(2)
-        may = [
-            self.read(images.is_blob_in_view, CONTENTS[0].sha256, None, NOW + since_s)
-            for since_s in (images.GRACE_S - 1, images.GRACE_S)
-        ]
+        self.assertTrue(self.may_fetch(10 * DAY_S))
+        self.keep(1)
+        self.write(generations.let_surplus_go, NOW)
+        may = [self.may_fetch(since_s) for since_s in (images.GRACE_S - 1, images.GRACE_S)]
         self.assertEqual(may, [True, False])
+
+    def may_fetch(self, since_s: float) -> bool:
+        return self.read(images.is_blob_in_view, CONTENTS[0].sha256, None, NOW + since_s)
 
     def test_a_kept_version_is_not_published_by_accident(self) -> None:
         """A late publish of what was replaced is refused."""
