@@ -15,7 +15,7 @@ from twisted.logger import Logger
 
 from common.errors import NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
-from common.images import Image
+from common.images import Image, View
 from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
@@ -169,7 +169,7 @@ class Syncing:
             damaged = await self._on_disk(lambda: self._library.withdraw_cut(survey.holdings))
             if self._library.current is None:
                 # A TFTP or web server that is pointed at ``current`` must find it.
-                await self._show(View(generation=0), "", (), lay_out(()))
+                await self._show(Wanted(View(generation=0)), "", lay_out(()))
         except RackferryError as error:
             self._events.note(Event.of(error, Severity.WARNING))
             return

@@ -31,9 +31,9 @@ class Wanted:
     """
 
     view: View
-    images: tuple[Image, ...]
-    mirrored: Mirrored
-    kept: tuple[Image, ...]
+    images: tuple[Image, ...] = ()
+    mirrored: Mirrored = attrs.field(factory=Mirrored)
+    kept: tuple[Image, ...] = ()
 
 
 class ViewReader:
