@@ -284,6 +284,25 @@ def open_for_reading(path: Path) -> int:
     return _regular(fd, path)
 
 
+def open_within(root: Path, path: str) -> int:
+    """Open an existing plain file below a directory; no component of ``path`` may be a link.
+
+    ``root`` itself may be one, as it was named by whoever asks.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    *parents, name = path.split("/")
+    with storage_errors(root / path, "open"):
+        inner = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            for parent in parents:
+                outer, inner = inner, os.open(parent, flags | os.O_DIRECTORY, dir_fd=inner)
+                os.close(outer)
+            fd = os.open(name, flags, dir_fd=inner)
+        finally:
+            os.close(inner)
+    return _regular(fd, root / path)
+
+
 def truncate(fd: int, size_bytes: int, path: Path) -> None:
     """Keep the first ``size_bytes`` of an open file, and go on writing there."""
     with storage_errors(path, "truncate"):

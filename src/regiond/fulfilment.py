@@ -7,7 +7,7 @@ A file that fails costs its images and nothing else. What is a failure of the wh
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
@@ -17,14 +17,13 @@ from twisted.python.failure import Failure
 
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError, bug
 from common.events import Event
-from common.fetching import Hashing, Limits, Sink, fetch
+from common.fetching import Hashing, Limits, Origin, Sink, fetch
 from common.throttle import Throttle
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
 from regiond.import_run import Run
 from regiond.planning import BlobFetch, ImportPlan, PlannedImage
 from regiond.publishing import Publishing
-from regiond.routes import Routes, SourceOrigin
 from regiond.slots import Slots
 from regiond.small_blob import MOST_BYTES as SMALL_BYTES
 from regiond.small_blob import SmallBlob
@@ -32,7 +31,7 @@ from regiond.store import generations, images
 from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
-from regiond.store.sources import demand_unchanged
+from regiond.store.sources import BootSource, demand_unchanged
 from regiond.upstream import Look
 
 SMALL_FOR_ONE = 4
@@ -68,12 +67,19 @@ async def all_of(work: Sequence[Deferred[T]]) -> list[T]:
     return [outcome for _, outcome in outcomes]
 
 
+class Origins(Protocol):
+    """Where the files of sources are: at their servers (``Routes``), or in a bundle."""
+
+    def origin(self, source: BootSource, path: str, size_bytes: int) -> Origin:
+        """One file of a source."""
+
+
 @attrs.frozen
 class Transfers:
     """How blobs are fetched.
 
     Attributes:
-        routes: the way to every source.
+        routes: the way to every source's files.
         hashing: runs hashing away from the reactor.
         limits: how patient a transfer is.
         clock: monotonic.
@@ -83,7 +89,7 @@ class Transfers:
         throttles: those that limit what comes from a source.
     """
 
-    routes: Routes
+    routes: Origins
     hashing: Hashing
     limits: Limits
     clock: IReactorTime
@@ -222,7 +228,7 @@ class Fulfilment:
             counted = held_bytes
 
         origins = [
-            SourceOrigin(transfers.routes, self._sources[source_id], path)
+            transfers.routes.origin(self._sources[source_id], path, blob.size_bytes)
             for source_id, path in blob.upstream
         ]
         hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else _at_once

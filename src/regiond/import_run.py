@@ -22,7 +22,10 @@ class Progress:
 
 @attrs.define
 class Run:
-    """What one import has come to. ``failed``: what failed, and why."""
+    """What one import has come to.
+
+    ``failed``: what failed, and why. ``left_out``: selected images that a bundle does not bring.
+    """
 
     epoch: int
     progress: Progress
@@ -32,6 +35,7 @@ class Run:
     retired: list[ImageKey] = attrs.Factory(list)
     retired_ids: set[int] = attrs.Factory(set)
     failed: dict[str, RackferryError] = attrs.Factory(dict)
+    left_out: list[ImageKey] = attrs.Factory(list)
 
     def note(self, event: Event) -> None:
         """Something an admin would want to know."""

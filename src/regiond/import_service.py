@@ -7,10 +7,12 @@ module holds the timer, and tells everybody who waits for an import how it ended
   import follows before the waiters are told.
 * A stop is told at once. What a thread still writes, or verifies, ends behind it, and only
   then can the next import begin.
+* An import from a bundle is one by itself: it waits for its turn, and nobody joins it.
 * An import that found no space is parked: it goes on when there is room.
 """
 
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 import attrs
@@ -34,7 +36,7 @@ class ImportResult:
     "failed" (all of it, by the one reason), "parked" (for lack of space) or "stopped".
     ``failed`` maps what failed (an image, a source) to the reason. ``lagging`` names the
     sources that show older documents than they did: the newer ones stay in use. ``work_s`` is
-    the time of the work.
+    the time of the work. ``left_out`` are selected images that a bundle does not bring.
     """
 
     outcome: str
@@ -45,6 +47,10 @@ class ImportResult:
     fetched_bytes: int = 0
     work_s: float = 0.0
     lagging: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+Work = Callable[[], Coroutine[Deferred[Any], Any, ImportResult]]
 
 
 class Imports(Protocol):
@@ -92,6 +98,8 @@ class ImportService(Service):
         self._timer: IDelayedCall | None = None
         self._parked: LoopingCall | None = None
         self._waiters: list[Deferred[ImportResult]] = []
+        self._bundles: list[tuple[Work, Deferred[ImportResult]]] = []
+        self._bundle: Deferred[ImportResult] | None = None
         self.last: ImportResult | None = None
         self.past: Past | None = None
 
@@ -146,6 +154,28 @@ class ImportService(Service):
             self._begin(reason)
         return waiter
 
+    def request_bundle(self, work: Work) -> Deferred[ImportResult]:
+        """Import from a bundle when nothing else is being imported; fires with how it ended.
+
+        Who cancels it, stops it: a bundle is gone with the shell that gives it.
+
+        Args:
+            work: the import.
+        """
+
+        def leave(waiter: Deferred[ImportResult]) -> None:
+            self._bundles = [each for each in self._bundles if each[1] is not waiter]
+            if self._bundle is waiter:
+                self._bundle = None
+                self._is_stopping = True
+                self._work.cancel()
+
+        waiter: Deferred[ImportResult] = Deferred(leave)
+        self._bundles.append((work, waiter))
+        if not self._importing:
+            self._begin("a bundle")
+        return waiter
+
     def stop_import(self) -> Deferred[None]:
         """Stop the running import, or the one that is parked; partials are kept.
 
@@ -177,16 +207,20 @@ class ImportService(Service):
         self._begin("scheduled")
 
     def _begin(self, reason: str) -> None:
-        self._unpark()
         self._importing = True
         self._is_stopping = False
         self._began_s = self._clock.seconds()
         self.reschedule()
-        self._work = Deferred.fromCoroutine(self._import_and_tell(reason))
+        if self._bundles:
+            work, self._bundle = self._bundles.pop(0)
+        else:
+            self._unpark()
+            work = partial(self._import_until_settled, reason)
+        self._work = Deferred.fromCoroutine(self._import_and_tell(work))
 
-    async def _import_and_tell(self, reason: str) -> None:
+    async def _import_and_tell(self, work: Work) -> None:
         try:
-            outcome: ImportResult | RackferryError = await self._import_until_settled(reason)
+            outcome: ImportResult | RackferryError = await work()
         except RackferryError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - a bug must not end the schedule
@@ -196,7 +230,7 @@ class ImportService(Service):
         self._importing = False
         if not self._is_stopping:
             self._tell(outcome)
-        if self._waiters and not self._importing:
+        if (self._waiters or self._bundles) and not self._importing:
             self._go_on()
         self.reschedule()
 
@@ -206,6 +240,9 @@ class ImportService(Service):
             self._begin("asked for again")
         else:
             self._tell(_stopped())
+            bundles, self._bundles = self._bundles, []
+            for _, self._bundle in bundles:
+                self._tell_bundle(_stopped())
 
     async def _import_until_settled(self, reason: str) -> ImportResult:
         while True:
@@ -226,6 +263,9 @@ class ImportService(Service):
 
     def _tell(self, outcome: ImportResult | RackferryError) -> None:
         """Remember how the import ended, and tell those who wait."""
+        if self._bundle is not None:
+            self._tell_bundle(outcome)
+            return
         waiters, self._waiters = self._waiters, []
         if isinstance(outcome, ImportResult):
             self._ended(outcome, Ending.FAILED if outcome.failed else Ending.DONE)
@@ -240,6 +280,17 @@ class ImportService(Service):
         if ending is not Ending.STOPPED:
             self.log.error("import {ending}: {why}", ending=ending.value, why=outcome.line())
         for waiter in waiters:
+            waiter.errback(outcome)
+
+    def _tell_bundle(self, outcome: ImportResult | RackferryError) -> None:
+        """Tell who gave the bundle; when the next import is due is not changed by it."""
+        waiter, self._bundle = self._bundle, None
+        if waiter is None:
+            return
+        if isinstance(outcome, ImportResult):
+            self.last = outcome
+            waiter.callback(outcome)
+        else:
             waiter.errback(outcome)
 
     def _ended(self, result: ImportResult, ending: Ending) -> None:
@@ -265,7 +316,7 @@ class ImportService(Service):
         except RackferryError as error:
             self.log.warn("the free space is not known: {reason}", reason=error.line())
             return
-        if has_room and self._parked is looking:
+        if has_room and self._parked is looking and not self._importing:
             self._begin("there is room now")
 
 

@@ -20,8 +20,10 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from common.errors import Conflict, NoSpace, SourceError
+from common.errors import Conflict, NoSpace, Refused, SourceError
 from common.events import Event, Severity
+from common.images import ImageKey
+from regiond.bundle import BundledSources
 from regiond.fulfilment import Fulfilment, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
@@ -36,7 +38,7 @@ from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
 from regiond.store import events, generations, pins, sources
 from regiond.store.database import Database
-from regiond.upstream import Look, Upstream, object_name
+from regiond.upstream import Look, Upstream
 
 VANISHED = "image-vanished"
 
@@ -125,7 +127,7 @@ class Importer:
         """What is to be known of a source, by what it said now or last."""
         kept = await self._database.read(sources.list_selections, look.source.id)
         return source_notices(
-            object_name(look.source.id),
+            look.name,
             [each.selection for each in kept],
             await self._upstream.catalogue(look),
             day_of(self._now()),
@@ -145,7 +147,7 @@ class Importer:
         looks = await self.look()
         for look in looks:
             await self._upstream.note_lag(look)
-        lagging = tuple(object_name(look.source.id) for look in looks if look.is_lagging)
+        lagging = tuple(look.name for look in looks if look.is_lagging)
         notices = [event for look in looks for event in await self._notices(look)]
         state = _state(revision, losses, looks, notices)
         if (
@@ -156,15 +158,41 @@ class Importer:
             generation, _ = await self._database.read(generations.current_generation)
             work_s = self._clock.seconds() - began_s
             return ImportResult("unchanged", generation, work_s=work_s, lagging=lagging)
+        result = await self._whole(reason, looks, began_s)
+        self._settled = None if result.failed else state
+        return attrs.evolve(result, lagging=lagging)
+
+    async def run_bundle(self, bundled: BundledSources) -> ImportResult:
+        """One import from a bundle; by the rules of any other, and asking no source.
+
+        Raises:
+            As ``run``.
+        """
+        began_s = self._clock.seconds()
+        self.progress = Progress()
+        known = await self._database.read(sources.list_sources)
+        looks = [
+            await self._upstream.look_into(bundled.documents(source), source)
+            for source in known
+            if source.id in bundled.names
+        ]
+        return await self._whole("a bundle", looks, began_s, bundled)
+
+    async def _whole(
+        self,
+        reason: str,
+        looks: list[Look],
+        began_s: float,
+        bundled: BundledSources | None = None,
+    ) -> ImportResult:
         self.log.info("import begins: {reason}", reason=reason)
         try:
             async with self._records.lease() as epoch:
                 run = Run(epoch, self.progress)
                 async with self._records.recorded(run):
-                    await self._import(run, looks)
+                    await self._import(run, looks, bundled)
         finally:
             self._database.settle()
-        self._settled = None if run.failed else state
         generation, _ = await self._database.read(generations.current_generation)
         return ImportResult(
             "incomplete" if run.failed else "complete",
@@ -174,28 +202,36 @@ class Importer:
             run.failed,
             run.progress.fetched_bytes,
             self._clock.seconds() - began_s,
-            lagging,
+            left_out=tuple(map(str, run.left_out)),
         )
 
-    async def _import(self, run: Run, looks: list[Look]) -> None:
+    async def _import(
+        self, run: Run, looks: list[Look], bundled: BundledSources | None = None
+    ) -> None:
         looks = [look for look in looks if await self._take_in(run, look)]
         if await is_due(self._database, self._now()):
             # Before the plan counts on them, and before fetching needs their space.
             await clean_up(self._database, self._now())
-        plan = await self.plan(looks)
+        plan = await self._plan(looks, bundled)
+        work, transfers = plan, self._transfers
+        if bundled is not None:
+            work = plan.within(bundled.names, bundled.brings)
+            transfers = attrs.evolve(transfers, routes=bundled, throttles=lambda _: ())
+            run.left_out += _left_out(plan, work, bundled)
         self._note_plan(run, plan)
         await self._note_vanished(run, plan, looks)
         await self._note_pinned(run, plan)
         run.progress.phase = "fetching"
-        run.progress.total_bytes = plan.fetch_bytes
-        run.progress.total_images = len(plan.stage)
+        run.progress.total_bytes = work.fetch_bytes
+        run.progress.total_images = len(work.stage)
         await self._retire(run, plan)
         # Now, and not before: what nobody wants any more goes although there is no room.
-        await self.room.check([blob.fetch_bytes for blob in plan.fetch])
+        await self.room.check([blob.fetch_bytes for blob in work.fetch])
         try:
-            await Fulfilment(self._database, self._transfers, run, looks).do(plan)
+            await Fulfilment(self._database, transfers, run, looks).do(work)
         except NoSpace as error:
-            rest = (await self.plan(looks)).fetch
+            again = await self._plan(looks, bundled)
+            rest = (again.within(bundled.names, bundled.brings) if bundled else again).fetch
             left = [blob.fetch_bytes for blob in rest]
             raise await self.room.explained(error, left) from error
         run.progress.phase = "cleaning up"
@@ -203,6 +239,17 @@ class Importer:
         await self._retire(run, plan, stay_mirrored=True)
         await self._show_documents(run, plan, looks)
         await clean_up(self._database, self._now())
+
+    async def _plan(self, looks: list[Look], bundled: BundledSources | None) -> ImportPlan:
+        """The plan; what other sources than a bundle's say counts as they said it last."""
+        if bundled is None:
+            return await self.plan(looks)
+        others = [
+            await self._upstream.as_it_was(source)
+            for source in await self._database.read(sources.list_sources)
+            if source.enabled and source.id not in bundled.names
+        ]
+        return await self.plan([*looks, *others])
 
     def _note_plan(self, run: Run, plan: ImportPlan) -> None:
         run.looked_at.add(IMPORT)
@@ -294,13 +341,14 @@ class Importer:
         except Conflict as error:
             run.lost(error)
             return False
-        name = object_name(look.source.id)
+        name = look.name
         run.looked_at.add(name)
         for event in await self._notices(look):
             run.note(event)
-        if look.error is not None:
-            run.failed[name] = look.error
-            run.note(Event.of(look.error))
+        wrong = _older(look) if look.in_bundle and look.is_lagging else look.error
+        if wrong is not None:
+            run.failed[name] = wrong
+            run.note(attrs.evolve(Event.of(wrong), object=name))
         if look.reading is None:
             return True
         for problem in look.reading.problems:
@@ -328,9 +376,31 @@ class Importer:
                 reasons.append(f"selection {each.id}: {why}")
         if reasons:
             run.note(
-                Event("selection-unmatched", Severity.WARNING, object_name(look.source.id),
+                Event("selection-unmatched", Severity.WARNING, look.name,
                       "; ".join(reasons), "delete it, or wait until the source has it")
             )  # fmt: skip
+
+
+def _older(look: Look) -> Refused:
+    """What a bundle is told whose documents are older than those that are held."""
+    reasons = "; ".join(look.reading.lagging) if look.reading else ""
+    return Refused(
+        f"the bundle is older than what was imported before: {reasons}",
+        object=look.name,
+        code="bundle-older",
+        remedy="nothing; or, to go back, boot-source update "
+        f"{look.source.id} accept_rollback=true lets it, once",
+    )
+
+
+def _left_out(plan: ImportPlan, work: ImportPlan, bundled: BundledSources) -> list[ImageKey]:
+    """The selected images of the bundle's sources that it does not bring."""
+    brought = {planned.offer.key for planned in work.stage}
+    return [
+        planned.offer.key
+        for planned in plan.stage
+        if planned.source_id in bundled.names and planned.offer.key not in brought
+    ]
 
 
 def _state(

@@ -19,7 +19,7 @@ The rules:
 * After the plan has been carried out the next plan is empty.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 
@@ -158,6 +158,19 @@ class ImportPlan:
     unwanted: tuple[HeldImage, ...] = ()
     guarded: bool = False
     reason: str = ""
+
+    def within(
+        self, sources: Collection[int], brings: Callable[[PlannedImage], bool]
+    ) -> "ImportPlan":
+        """The same plan, less the images that are not brought, from these sources alone."""
+        stage = tuple(image for image in self.stage if brings(image))
+        missing = {sha256 for image in stage for sha256 in image.missing}
+        fetch = []
+        for blob in self.fetch:
+            upstream = tuple(place for place in blob.upstream if place[0] in sources)
+            if blob.sha256 in missing:
+                fetch.append(attrs.evolve(blob, upstream=upstream))
+        return attrs.evolve(self, stage=stage, fetch=tuple(fetch))
 
     @property
     def publish_at_once(self) -> tuple[PlannedImage, ...]:

@@ -126,6 +126,10 @@ class Routes:
             known = self._ways[source.id] = Way.to(source)
         return known
 
+    def origin(self, source: BootSource, path: str, size_bytes: int) -> SourceOrigin:  # noqa: ARG002 - Origins
+        """One file of a source."""
+        return SourceOrigin(self, source, path)
+
     async def to(self, source: BootSource) -> Route:
         """The way to a source.
 

@@ -44,6 +44,7 @@ from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.tls import ServerTLS
 from common.vocabulary import Place
 from regiond.admin.answers import RegionAnswers
+from regiond.admin.bundles import BlobDoor, BundleAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
@@ -51,9 +52,11 @@ from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.uploads import UploadDoor
 from regiond.boot_sources import BootSources
+from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
 from regiond.damage import note_damage
 from regiond.deliveries import Program, Webhook
+from regiond.exports import Exports
 from regiond.fleet import RegionFleet
 from regiond.fulfilment import SMALL_FOR_ONE, Transfers
 from regiond.hooks import Deliver, Teller, Telling, forget_failure
@@ -172,6 +175,8 @@ class RegionDaemon(MultiService):
         cache = ChunkCache(self.database.read_chunk)
         self.mirror = Mirror(self.database, cache, reactor.seconds)
         self.pinning = Pinning(self.database, reactor.seconds)
+        self.exports = Exports(self.database, cache)
+        self.bundles = BundleImports(self.database, self.importer, self.imports)
         self.uploads = Uploads(self.database, self._in_thread("hash"), reactor.seconds)
         self.own_stream = OwnStream(
             self.database,
@@ -292,6 +297,7 @@ class RegionDaemon(MultiService):
         answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, self._reactor),
+            BundleAnswers(self.exports, self.bundles, self.importer, self._reactor),
             RackAnswers(self.fleet, self.sessions, self._identity),
             SettingAnswers(self.settings),
             DaemonAnswers(
@@ -319,7 +325,10 @@ class RegionDaemon(MultiService):
                 Place.REGION,
                 keeping.answer,
                 self._reactor,
-                lambda: UploadDoor(self.uploads).table,
+                lambda: {
+                    **UploadDoor(self.uploads).table,
+                    **BlobDoor(self.exports, self._reactor).table,
+                },
                 peers=self._peers(),
             ),
             group=self._config.admin_group,

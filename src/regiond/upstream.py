@@ -23,7 +23,7 @@ from regiond.sources.catalogue import Catalogue, catalogue
 from regiond.sources.documents import read_source
 from regiond.sources.freshness import accepted_event, lag_event
 from regiond.sources.readings import SourceReading, StoredDocument, read_stored
-from regiond.sources.retrieval import Retriever
+from regiond.sources.retrieval import Documents, Retriever
 from regiond.sources.signatures import inspect_keyring
 from regiond.sources.verdict import Key
 from regiond.sources.verified import InThread, SourceAccess
@@ -33,20 +33,30 @@ from regiond.store.sources import BootSource, SourceFields
 
 E = TypeVar("E", bound=RackferryError)
 _SAYS_WHICH_WAY = ("source-proxy", "source-ca-")
-Documents = Mapping[str, StoredDocument]
+StoredDocuments = Mapping[str, StoredDocument]
 
 
 @attrs.frozen
 class Look:
-    """One source, looked at once: what it said, or why it could not be read."""
+    """One source, looked at once: what it said, or why it could not be read.
+
+    ``in_bundle``: it was looked for in a bundle.
+    """
 
     source: BootSource
-    stored: Documents
+    stored: StoredDocuments
     reading: SourceReading | None = None
     error: RackferryError | None = None
+    in_bundle: bool = False
 
     @property
-    def documents(self) -> Documents:
+    def name(self) -> str:
+        """What events are about: a bundle tells nothing of whether the source can be reached."""
+        name = object_name(self.source.id)
+        return f"bundle of {name}" if self.in_bundle else name
+
+    @property
+    def documents(self) -> StoredDocuments:
         """The source's documents as they are now; if it could not be read, the last good ones."""
         if self.reading is None:
             return self.stored
@@ -131,7 +141,7 @@ class Upstream:
             source: which.
             afresh: as if it had never been read.
         """
-        stored: Documents = {}
+        stored: StoredDocuments = {}
         if not afresh:
             stored = await self._database.read(sources.stored_documents, source.id)
         try:
@@ -147,6 +157,25 @@ class Upstream:
         if not reading.lagging:
             self._read_at[source.id] = self._now()
         return Look(source, stored, self._with_lag(source, reading))
+
+    async def look_into(self, documents: Documents, source: BootSource) -> Look:
+        """Read a source as ``look`` does, from a bundle.
+
+        Args:
+            documents: the bundle's, of that source.
+            source: whose keyring and whose last good documents count.
+        """
+        stored = await self._database.read(sources.stored_documents, source.id)
+        try:
+            access = await self._access(documents, source)
+            reading = await read_source(location_of(source), stored, access)
+        except RackferryError as error:
+            return Look(source, stored, error=_about(source, error), in_bundle=True)
+        return Look(source, stored, reading, in_bundle=True)
+
+    async def as_it_was(self, source: BootSource) -> Look:
+        """What a source said last, without asking it."""
+        return Look(source, await self._database.read(sources.stored_documents, source.id))
 
     def _with_lag(self, source: BootSource, reading: SourceReading) -> SourceReading:
         """The reading, with the event of a source that has lagged behind for hours."""
@@ -172,17 +201,18 @@ class Upstream:
         known = self._read_at.get(source.id)
         return source if known is None else attrs.evolve(source, last_success_at=known)
 
-    async def _read(self, source: BootSource, stored: Documents) -> SourceReading:
-        route = await self._routes.to(source)
-        keyring = await self._in_thread(partial(keyring_of, source, object_name(source.id)))
-        retriever = Retriever(route.agent, self._clock, route.headers)
-        access = SourceAccess(
-            retriever,
-            keyring,
+    async def _access(self, documents: Documents, source: BootSource) -> SourceAccess:
+        return SourceAccess(
+            documents,
+            await self._in_thread(partial(keyring_of, source, object_name(source.id))),
             self._in_thread,
             self._now(),
             accepts_rollback=source.accept_rollback is not None,
         )
+
+    async def _read(self, source: BootSource, stored: StoredDocuments) -> SourceReading:
+        route = await self._routes.to(source)
+        access = await self._access(Retriever(route.agent, self._clock, route.headers), source)
         reading = await read_source(route.location, stored, access)
         problems = tuple(_on_the_way(source, each) for each in reading.problems)
         return attrs.evolve(reading, problems=problems)
@@ -323,7 +353,7 @@ def _about(source: BootSource, error: RackferryError) -> RackferryError:
     )
 
 
-def _catalogue(look: Look, documents: Documents) -> Catalogue:
+def _catalogue(look: Look, documents: StoredDocuments) -> Catalogue:
     if look.reading is not None and look.reading.product_files:
         product_files = look.reading.product_files
     else:

@@ -13,12 +13,15 @@ from common.questions import check_question
 from common.throttle import Throttle
 from common.vocabulary import Place, Question
 from regiond.admin.answers import RegionAnswers
+from regiond.admin.bundles import BundleAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
+from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
+from regiond.exports import Exports
 from regiond.fleet import RegionFleet
 from regiond.import_service import ImportService
 from regiond.import_status import ImportStatus
@@ -55,9 +58,12 @@ class AnswerCase(ImportCase):
             return await self.database.read(blobs.read_chunk, blob_id, seq)
 
         self.imports = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
+        cache = ChunkCache(read_chunk)
+        self.exports = Exports(self.database, cache)
+        self.bundles = BundleImports(self.database, self.importer, self.imports)
         self.fleet = RegionFleet(
             self.database,
-            ChunkCache(read_chunk),
+            cache,
             new_authority(datetime.now(UTC)),
             "region-1",
             clock=reactor,
@@ -76,6 +82,7 @@ class AnswerCase(ImportCase):
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
+            BundleAnswers(self.exports, self.bundles, self.importer, reactor),
             RackAnswers(self.fleet, self.sessions, _identity),
             SettingAnswers(self.settings),
             DaemonAnswers(

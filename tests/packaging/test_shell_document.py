@@ -12,7 +12,18 @@ from common.shell.wrong_words import key_text
 from common.vocabulary import FLAGS, VERBS, Place, Verb
 
 READING = frozenset(
-    {"read", "list", "get", "plan", "is-importing", "check", "list-boot-images", "status", "events"}
+    {
+        "read",
+        "list",
+        "get",
+        "plan",
+        "is-importing",
+        "check",
+        "export",
+        "list-boot-images",
+        "status",
+        "events",
+    }
 )
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "shell.md"
 LETTERS = {Place.REGION: "R", Place.RACK: "K", Place.LOCAL: "S"}

@@ -43,7 +43,7 @@ _KIND_OF_NOUN = {
     "config": "setting",
     "rack-controller": "rack",
 }
-_KIND_OF_ID = {"file": PATH, "out": PATH, "dir": PATH}
+_KIND_OF_ID = {"bundle": PATH, "file": PATH, "out": PATH, "dir": PATH}
 _OWN_IDS = frozenset({"id", "name"})
 
 

@@ -23,6 +23,8 @@ from common.vocabulary import Question
 
 _STOP_TIMEOUT_S = 5.0
 _PATIENCE_S = 1.0  # of a thread beside the prompt
+CARRIED = frozenset({("boot-resources", "export"), ("boot-resources", "import-bundle")})
+"""The words in whose work the shell has part: it writes and reads the files."""
 
 
 class ReactorThread:
@@ -86,6 +88,10 @@ def _session(reactor_thread: ReactorThread) -> Session:
     def ask(socket_path: str, question: Question, on_progress: OnProgress) -> Any:
         from common.shell import line, rejoining  # noqa: PLC0415  (not for help)
 
+        if (question.noun, question.verb) in CARRIED:
+            from common.shell.carrying import carry  # noqa: PLC0415  (few use it)
+
+            return carry(socket_path, question, on_progress)
         return rejoining.ask_and_rejoin(
             line.ask, socket_path, question, on_progress, wait=time.sleep, now=time.monotonic
         )

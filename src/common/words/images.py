@@ -1,6 +1,6 @@
 """Images (pure)."""
 
-from common.verbs import BOTH, REGION, Answer, Parameter, Verb
+from common.verbs import BOTH, REGION, Answer, Kind, Parameter, Verb
 
 IMAGE_COLUMNS = (
     "id",
@@ -45,6 +45,42 @@ VERBS: tuple[Verb, ...] = (
         flags=("wait",),
         columns=("outcome", "published", "fetched_bytes"),
         example="wait",
+        changes=True,
+    ),
+    Verb(
+        "boot-resources",
+        "export",
+        "write images and signed documents to a directory, or a FILE.tar, to carry away",
+        REGION,
+        ids=("out",),
+        parameters=(
+            Parameter("since", "an earlier export; what it has is left out", values="path"),
+            Parameter(
+                "images",
+                "os[/release[/arch[/subarch[/label]]]],..., globs too",
+                Kind.LIST,
+                values="image-path",
+            ),
+        ),
+        columns=("out", "images", "files", "size_bytes", "fetched_bytes", "elsewhere"),
+        example="/media/stick images=ubuntu/noble",
+    ),
+    Verb(
+        "boot-resources",
+        "import-bundle",
+        "import what an export wrote; verified like any source",
+        REGION,
+        ids=("bundle",),
+        parameters=(
+            Parameter(
+                "source",
+                "boot source that it is of; default: the one with its URL",
+                Kind.INTEGER,
+                values="source",
+            ),
+        ),
+        columns=("outcome", "published", "fetched_bytes"),
+        example="/media/stick",
         changes=True,
     ),
     Verb("boot-resources", "stop-import", "stop the running import", REGION, changes=True),

@@ -5,6 +5,7 @@ through ``common.fetching`` instead.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -51,6 +52,13 @@ class Retrieved:
 
     content: bytes | None
     validators: Validators
+
+
+class Documents(Protocol):
+    """A place that has a source's documents: its server, or a bundle."""
+
+    async def get(self, url: str, known: Validators) -> Retrieved:
+        """As ``Retriever.get``."""
 
 
 class Retriever:

@@ -12,7 +12,7 @@ from common.digests import sha256_hex
 from common.errors import SignatureError, SourceError
 from regiond.sources.locations import SourceLocation
 from regiond.sources.readings import FetchedDocument
-from regiond.sources.retrieval import Retrieved, Retriever, Validators
+from regiond.sources.retrieval import Documents, Retrieved, Validators
 from regiond.sources.signatures import Verified, verify_each
 
 PARALLEL_DOCUMENTS = 4
@@ -39,7 +39,7 @@ class SourceAccess:
         accepts_rollback: whether documents may be older than the stored ones, this once.
     """
 
-    retriever: Retriever
+    retriever: Documents
     keyring: bytes | None = attrs.field(repr=False)
     in_thread: InThread
     now: float
@@ -91,7 +91,7 @@ async def ask_for(
     path: str,
     location: SourceLocation,
     known: Mapping[str, FetchedDocument],
-    retriever: Retriever,
+    retriever: Documents,
 ) -> Retrieved:
     """One document, unless it is still the known one; raises ``SourceError``."""
     document = known.get(path)
@@ -103,7 +103,7 @@ async def _ask_for(
     paths: Iterable[str],
     location: SourceLocation,
     known: Mapping[str, FetchedDocument],
-    retriever: Retriever,
+    retriever: Documents,
 ) -> dict[str, Retrieved | SourceError]:
     async def answer(path: str) -> tuple[str, Retrieved | SourceError]:
         try:

@@ -29,7 +29,7 @@ from common.errors import (
     packed,
 )
 from common.shell import line
-from common.shell.line import ask, connected
+from common.shell.line import Line, ask, connected
 from common.vocabulary import Question
 from tests.doubles.directories import fresh_directory
 
@@ -104,9 +104,11 @@ class LineTests(SynchronousTestCase):
     def test_answers_may_overtake_each_other(self) -> None:
         """Each answer goes to what it answers, an error too; the others wait."""
         early = box(_error="2", _error_code="NOT_FOUND", _error_description="no")
-        path = self.daemon(early + box(_answer="1", x="1"))
-        with connected(path) as line:
+        here, there = socket.socketpair()
+        with here, there, here.makefile("rb") as incoming:
+            line = Line(here, incoming, lambda _: None, lambda *_: (b"", 0))
             first, second = line.begin(b"A"), line.begin(b"B")
+            there.sendall(early + box(_answer="1", x="1"))
             self.assertEqual(line.answer(first)[b"x"], b"1")
             self.assertRaises(NotFound, line.answer, second)
 

@@ -1,0 +1,75 @@
+"""Answers about bundles: images that are carried to, or from, a region without a network."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+
+from common.asking import Shell
+from common.canonical import plain
+from common.commands import ReadBlob
+from common.conversation import Table
+from common.vocabulary import Question
+from regiond.admin.asked import Tell
+from regiond.admin.images import PROGRESS_INTERVAL_S, import_row
+from regiond.bundle_imports import BundleImports
+from regiond.exports import Exports
+from regiond.importer import Importer
+from regiond.pieces import Pieces
+
+
+class BundleAnswers:
+    """What is answered about bundles."""
+
+    def __init__(
+        self, exports: Exports, bundles: BundleImports, importer: Importer, clock: IReactorTime
+    ) -> None:
+        self._exports = exports
+        self._bundles = bundles
+        self._importer = importer
+        self._clock = clock
+
+    async def boot_resources_export(self, question: Question, _: Tell) -> Any:
+        images = question.parameters.get("images")
+        words = [word for word in images if word] if isinstance(images, list) else []
+        return {"manifest": plain(await self._exports.manifest(words))}
+
+    async def boot_resources_import_bundle(self, question: Question, shell: Shell) -> Any:
+        source = question.parameters.get("source")
+        telling = LoopingCall(lambda: shell(plain(self._importer.progress)))
+        telling.clock = self._clock
+        telling.start(PROGRESS_INTERVAL_S, now=False)
+        try:
+            result = await self._bundles.take(
+                shell.read, None if source is None else int(str(source))
+            )
+        finally:
+            telling.stop()
+        return import_row(result)
+
+
+class BlobDoor:
+    """The blobs that one shell reads."""
+
+    def __init__(self, exports: Exports, clock: IReactorTime) -> None:
+        self._pieces = Pieces(exports.blob, clock, _at_once)
+        self.table: Table = {ReadBlob: self.read_blob}
+
+    async def read_blob(
+        self,
+        sha256: str,
+        of_digests: bool,
+        offset: int,
+        length: int,
+    ) -> Mapping[str, Any]:
+        """Give me a piece of that blob."""
+        piece, size_bytes = await self._pieces.read(
+            sha256, of_digests=of_digests, offset=offset, length=length
+        )
+        return {"piece": piece, "size_bytes": size_bytes}
+
+
+async def _at_once(most_bytes: int) -> int:
+    """Limits are for what goes over a network."""
+    return most_bytes
