@@ -37,7 +37,7 @@ _KIND_NAMES = {
 }
 _TCP_PORT = re.compile(r"tcp6?:(?:port=)?(\d+)(?::|$)")
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/@\s]+))(?::(\d{1,5}))?")
-_BOOT_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
+_SITE_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::\d{1,5})?")
 # What no boot loader's own language takes apart, with ; and the like between other characters.
 _KERNEL_PARAMETER = re.compile(r"[A-Za-z0-9_.][^\s'\"\\`$\x00-\x1f\x7f-\U0010ffff]*")
 
@@ -138,8 +138,14 @@ def _reserve_mib(value: Any) -> int | None:
 
 
 def _boot_url(value: Any) -> str:
-    if _text(value) and not _BOOT_URL.fullmatch(value):
+    if _text(value) and not _SITE_URL.fullmatch(value):
         raise ValueError(f'expected "http://HOST:PORT", not {value!r}')
+    return cast("str", value)
+
+
+def _web_url(value: Any) -> str:
+    if _text(value) and not _SITE_URL.fullmatch(value):
+        raise ValueError(f'expected "https://HOST" or "http://HOST:PORT", not {value!r}')
     return cast("str", value)
 
 
@@ -270,6 +276,8 @@ class RegiondConfig:
     advertise: tuple[str, ...] = _key(_host_names, _hosts)
     default_boot_source: bool = _key(default=True, read=_flag)
     admin_group: str = _key("", _text)
+    web_url: str = _key("", _web_url)
+    web_read_only: bool = _key(default=False, read=_flag)
     listen: RegionListen = attrs.field(factory=RegionListen)
     hooks: Hooks = attrs.field(factory=Hooks)
 

@@ -29,14 +29,23 @@ class OneTimeChannel(http.HTTPChannel):
 
 
 class QuietSite(Site):
-    """A listener for ``resource``: without bodies, access log and timers of its own."""
+    """A listener for ``resource``: without bodies, access log and timers of its own.
+
+    Args:
+        resource: the root.
+        clock: for time-outs.
+        request: what keeps as much of a body as it can do with.
+    """
 
     noisy = False
 
-    def __init__(self, resource: IResource, clock: IReactorTime) -> None:
-        super().__init__(
-            resource, requestFactory=BodilessRequest, timeout=IDLE_TIMEOUT_S, reactor=clock
-        )
+    def __init__(
+        self,
+        resource: IResource,
+        clock: IReactorTime,
+        request: type[BodilessRequest] = BodilessRequest,
+    ) -> None:
+        super().__init__(resource, requestFactory=request, timeout=IDLE_TIMEOUT_S, reactor=clock)
         # Twisted's own default, a channel that may speak HTTP/2, is set in the same way.
         vars(self)["protocol"] = OneTimeChannel
 

@@ -8,6 +8,8 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import attrs
+
 from common.errors import Conflict
 from common.images import Selection
 from regiond.rows import key_row, source_row
@@ -20,7 +22,7 @@ from regiond.source_fields import (
 )
 from regiond.store import events, generations, sources
 from regiond.store.database import Database
-from regiond.store.sources import SourceFields
+from regiond.store.sources import BootSource, SourceFields
 from regiond.upstream import Upstream, object_name
 
 DEFAULT_SOURCE = SourceFields(
@@ -154,10 +156,25 @@ class BootSources:
         Raises:
             RackferryError: it cannot be used, and why.
         """
-        source = await self._database.read(sources.source, source_id)
+        return await self._check(await self._database.read(sources.source, source_id))
+
+    async def try_out(self, source_id: int | None, given: Mapping[str, Any]) -> dict[str, Any]:
+        """As ``check``, of a source that is not kept: a new one, or one with other fields.
+
+        Raises:
+            NotFound, WrongUsage: as for ``create`` and ``update``.
+            RackferryError: it cannot be used, and why.
+        """
+        if source_id is None:
+            return await self._check(_unkept(changed(SourceFields(""), given)))
+        kept = await self._database.read(sources.source, source_id)
+        fields = changed(fields_of(kept), given)
+        return await self._check(attrs.evolve(kept, **attrs.asdict(fields, recurse=False)))
+
+    async def _check(self, source: BootSource) -> dict[str, Any]:
         look = await self._upstream.look(source, afresh=True)
         if look.error is not None or look.reading is None:
-            raise look.error or Conflict("was not read", object=f"boot-source {source_id}")
+            raise look.error or Conflict("was not read", object=object_name(source.id))
         found = await self._upstream.catalogue(look)
         fingerprints = {each.fingerprint for each in look.reading.documents if each.fingerprint}
         row = source_row(source)
@@ -178,3 +195,13 @@ class BootSources:
 
 def _with_warnings(row: dict[str, Any], warnings: list[str]) -> dict[str, Any]:
     return row | ({"warning": "; ".join(warnings)} if warnings else {})
+
+
+def _unkept(fields: SourceFields) -> BootSource:
+    return BootSource(
+        id=0,
+        created_at=0.0,
+        updated_at=0.0,
+        last_success_at=None,
+        **attrs.asdict(fields, recurse=False),
+    )

@@ -25,6 +25,7 @@ from regiond.racks.enrolment import checked_name, checked_request, issue, key_sh
 from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.restrictions import checked, may_hold, without_meaning
 from regiond.rows import key_columns
+from regiond.spread import Spread, spread_of
 from regiond.store import blobs, events, generations, images, lags, racks
 from regiond.store.blobs import Blob
 from regiond.store.database import Database
@@ -46,6 +47,9 @@ class RegionFleet:
         now: seconds since the epoch.
         random_bytes: as ``os.urandom``.
         is_importing: whether an import runs.
+
+    Attributes:
+        stirs: grows whenever a rack says something new.
     """
 
     def __init__(
@@ -69,6 +73,8 @@ class RegionFleet:
         self._random_bytes = random_bytes
         self._is_importing = is_importing
         self._presences: dict[str, Presence] = {}
+        self.stirs = 0
+        self._views: dict[str, View] = {}  # those that racks hold or are to hold
 
     # What racks ask
 
@@ -101,6 +107,7 @@ class RegionFleet:
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; also, what the rack says it holds."""
         presence = self._presence(rack.name)
+        self.stirs += presence.held != held
         presence.held = held
         generation, digest = await self._database.read(generations.current_view, rack.name)
         if held == digest:
@@ -128,12 +135,14 @@ class RegionFleet:
         self._presence(rack.name).transferring(
             self._clock.seconds(), generation, fetched_bytes, total_bytes
         )
+        self.stirs += 1
 
     async def report_sync(
         self, rack: RackIdentity, generation: int, held: str, problem: str
     ) -> None:
         """How a sync ended; a problem becomes an event, and its end clears that."""
         self._presence(rack.name).sync_ended(held)
+        self.stirs += 1
         fields = _problem(problem)
         now = self._now()
         await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
@@ -194,6 +203,24 @@ class RegionFleet:
     async def list_racks(self) -> list[dict[str, Any]]:
         """Every rack, as the shell shows it."""
         return await self._described_all(await self._database.read(racks.list_racks))
+
+    async def spread(self) -> dict[str, Spread]:
+        """How far each image has spread, by ``str(ImageKey)``."""
+        _, current = await self._database.read(generations.current_views)
+        racks_now = [
+            (self._held(rack), current.of(rack.name))
+            for rack in await self._database.read(racks.list_racks)
+        ]
+        needed = {digest for pair in racks_now for digest in pair if digest}
+        views = {digest: await self._view(digest) for digest in needed}
+        self._views = {digest: view for digest, view in views.items() if view is not None}
+        return spread_of(racks_now, self._views)
+
+    async def _view(self, digest: str) -> View | None:
+        if digest in self._views:
+            return self._views[digest]
+        document = await self._database.read(generations.read_document, digest)
+        return None if document is None else View.from_document(document)
 
     async def describe_rack(self, name: str) -> dict[str, Any]:
         """One rack, as the shell shows it."""

@@ -145,6 +145,15 @@ class Selections:
             if all(fnmatchcase(row[name], pattern) for name, pattern in filters.items())
         ]
 
+    async def kept_images(self, source_id: int) -> list[dict[str, Any]] | None:
+        """As ``available_images`` of a source, by what is kept of it; None if that is nothing.
+
+        Nothing is fetched: for whoever must not wait.
+        """
+        source = await self._database.read(sources.source, source_id)
+        found = await self._upstream.kept_catalogue(source)
+        return None if found is None else await self._offer_rows(source, found)
+
     async def _offer_rows(self, source: BootSource, found: Catalogue) -> list[dict[str, Any]]:
         kept = await self._database.read(sources.list_selections, source.id)
         wanted = tuple(each.selection for each in kept)

@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 from typing import Any
 
+import attrs
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
 from twisted.internet.defer import CancelledError, Deferred
@@ -51,6 +52,7 @@ from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.uploads import UploadDoor
+from regiond.admin.web import WebAnswers
 from regiond.boot_sources import BootSources
 from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
@@ -84,7 +86,10 @@ from regiond.store.sources import list_sources
 from regiond.telling import Hook
 from regiond.uploads import Uploads
 from regiond.upstream import Upstream
+from regiond.web.pages import Ask
 from regiond.web.site import web_site
+from regiond.web.wiring import Web, make_web
+from regiond.web_sessions import WebSessions
 
 _THREADS = {"hash": 2, "work": 2}
 _RENEWAL_S = timedelta(days=1).total_seconds()
@@ -197,6 +202,7 @@ class RegionDaemon(MultiService):
             random_bytes=os.urandom,
             is_importing=lambda: self.imports.is_importing,
         )
+        self.web_sessions = WebSessions(self.database, reactor.seconds, os.urandom)
         self.sessions = Sessions(
             self.fleet,
             lambda: [self._endpoint()],
@@ -307,6 +313,7 @@ class RegionDaemon(MultiService):
                 ImportStatus(self.database, self.imports, self.importer),
                 identity=self._identity,
             ),
+            WebAnswers(self.web_sessions, self._web_address),
         )
         keeping = Answers(answers.answer, self.region.note)
         images = ImagesSite(self.fleet, self._reactor, self.limits.racks)
@@ -318,7 +325,11 @@ class RegionDaemon(MultiService):
             "images-stream": self.own_stream.find,
             "keyring.gpg": self.own_stream.keyring,
         }
-        self._listen("web", web_site(self._check_alive, self._check_ready, trees, self._reactor))
+        web = self._make_web(lambda question: keeping.answer(question, lambda _: None))
+        self._listen(
+            "web",
+            web_site(self._check_alive, self._check_ready, trees, self._reactor, web.children),
+        )
         self._listen(
             "admin",
             AdminSocket(
@@ -349,6 +360,26 @@ class RegionDaemon(MultiService):
         opening.addCallbacks(partial(self._ports.__setitem__, name), outcome.append)
         for failure in outcome:
             failure.raiseException()
+
+    def _make_web(self, ask: Ask) -> Web:
+        web = make_web(
+            self._config,
+            ask,
+            boot_sources=self.boot_sources,
+            selections=self.selections,
+            fleet=self.fleet,
+            sessions=self.web_sessions,
+            pulse=lambda: (
+                self.imports.is_importing,
+                self.imports.is_parked,
+                attrs.astuple(self.importer.progress),
+                self.fleet.stirs,
+            ),
+            clock=self._reactor,
+        )
+        self.live = web.live
+        self.live.setServiceParent(self)
+        return web
 
     # What the parts ask of the whole
 
@@ -390,6 +421,7 @@ class RegionDaemon(MultiService):
         self._enrol_tls.use(identity)
 
     def _changed(self, changes: tuple[Change, ...]) -> None:
+        self.live.note_change()
         if any(change.kind == "generation" for change in changes):
             self.own_stream.look()
             telling = Deferred.fromCoroutine(self._announce())
@@ -426,6 +458,11 @@ class RegionDaemon(MultiService):
     def _bound_port(self, name: str) -> int:
         address: Any = self._ports[name].getHost()
         return int(address.port)
+
+    def _web_address(self) -> str:
+        host = self._config.advertise[0] if self._config.advertise else self._config.name
+        host = f"[{host}]" if ":" in host else host
+        return self._config.web_url or f"http://{host}:{self._bound_port('web')}"
 
     def _identity(self) -> dict[str, Any]:
         return {

@@ -252,6 +252,14 @@ class Upstream:
             await self.keep(look)
         return await self.catalogue(look), look.error
 
+    async def kept_catalogue(self, source: BootSource) -> Catalogue | None:
+        """What a source offers by its last good documents; None if it was never read.
+
+        Nothing is fetched: for whoever must not wait.
+        """
+        stored = await self._database.read(sources.stored_documents, source.id)
+        return await self.catalogue(Look(source, stored)) if stored else None
+
     async def keys_of(self, source: BootSource | SourceFields) -> tuple[Key, ...]:
         """The keys that a source's documents may be signed by; none if it is unsigned.
 

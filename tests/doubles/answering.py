@@ -19,6 +19,7 @@ from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
+from regiond.admin.web import WebAnswers
 from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
 from regiond.exports import Exports
@@ -28,6 +29,7 @@ from regiond.import_status import ImportStatus
 from regiond.racks.sessions import Sessions
 from regiond.schedule import Schedule
 from regiond.store import blobs
+from regiond.web_sessions import WebSessions
 from tests.doubles.importing import ImportCase
 from tests.doubles.trust import endpoints
 
@@ -79,6 +81,9 @@ class AnswerCase(ImportCase):
             reactor,
             throttle=Throttle(lambda: None, reactor),
         )
+        self.web_sessions = WebSessions(
+            self.database, lambda: self.time, lambda size: next(counter).to_bytes(size, "big")
+        )
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
@@ -92,6 +97,7 @@ class AnswerCase(ImportCase):
                 ImportStatus(self.database, self.imports, self.importer),
                 identity=_identity,
             ),
+            WebAnswers(self.web_sessions, lambda: "http://region.example:5240"),
         )
 
     async def ask(

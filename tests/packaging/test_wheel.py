@@ -105,3 +105,12 @@ class WheelTests(SynchronousTestCase):
         text = _run(command, "--version", cwd=self.directory)
         self.assertEqual(text, f"rackferry {self.wheel.name.split('-')[1]}\n")
         self.assertIn("boot-sources", _run(command, "help", cwd=self.directory))
+
+    def test_the_page_is_in_it(self) -> None:
+        """Templates and files, as the checkout has them."""
+        shipped = set(zipfile.ZipFile(self.wheel).namelist())
+        web = ROOT / "src" / "regiond" / "web"
+        wanted = [path for name in ("static", "templates") for path in (web / name).iterdir()]
+        self.assertGreater(len(wanted), 8)
+        for path in wanted:
+            self.assertIn(str(path.relative_to(ROOT / "src")), shipped)

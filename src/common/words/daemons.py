@@ -1,6 +1,6 @@
 """A daemon itself: how it is and what happened (pure)."""
 
-from common.verbs import BOTH, RACK, Answer, Parameter, Verb
+from common.verbs import BOTH, RACK, REGION, Answer, Parameter, Verb
 from common.words.images import IMAGE_COLUMNS, PIN_COLUMNS
 from common.words.racks import RACK_COLUMNS
 from common.words.sources import SOURCE_COLUMNS
@@ -74,5 +74,14 @@ VERBS: tuple[Verb, ...] = (
             "images": IMAGE_COLUMNS,
             "pinned": PIN_COLUMNS,
         },
+    ),
+    Verb(
+        "web-login",
+        "",
+        "a one-time link to the page, good for ten minutes",
+        REGION,
+        columns=("url", "expires_at"),
+        alone="url",
+        changes=True,
     ),
 )

@@ -396,3 +396,20 @@ setting = _table(
     Column("value", JSON, nullable=False, comment="any JSON value"),
     comment="settings shared by all regions, and facts about this database",
 )
+
+web_link = _table(
+    "web_link",
+    Column("sha256", _Sha256, primary_key=True, comment="of its secret, which is kept nowhere"),
+    Column("name", Text, nullable=False, comment="who asked for it"),
+    Column("expires_at", Double, nullable=False, comment="from then on it is worth nothing"),
+    comment="one-time links to the page; a used one is gone",
+)
+
+web_session = _table(
+    "web_session",
+    Column("sha256", _Sha256, primary_key=True, comment="of its secret, which is kept nowhere"),
+    Column("name", Text, nullable=False, comment="who asked for its link"),
+    Column("created_at", Double, nullable=False, comment="when the link was used"),
+    Column("seen_at", Double, nullable=False, comment="when its person last did something"),
+    comment="who is logged in to the page",
+)

@@ -1,17 +1,25 @@
 """The web port: plain HTTP, for people, other tools, and whatever watches over the daemon."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
 from common.sites import QuietSite
 from regiond.web.health import Check, Health
+from regiond.web.people import FormRequest
 from regiond.web.streams import Find, Tree
 
 
-def web_site(alive: Check, ready: Check, trees: Mapping[str, Find], clock: IReactorTime) -> Site:
+def web_site(
+    alive: Check,
+    ready: Check,
+    trees: Mapping[str, Find],
+    clock: IReactorTime,
+    children: Mapping[str, IResource] = MappingProxyType({}),
+) -> Site:
     """Everything on the web port.
 
     Args:
@@ -19,10 +27,13 @@ def web_site(alive: Check, ready: Check, trees: Mapping[str, Find], clock: IReac
         ready: for ``/readyz``.
         trees: of files, by the name of their root.
         clock: for time-outs.
+        children: whatever else there is, by the first part of its path.
     """
     root = Resource()
     root.putChild(b"healthz", Health(alive, clock))
     root.putChild(b"readyz", Health(ready, clock))
     for name, find in trees.items():
         root.putChild(name.encode("ascii"), Tree(find, clock))
-    return QuietSite(root, clock)
+    for name, child in children.items():
+        root.putChild(name.encode("ascii"), child)
+    return QuietSite(root, clock, FormRequest)

@@ -15,11 +15,20 @@ from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
+from regiond.admin.web import WebAnswers
 from tests.doubles.answering import IDENTITY, AnswerCase
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
-PARTS = (SourceAnswers, ImageAnswers, BundleAnswers, RackAnswers, SettingAnswers, DaemonAnswers)
+PARTS = (
+    SourceAnswers,
+    ImageAnswers,
+    BundleAnswers,
+    RackAnswers,
+    SettingAnswers,
+    DaemonAnswers,
+    WebAnswers,
+)
 HERE = [verb for verb in VERBS if Place.REGION in verb.places]
 ONE = {"id": "1", "source": "1", "name": "rack-1"}
 IDS = {

@@ -16,12 +16,10 @@ from common.identity import new_key, rack_name, spki_sha256
 from common.joining import signing_request
 from regiond.racks.enrolment import (
     MAX_PENDING,
-    AttemptRate,
     Enrolment,
     checked_name,
     checked_request,
     issue,
-    neighbourhood,
 )
 from tests.doubles.conversations import CONTROL_COMMANDS, arguments_of
 from tests.doubles.trust import AUTHORITY, NOW, SECRET, FakeFleet
@@ -69,52 +67,6 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(checked_name("rack-1.example"), "rack-1.example")
         for name in ("", "..", "a/b", "a b", "-x", "ü", "x" * 300):
             self.assertRaises(WrongUsage, checked_name, name)
-
-
-class RateTests(SynchronousTestCase):
-    """How often one may try."""
-
-    def setUp(self) -> None:
-        self.rate = AttemptRate()
-
-    def fail_once(self, address: str, now_s: float) -> bool:
-        try:
-            self.rate.admit(address, now_s)
-        except Busy:
-            return False
-        self.rate.failed(address, now_s)
-        return True
-
-    def test_failures_of_an_address(self) -> None:
-        """Five failures at once, then one a minute; other addresses are not concerned."""
-        self.assertEqual(
-            [self.fail_once("192.0.2.1", 100.0) for _ in range(7)], [True] * 5 + [False] * 2
-        )
-        self.assertTrue(self.fail_once("192.0.2.2", 100.0))
-        self.assertFalse(self.fail_once("192.0.2.1", 159.0))
-        self.assertTrue(self.fail_once("192.0.2.1", 161.0))
-        self.assertFalse(self.fail_once("192.0.2.1", 162.0))
-
-    def test_in_all(self) -> None:
-        """Twenty a second from everywhere together, successes included."""
-        for number in range(20):
-            self.rate.admit(f"192.0.2.{number}", 100.0)
-        self.assertRaises(Busy, self.rate.admit, "198.51.100.1", 100.0)
-        self.rate.admit("198.51.100.1", 100.1)
-
-    def test_bounded(self) -> None:
-        """A flood of addresses does not fill the memory."""
-        for number in range(10_500):
-            self.rate.failed(str(number), 0.0)
-        self.assertEqual(len(self.rate._failures), 10_000)
-
-    def test_one_host_has_a_whole_64(self) -> None:
-        """Addresses of one /64, and both forms of an IPv4 address, count together."""
-        self.assertEqual(neighbourhood("2001:db8::1"), neighbourhood("2001:db8::ffff:2"))
-        self.assertNotEqual(neighbourhood("2001:db8::1"), neighbourhood("2001:db8:0:1::1"))
-        self.assertEqual(neighbourhood("::ffff:192.0.2.1"), "192.0.2.1")
-        self.assertEqual(neighbourhood("fe80::1%eth0"), "fe80::/64")
-        self.assertEqual(neighbourhood("/run/socket"), "/run/socket")
 
 
 class ListenerTests(SynchronousTestCase):

@@ -109,3 +109,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("number", "rack", name="pk_rack_view"),
         comment="views of racks that do not hold everything",
     )
+    op.create_table(
+        "web_link",
+        _has("sha256", SHA256, "of its secret, which is kept nowhere"),
+        _has("name", sa.Text(), "who asked for it"),
+        _has("expires_at", sa.Double(), "from then on it is worth nothing"),
+        sa.PrimaryKeyConstraint("sha256", name="pk_web_link"),
+        comment="one-time links to the page; a used one is gone",
+    )
+    op.create_table(
+        "web_session",
+        _has("sha256", SHA256, "of its secret, which is kept nowhere"),
+        _has("name", sa.Text(), "who asked for its link"),
+        _has("created_at", sa.Double(), "when the link was used"),
+        _has("seen_at", sa.Double(), "when its person last did something"),
+        sa.PrimaryKeyConstraint("sha256", name="pk_web_session"),
+        comment="who is logged in to the page",
+    )

@@ -1,0 +1,268 @@
+"""The three pages, from what the region answers to HTML.
+
+They read through the same words as the admin shell; what they say of each thing is decided
+in ``image_list``, ``ticks``, ``fleet_list`` and ``picture``.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import attrs
+from markupsafe import Markup
+
+from common.errors import RackferryError
+from common.vocabulary import Question
+from regiond.boot_sources import DEFAULT_SOURCE
+from regiond.fleet import RegionFleet
+from regiond.selections import Selections
+from regiond.web.fleet_list import rack_rows
+from regiond.web.image_list import ImageRow, image_rows, of_kind
+from regiond.web.picture import picture_of
+from regiond.web.rendering import Page, Templates, when
+from regiond.web.ticks import TickTable, state_of, tick_tables
+
+Row = Mapping[str, Any]
+Ask = Callable[[Question], Awaitable[Any]]
+
+EVENTS_PER_PAGE = 50
+_TABLES = {"images": ("ubuntu",), "others": ("other", "uploaded"), "bootloaders": ("bootloader",)}
+_LEVELS = ("info", "warning", "error")
+
+
+@attrs.frozen
+class SourceForm:
+    """What stands in the form of the source; ``id`` None: there is no source yet."""
+
+    id: int | None = None
+    kind: str = "custom"
+    url: str = ""
+    keyring_filename: str = ""
+
+    @classmethod
+    def of(cls, sources: Sequence[Row]) -> "SourceForm":
+        """Of the only source; empty if there is none."""
+        if not sources:
+            return cls()
+        (source,) = sources
+        filename = source["keyring_filename"] or ""
+        is_default = (source["url"], filename) == (
+            DEFAULT_SOURCE.url,
+            DEFAULT_SOURCE.keyring_filename,
+        )
+        kind = "default" if is_default else "custom"
+        return cls(int(source["id"]), kind, source["url"], filename)
+
+    @property
+    def is_advanced(self) -> bool:
+        """Whether there is something to see among the advanced options."""
+        return self.kind == "custom" and bool(self.keyring_filename)
+
+
+class Pages:
+    """The pages.
+
+    Args:
+        ask: the admin shell's answers.
+        selections: what the source offers, without asking it.
+        fleet: how far images have spread.
+        templates: of all pages.
+    """
+
+    def __init__(
+        self,
+        ask: Ask,
+        selections: Selections,
+        fleet: RegionFleet,
+        templates: Templates,
+    ) -> None:
+        self._ask = ask
+        self._selections = selections
+        self._fleet = fleet
+        self._templates = templates
+
+    async def build(self, title: str, query: Mapping[str, str], *, manages: bool) -> Page:
+        """A page as it is now; ``manages``: with the forms of somebody who is logged in."""
+        if title == "Racks":
+            return await self.racks()
+        if title == "Events":
+            return await self.events(query)
+        return await self.images(manages=manages)
+
+    # Images
+
+    async def images(
+        self,
+        *,
+        manages: bool,
+        typed: SourceForm | None = None,
+        error: RackferryError | None = None,
+    ) -> Page:
+        """The Images page.
+
+        Args:
+            manages: for somebody who is logged in.
+            typed: what stands in the form of the source, if that is not what is kept.
+            error: why that was not saved.
+        """
+        status = await self._ask(Question("status"))
+        sources = status["sources"]
+        manages = manages and len(sources) <= 1
+        offers = await self._offers(sources)
+        tables = await self.tables(sources) if manages else None
+        rows = image_rows(
+            await self._ask(Question("boot-resources", "read")),
+            offers,
+            await self._fleet.spread(),
+            status["problems"],
+            is_importing=status["import"]["running"],
+        )
+        settings = {
+            row["name"]: row["value"] for row in await self._ask(Question("config", "list"))
+        }
+        told = _summary(status, sources, settings) | {
+            "manages": manages,
+            "source": (typed or SourceForm.of(sources)) if manages else None,
+            "tables": tables,
+            "seen": state_of(tables or ()),
+        }
+        names = ("announcer", "summary", "problems", "space")
+        forms = ("source", "selection") if manages else ()
+        return Page(
+            "Images",
+            "images.html",
+            "/live?page=Images",
+            {name: self._templates.part(name, told) for name in (*names, *forms)},
+            {
+                name: self._image_rows(name, of_kind(rows, *kinds), manages)
+                for name, kinds in _TABLES.items()
+            },
+            {
+                "manages": manages,
+                "several": len(sources) if len(sources) > 1 else 0,
+                "error": error,
+            },
+        )
+
+    async def _offers(self, sources: Sequence[Row]) -> list[Row]:
+        found = [await self._selections.kept_images(int(each["id"])) for each in sources]
+        return [row for rows in found if rows for row in rows]
+
+    async def tables(self, sources: Sequence[Row]) -> list[TickTable] | None:
+        """The boxes to tick of the only source; None if it has nothing to tick."""
+        if len(sources) != 1:
+            return None
+        source_id = int(sources[0]["id"])
+        offers = await self._selections.kept_images(source_id)
+        selections = await self._selections.list_all(source_id)
+        return tick_tables(offers or (), selections) if offers is not None else None
+
+    def _image_rows(self, name: str, rows: Sequence[ImageRow], manages: bool) -> dict[str, Markup]:
+        made = {row.html_id: self._templates.part("image", row, manages) for row in rows}
+        return made or self._none(name, 6 if manages else 5, "None yet.")
+
+    def _none(self, table: str, columns: int, said: str) -> dict[str, Markup]:
+        html_id = f"no-{table}"
+        return {html_id: self._templates.part("empty", html_id, columns, said)}
+
+    # Racks and events
+
+    async def racks(self) -> Page:
+        """The Racks page."""
+        status = await self._ask(Question("status"))
+        racks = [each for each in status["racks"] if each["state"] == "active"]
+        rows = rack_rows(racks)
+        counts = Counter(each["status"] for each in racks)
+        synced = counts["synced"]
+        told = {
+            "said": f"{synced} of {len(racks)} racks hold generation {status['generation']}",
+            "picture": picture_of(racks),
+            "counts": counts.most_common(),
+        }
+        shown = {row.html_id: self._templates.part("rack", row) for row in rows}
+        return Page(
+            "Racks",
+            "racks.html",
+            "/live?page=Racks",
+            {"fleet": self._templates.part("fleet", told)},
+            {"racks": shown or self._none("racks", 6, "No rack has enrolled yet.")},
+        )
+
+    async def events(self, query: Mapping[str, str]) -> Page:
+        """The Events page: ``level``, ``open``, and ``page``, which counts from 1."""
+        level = query.get("level", "info")
+        level = level if level in _LEVELS else "info"
+        only_open = query.get("open") == "1"
+        found = await self._ask(
+            Question(
+                "events",
+                "read",
+                parameters={"level": level},
+                flags=() if only_open else ("all",),
+            )
+        )
+        number = query.get("page", "1")
+        page = int(number) if number.isdecimal() and len(number) < 6 else 1
+        first = (max(1, page) - 1) * EVENTS_PER_PAGE
+        shown = found[first : first + EVENTS_PER_PAGE]
+        filters = {"level": level} | ({"open": "1"} if only_open else {})
+
+        def link(to: int) -> str:
+            return f"/events?{urlencode(filters | {'page': str(to)})}"
+
+        rows = {f"event-{row['id']}": self._templates.part("event", row) for row in shown}
+        return Page(
+            "Events",
+            "events.html",
+            f"/live?{urlencode({'page': 'Events'} | filters)}" if page <= 1 else "",
+            {},
+            {"events": rows or self._none("events", 5, "Nothing of that kind.")},
+            {
+                "level": level,
+                "only_open": only_open,
+                "newer": link(page - 1) if page > 1 else "",
+                "older": link(page + 1) if len(found) > first + EVENTS_PER_PAGE else "",
+                "range": f"{first + 1} to {first + len(shown)} of {len(found)}" if shown else "",
+            },
+        )
+
+
+def _summary(status: Row, sources: Sequence[Row], settings: Row) -> dict[str, Any]:
+    """What the head of the Images page says."""
+    importing, last = status["import"], status["import"]["last"]
+    read_at = [each["last_success"] for each in sources if each["last_success"]]
+    racks = [each for each in status["racks"] if each["state"] == "active"]
+    said, done, announced = _import_said(importing)
+    outcome = "none yet" if last is None else f"{last['outcome']}, {when(last['ended_at'])}"
+    problems = len(status["problems"])
+    return {
+        "state": importing["state"],
+        "said": said,
+        "done": done,
+        "announcement": f"{announced} {problems} open problems." if problems else announced,
+        "is_importing": importing["state"] != "idle",
+        "last_success": max(read_at, default=None),
+        "last_said": outcome,
+        "next_at": importing["next_at"],
+        "racks": len(racks),
+        "racks_synced": sum(each["status"] == "synced" for each in racks),
+        "automatic": settings["boot_images_auto_import"],
+        "interval_minutes": settings["boot_images_import_interval_minutes"],
+        "problems": status["problems"],
+        "space": status["space"],
+        "generation": status["generation"],
+    }
+
+
+def _import_said(importing: Row) -> tuple[str, float | None, str]:
+    """In full, how far from 0 to 1, and in short for whoever listens."""
+    if importing["state"] == "parked":
+        return "The import waits for space.", None, "The import waits for space."
+    progress = importing["progress"]
+    if progress is None:
+        return "No import is running.", None, "No import is running."
+    images = f"{progress['published']} of {progress['total_images']} images"
+    total_bytes = progress["total_bytes"]
+    done = min(1.0, progress["fetched_bytes"] / total_bytes) if total_bytes else None
+    return f"Importing: {progress['phase']}, {images}.", done, f"Importing, {images}."
