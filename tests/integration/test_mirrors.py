@@ -1,77 +1,19 @@
 """Real downstreams of a rack: the reference client, and another region, with the old keyring."""
 
-import fcntl
 import hashlib
-import http.client
-from pathlib import Path
 
 import pytest
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from bench.peers import SstreamMirror
-from tests.integration.processes import ROOT
-from tests.integration.site import Site, temporary_site
-from tests.integration.sources import LOOPBACK, random_file
-
-PEERS = ROOT / "build" / "bench"
-RELEASES = ("jammy", "noble")
-FTYPES = ("boot-kernel", "boot-initrd", "squashfs")
-
-
-def reference_client() -> SstreamMirror:
-    """``sstream-mirror`` in an environment of its own, made once and shared with the bench."""
-    PEERS.mkdir(parents=True, exist_ok=True)
-    with (PEERS / "peer-venv.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        found = SstreamMirror.installed(PEERS / "peer-venv")
-    if found is None:
-        raise SkipTest("sstream-mirror cannot be had: pip install python-simplestreams failed")
-    return found
-
-
-def files_below(root: Path) -> dict[str, str]:
-    """Every file that a client mirrored: path -> SHA-256; its own notes in .data are not."""
-    found = {}
-    for path in root.rglob("*"):
-        name = str(path.relative_to(root))
-        if path.is_file() and not name.startswith(".data/"):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
-
-
-class MirrorCase(SynchronousTestCase):
-    def publish(self, site: Site, version: str) -> None:
-        """Every release in this version, each file with bytes of its own."""
-        for release in RELEASES:
-            files = {
-                ftype: random_file(site.directory / "new" / version / release / ftype, 300_000 + n)
-                for n, ftype in enumerate(FTYPES)
-            }
-            product = {"os": "ubuntu", "release": release, "arch": "amd64", "version": version}
-            site.publish({**product, "subarch": "generic"}, files)
-
-    def expected(self, site: Site, release: str, version: str) -> dict[str, str]:
-        """What a client that wants this release's newest version has to have."""
-        return {
-            path: sha256
-            for path, sha256 in files_below(site.tree).items()
-            if path.endswith(".sjson") or (release in path and version in path)
-        }
-
-    def start(self, site: Site, release: str) -> None:
-        """A region that selects one release, and a rack that holds it."""
-        site.region.start()
-        source = site.create_source()
-        words = ("os=ubuntu", f"release={release}", "arches=amd64", "labels=*")
-        site.shell("boot-source-selections", "create", str(source), *words)
-        site.enrol()
-        site.rack.start()
-        self.bring(site)
-
-    def bring(self, site: Site) -> None:
-        """What is published now reaches the rack."""
-        site.shell("boot-resources", "import", "wait")
-        site.shell("boot-resources", "import", "wait", rack=True)
+from tests.integration.mirroring import (
+    FTYPES,
+    RELEASES,
+    MirrorCase,
+    asked,
+    files_below,
+    reference_client,
+)
+from tests.integration.site import temporary_site
+from tests.integration.sources import LOOPBACK
 
 
 @pytest.mark.timeout(300)
@@ -103,10 +45,7 @@ class RackMirrorTests(MirrorCase):
             self.publish(site, "20261101")
             self.start(site, "noble")
             url = f"http://{LOOPBACK}:{site.ports.machines}/mirror/1/"
-            downstream.region.start()
-            source = downstream.create_source(url, str(site.key.keyring))
-            words = ("os=ubuntu", "release=noble", "arches=amd64", "labels=*")
-            downstream.shell("boot-source-selections", "create", str(source), *words)
+            source = self.start_region(downstream, "noble", url, str(site.key.keyring))
             downstream.enrol()
             downstream.rack.start()
             self.bring(downstream)
@@ -115,16 +54,8 @@ class RackMirrorTests(MirrorCase):
             mirrored = files_below(held / "mirror" / str(source))
             self.assertEqual(mirrored, self.expected(site, "noble", "20261101"))
             for path, sha256 in mirrored.items():
-                self.assertEqual(self.fetched(downstream, f"/mirror/{source}/{path}"), sha256)
-
-    def fetched(self, site: Site, path: str) -> str:
-        """The SHA-256 of what a rack serves at a path."""
-        connection = http.client.HTTPConnection(LOOPBACK, site.ports.machines, timeout=60)
-        try:
-            connection.request("GET", path)
-            return hashlib.sha256(connection.getresponse().read()).hexdigest()
-        finally:
-            connection.close()
+                status, body, _ = asked(downstream.ports.machines, f"mirror/{source}/{path}")
+                self.assertEqual((status, hashlib.sha256(body).hexdigest()), (200, sha256))
 
 
 @pytest.mark.timeout(300)
