@@ -35,6 +35,7 @@ FTYPES = frozenset(
         "root-tbz",
         "root-tgz",
         "root-txz",
+        "self-extracting",
         "squashfs",
     ]
 )

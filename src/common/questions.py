@@ -14,7 +14,7 @@ import attrs
 
 from common.durations import LONGEST_S
 from common.errors import WrongUsage
-from common.vocabulary import BY_NAME, VERBS, Kind, Parameter, Place, Question, Verb
+from common.vocabulary import BY_NAME, VERBS, BlobName, Kind, Parameter, Place, Question, Verb
 
 _LONGEST_WORD = 80
 
@@ -45,7 +45,8 @@ def check_question(question: Question, place: Place) -> Verb:
             _check_value(attrs.evolve(verb.open_keys, name=name), value)
         else:
             raise _unknown("parameter", name, known)
-    missing = [each.name for each in verb.parameters if each.required]
+    # What a file holds comes in its own time: see ``Kind.FILE``.
+    missing = [p.name for p in verb.parameters if p.required and p.kind is not Kind.FILE]
     missing = [name for name in missing if question.parameters.get(name, "") == ""]
     if missing:
         raise WrongUsage(
@@ -113,6 +114,7 @@ _WANTED = {
     Kind.LIST: "a list of words",
     Kind.BYTES: "the contents of a file (key@=FILE)",
     Kind.DURATION: "a time in whole seconds, at least one",
+    Kind.FILE: "a file that was sent (SHA256:SIZE)",
 }
 
 
@@ -126,10 +128,20 @@ def _has_kind(kind: Kind, value: Any) -> bool:
             return type(value) is bool
         case Kind.LIST:
             return type(value) is list and all(type(word) is str for word in value)
-        case Kind.BYTES:
-            return type(value) is str and is_base64(value)
+        case Kind.BYTES | Kind.FILE:
+            is_right = is_base64 if kind is Kind.BYTES else is_blob_name
+            return type(value) is str and is_right(value)
         case Kind.DURATION:
             return type(value) is int and 0 < value <= LONGEST_S
+
+
+def is_blob_name(text: str) -> bool:
+    """Whether a text is a file, as parameters of that kind cross the socket."""
+    try:
+        BlobName.parse(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_base64(text: str) -> bool:

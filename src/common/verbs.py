@@ -5,11 +5,18 @@ from enum import StrEnum
 
 import attrs
 
+from common.digests import is_sha256
+
+_LONGEST_SIZE = 18
+
 
 class Kind(StrEnum):
     """The type of a parameter's value. LIST: repeated keys or commas. BYTES: key@=file.
 
     DURATION is typed as 90, 90s, 10m or 2h, and asked in seconds.
+
+    FILE: key@=file, too, of any size: what is in the file is sent by itself, and the question
+    has its name and size (``BlobName``).
     """
 
     TEXT = "text"
@@ -18,6 +25,7 @@ class Kind(StrEnum):
     LIST = "list"
     BYTES = "bytes"
     DURATION = "duration"
+    FILE = "file"
 
 
 class Answer(StrEnum):
@@ -115,6 +123,25 @@ def with_timeout(verb: Verb) -> Verb:
     return verb
 
 
+@attrs.frozen
+class BlobName:
+    """Bytes that a region was sent: what a FILE is in a question, as ``SHA256:SIZE``."""
+
+    sha256: str
+    size_bytes: int
+
+    def __str__(self) -> str:
+        return f"{self.sha256}:{self.size_bytes}"
+
+    @classmethod
+    def parse(cls, text: str) -> "BlobName":
+        """The inverse of ``str()``; raises ``ValueError``."""
+        sha256, _, size = text.partition(":")
+        if not is_sha256(sha256) or not size.isdecimal() or len(size) > _LONGEST_SIZE:
+            raise ValueError(f"{text[:80]!r} is not SHA256:SIZE")
+        return cls(sha256, int(size))
+
+
 # What a parameter's value is in a question: BYTES are base64 text, LIST is a list of texts.
 Value = str | int | bool | list[str]
 
@@ -150,6 +177,7 @@ OPTIONS: Mapping[str, str] = {
 # A flag means the same wherever it stands.
 FLAGS: Mapping[str, str] = {
     "all": "what is over, too",
+    "check": "only say what would be refused; send and change nothing",
     "follow": "go on with what comes, until Ctrl-C",
     "refresh": "ask the sources now",
     "wait": "until it is over; Ctrl-C ends the waiting, not the work",

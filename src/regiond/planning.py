@@ -16,6 +16,7 @@ The rules:
 * A release that ``supported`` means no longer goes, and the plan says why.
 * A pinned image is left as it is: nothing newer is fetched for it, and it goes only when it
   is unpinned, even if no selection means it any more.
+* An upload stays as it is: of what a source calls the same it is as if it had more priority.
 * After the plan has been carried out the next plan is empty.
 """
 
@@ -217,7 +218,8 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
             The images of a source that is not among them are retired.
         holdings: what the store holds now.
     """
-    selected = select_from_sources(sources)
+    uploads = {image.key for image in holdings.images if image.source_id is None}
+    selected = tuple(each for each in select_from_sources(sources) if each.offer.key not in uploads)
     wanted, refused = _without_contradictions(selected, holdings.blobs)
     kept = {each.offer.key for each in wanted}
     pinned = {image.key: image for image in holdings.images if image.pinned}

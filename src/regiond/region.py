@@ -93,6 +93,7 @@ class Region:
         found = await self._database.read(images.image_details, image_id)
         return image_row(found) | {
             "title": found.title,
+            "base_image": found.base_image,
             "kflavor": found.kflavor,
             "subarches": list(found.subarches),
             "source": found.source_id,

@@ -46,6 +46,7 @@ from common.tls import ServerTLS
 from common.vocabulary import Place
 from regiond.admin.answers import RegionAnswers
 from regiond.admin.bundles import BlobDoor, BundleAnswers
+from regiond.admin.custom_images import CustomImageAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
@@ -56,6 +57,7 @@ from regiond.admin.web import WebAnswers
 from regiond.boot_sources import BootSources
 from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
+from regiond.custom_images import CustomImages
 from regiond.damage import note_damage
 from regiond.deliveries import Program, Webhook
 from regiond.exports import Exports
@@ -192,6 +194,9 @@ class RegionDaemon(MultiService):
             clock=reactor,
             now=reactor.seconds,
         )
+        self.custom_images = CustomImages(
+            self.database, upstream, self._in_thread("work"), reactor.seconds
+        )
         self.fleet = RegionFleet(
             self.database,
             cache,
@@ -305,6 +310,7 @@ class RegionDaemon(MultiService):
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, self._reactor),
             BundleAnswers(self.exports, self.bundles, self.importer, self._reactor),
             RackAnswers(self.fleet, self.sessions, self._identity),
+            CustomImageAnswers(self.custom_images),
             SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,

@@ -14,6 +14,7 @@ _VALUES = {
     Kind.LIST: ["a"],
     Kind.BYTES: "eA==",
     Kind.DURATION: 90,
+    Kind.FILE: f"{'0' * 64}:5",
 }
 
 

@@ -14,6 +14,7 @@ from common.throttle import Throttle
 from common.vocabulary import Place, Question
 from regiond.admin.answers import RegionAnswers
 from regiond.admin.bundles import BundleAnswers
+from regiond.admin.custom_images import CustomImageAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
@@ -22,6 +23,7 @@ from regiond.admin.sources import SourceAnswers
 from regiond.admin.web import WebAnswers
 from regiond.bundle_imports import BundleImports
 from regiond.chunk_cache import ChunkCache
+from regiond.custom_images import CustomImages
 from regiond.exports import Exports
 from regiond.fleet import RegionFleet
 from regiond.import_service import ImportService
@@ -31,6 +33,7 @@ from regiond.schedule import Schedule
 from regiond.store import blobs
 from regiond.web_sessions import WebSessions
 from tests.doubles.importing import ImportCase
+from tests.doubles.streams import inline
 from tests.doubles.trust import endpoints
 
 IDENTITY = {
@@ -84,11 +87,13 @@ class AnswerCase(ImportCase):
         self.web_sessions = WebSessions(
             self.database, lambda: self.time, lambda size: next(counter).to_bytes(size, "big")
         )
+        self.custom_images = CustomImages(self.database, self.upstream, inline, lambda: self.time)
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
             BundleAnswers(self.exports, self.bundles, self.importer, reactor),
             RackAnswers(self.fleet, self.sessions, _identity),
+            CustomImageAnswers(self.custom_images),
             SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,

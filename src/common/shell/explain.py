@@ -12,6 +12,7 @@ USAGE = "rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...
 _WIDTH = 79  # of 80: some terminals break the line after the last column
 _WORDS_WIDTH = 40
 _KEYS_WIDTH = 28
+_LONGEST_FORM = 60
 _FORMS = {
     Kind.TEXT: "TEXT",
     Kind.INTEGER: "NUMBER",
@@ -19,6 +20,7 @@ _FORMS = {
     Kind.LIST: "A,B,...",
     Kind.BYTES: "FILE",
     Kind.DURATION: "90s|10m|2h",
+    Kind.FILE: "FILE",
 }
 
 
@@ -38,7 +40,9 @@ def with_ids(verb: Verb) -> str:
 
 def key_form(parameter: Parameter) -> str:
     """A key and what it takes: ``priority=NUMBER``, ``type=synced|uploaded|all``."""
-    form = "|".join(parameter.choices) or _FORMS[parameter.kind]
+    form = "|".join(parameter.choices)
+    if not 0 < len(form) <= _LONGEST_FORM:
+        form = _FORMS[parameter.kind]
     return f"{key_text(parameter)}{form}"
 
 
@@ -107,7 +111,7 @@ def _wrapped(text: str, indent: int, width: int = _WIDTH) -> list[str]:
 def _columns(rows: Iterable[tuple[str, str]], left_width: int) -> list[str]:
     lines: list[str] = []
     for left, right in rows:
-        first, *more = textwrap.wrap(right, _WIDTH - left_width - 3)
+        first, *more = textwrap.wrap(right, _WIDTH - left_width - 3, break_on_hyphens=False)
         if len(left) > left_width:
             lines.append(f"  {left}")
             left = ""  # noqa: PLW2901  (its line is written)

@@ -42,7 +42,8 @@ class Invocation:
     Attributes:
         verb: what was asked; None for an empty line, help or the version.
         question: the same for a daemon; keys with files hold their content.
-        files: ``key@=FILE`` of a local verb: the paths, unread (images are big).
+        files: ``key@=FILE`` of a local verb, or of one that sends it: the paths, unread
+            (images are big).
         topic: words to explain; None unless help was asked for.
         socket: the admin socket to use; "" for the default one.
         is_maas: whether the answer is to be MAAS's.
@@ -185,13 +186,17 @@ def _question(
             continue
         key, is_file, text = match.groups()
         parameter = _parameter(verb, key)
-        if is_file and verb.places == frozenset({Place.LOCAL}):
+        if parameter.kind is Kind.FILE and not is_file:
+            raise WrongUsage(f"{key} is a file", object=key, remedy=f"write {key}@=FILE")
+        if is_file and (parameter.kind is Kind.FILE or verb.places == frozenset({Place.LOCAL})):
+            if key in files:
+                raise WrongUsage(f"{key}@= is given twice", object=key)
             files[key] = text
             continue
         value = _file(parameter, read_file(text)) if is_file else _value(parameter, text)
         values[key] = _joined(values, key, value)
     ids, flags = _ids_and_flags(verb, plain)
-    missing = [p.name for p in verb.parameters if p.required and p.name not in values]
+    missing = [p.name for p in verb.parameters if p.required and p.name not in {*values, *files}]
     if missing:
         raise WrongUsage(
             f"{verb.phrase} needs {', '.join(f'{name}=' for name in missing)}",

@@ -32,6 +32,13 @@ _ENROL_PORT = 5251
 OnProgress = Callable[[Mapping[str, Any]], None]
 Ask = Callable[[str, Question, OnProgress], Any]
 Local = Callable[[Invocation], Any]
+Create = Callable[[str, Callable[[Question], Any], Question, str, OnProgress], Any]
+
+
+def _create(*arguments: Any) -> Any:
+    from common.shell.custom_image import create  # noqa: PLC0415  (few use it)
+
+    return create(*arguments)
 
 
 @attrs.frozen
@@ -44,6 +51,8 @@ class Session:
         out: where answers go.
         err: where errors and progress go.
         environ: environment variables.
+        create: (socket path, ask, question, path of the file, progress) -> answer to
+            ``boot-resources create``.
         screen: what ``out`` is.
         is_error_terminal: whether ``err`` is a terminal.
     """
@@ -53,6 +62,7 @@ class Session:
     out: TextIO
     err: TextIO
     environ: Mapping[str, str]
+    create: Create = _create
     screen: Screen = Screen()  # noqa: RUF009  (frozen)
     is_error_terminal: bool = False
 
@@ -131,8 +141,16 @@ class Session:
 
     def _ask(self, invocation: Invocation, question: Question) -> Any:
         progress = ProgressLine(self.err, is_terminal=self.is_error_terminal)
+        path = self._socket(invocation)
+
+        def ask(asked: Question) -> Any:
+            return self.ask(path, asked, progress.show)
+
         try:
-            return self.ask(self._socket(invocation), question, progress.show)
+            if (question.noun, question.verb) == ("boot-resources", "create"):
+                content = invocation.files["content"]
+                return self.create(path, ask, question, content, progress.show)
+            return ask(question)
         finally:
             progress.close()
 

@@ -16,7 +16,7 @@ _LONGEST = 80
 
 def key_text(parameter: Parameter) -> str:
     """A key as it is typed: ``url=``, ``keyring_data@=``."""
-    return f"{parameter.name}{'@' if parameter.kind is Kind.BYTES else ''}="
+    return f"{parameter.name}{'@' if parameter.kind in {Kind.BYTES, Kind.FILE} else ''}="
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Images (pure)."""
 
+from common.file_types import FILE_TYPES
 from common.verbs import BOTH, REGION, Answer, Kind, Parameter, Verb
 
 IMAGE_COLUMNS = (
@@ -81,6 +82,34 @@ VERBS: tuple[Verb, ...] = (
         ),
         columns=("outcome", "published", "fetched_bytes"),
         example="/media/stick",
+        changes=True,
+    ),
+    Verb(
+        "boot-resources",
+        "create",
+        "make a custom image of a file; the same line goes on after an interruption",
+        REGION,
+        parameters=(
+            Parameter("name", "one word, or os/release: windows/win2016, rhel/8", required=True),
+            Parameter(
+                "architecture",
+                "amd64, or with its subarchitecture: amd64/generic",
+                required=True,
+            ),
+            Parameter(
+                "filetype",
+                f"what the file is: {', '.join(FILE_TYPES)}; default: tgz",
+                choices=tuple(FILE_TYPES),
+            ),
+            Parameter("content", "the file", Kind.FILE, required=True),
+            Parameter("title", "what people read"),
+            Parameter("base_image", "os/release of the system that it is deployed from"),
+            Parameter("sha256", "the file's, to be checked before it is sent"),
+            Parameter("size", "the file's, in bytes, to be checked, too", Kind.INTEGER),
+        ),
+        flags=("check",),
+        columns=(*IMAGE_COLUMNS, "message"),
+        example="name=my-image architecture=amd64 filetype=tgz content@=/srv/my-image.tgz",
         changes=True,
     ),
     Verb("boot-resources", "stop-import", "stop the running import", REGION, changes=True),

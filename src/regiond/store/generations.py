@@ -65,7 +65,7 @@ class Published:
 def publish_images(
     conn: Connection,
     ids: Collection[int],
-    epoch: int,
+    epoch: int | None,
     now: float,
     *,
     read: Iterable[BootSource] = (),
@@ -79,7 +79,7 @@ def publish_images(
     Args:
         conn: the transaction.
         ids: which.
-        epoch: the import lease's token.
+        epoch: the import lease's token; None for an admin, who needs no lease.
         now: seconds since the epoch.
         read: the sources that they are of, as they were when they were read; the images of
             one that was changed since are refused (Conflict, code source-changed).
@@ -87,7 +87,8 @@ def publish_images(
     Raises:
         Stale: the import lease was granted to somebody else.
     """
-    _check_lease(conn, epoch)
+    if epoch is not None:
+        _check_lease(conn, epoch)
     found = find_images(conn, ids)
     refused: dict[int, RackferryError] = {
         each: unknown_image(each) for each in ids if each not in found

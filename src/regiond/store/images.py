@@ -49,6 +49,7 @@ class NewImage:
     title: str = ""
     subarches: Sequence[str] = ()
     stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
+    base_image: str | None = None
 
 
 @attrs.frozen
@@ -76,6 +77,7 @@ class StoredImage:
     retired_at: float | None
     files: tuple[NeededFile, ...]
     complete_bytes: int
+    base_image: str | None = None
     pinned: bool = False
     waiting_version: str | None = None
     stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
@@ -305,6 +307,7 @@ def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> Store
         retired_at=row.retired_at,
         files=tuple(files),
         complete_bytes=complete_bytes,
+        base_image=row.base_image,
         pinned=row.pinned,
         waiting_version=row.waiting_version,
         stream_tags=StreamTags(**(row.stream_tags or {})),

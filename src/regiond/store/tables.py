@@ -186,6 +186,7 @@ image = _table(
     Column("rolling", Boolean, nullable=False, comment="its kernel changes within a release"),
     Column("title", Text, nullable=False, comment="for people"),
     Column("subarches", JSON, nullable=False, comment="further names the kernel answers to"),
+    Column("base_image", Text, comment="uploads: what it is deployed from; null: MAAS's default"),
     Column("document_sha256", _Sha256, comment="its image document; null until published"),
     Column("created_at", Double, nullable=False, comment="when the row was made"),
     Column("published_at", Double, comment="null until then"),

@@ -1,4 +1,4 @@
-"""Who may write the blob of an upload, and when.
+"""Uploads: who may write their blobs, and when; custom images made of them.
 
 A blob has one writer at a time: the one whose epoch stands in its row. Imports write under
 the fencing tokens of their lease, from 1 on; uploads under epochs of their own, which grow,
@@ -8,12 +8,26 @@ takes a blob over when that import has ended, and waits while it runs: two that 
 each other again and again would both never end.
 """
 
+from datetime import date
+
+import attrs
 from sqlalchemy import Connection, select, update
 
+from common.custom_names import next_version
 from common.errors import Busy
+from common.images import ImageKey
 from regiond.store import leases
-from regiond.store.generations import IMPORT_LEASE
-from regiond.store.tables import blob, lease
+from regiond.store.generations import IMPORT_LEASE, current_generation, publish_images
+from regiond.store.images import (
+    NewImage,
+    StoredImage,
+    image_details,
+    images_of,
+    key_of,
+    pinned_image,
+    stage_images,
+)
+from regiond.store.tables import blob, image, lease
 
 _COUNTER = "upload"
 _BELOW_ALL = -(1 << 62)
@@ -56,3 +70,61 @@ def is_held(conn: Connection, sha256: str, size_bytes: int) -> bool:
         .values(unreferenced_since=None)
     )
     return touched.rowcount == 1
+
+
+@attrs.frozen
+class Created:
+    """What became of an upload: an image of that generation, ``is_new`` unless it was there."""
+
+    image: StoredImage
+    generation: int
+    is_new: bool
+
+
+def demand_unpinned(conn: Connection, key: ImageKey) -> None:
+    """Refuse to replace a version that is pinned.
+
+    Raises:
+        Conflict: code ``image-pinned``.
+    """
+    for each in images_of(conn, key):
+        if each.pinned:
+            raise pinned_image(each.id, each.version)
+
+
+def create_image(conn: Connection, new: NewImage, today: date, now: float) -> Created:
+    """Publish a custom image, in the version that comes after those there are.
+
+    The same files are no new version. What is not given (title, base image) stays.
+
+    Raises:
+        Conflict: code ``image-incomplete`` (its bytes are not all there) or ``image-pinned``.
+    """
+    known = images_of(conn, new.key)
+    before = next((each for each in known if each.state == "published"), None)
+    if before is not None:
+        new = attrs.evolve(
+            new, title=new.title or before.title, base_image=new.base_image or before.base_image
+        )
+        if _is_same(before, new):
+            return Created(before, current_generation(conn)[0], is_new=False)
+    new = attrs.evolve(new, version=next_version(today, {each.version for each in known}))
+    ids = stage_images(conn, [new], now)
+    published = publish_images(conn, ids, None, now)
+    for why in published.refused.values():
+        raise why
+    return Created(image_details(conn, ids[0]), published.generation, is_new=True)
+
+
+def _is_same(before: StoredImage, new: NewImage) -> bool:
+    return (set(before.files), before.title, before.base_image) == (
+        set(new.files),
+        new.title,
+        new.base_image,
+    )
+
+
+def names_of_sources(conn: Connection) -> set[tuple[str, str]]:
+    """The (os, release) of every image that came from a source and is held."""
+    rows = conn.execute(select(image).where(image.c.type == "synced", image.c.state != "retired"))
+    return {(key.os, key.release) for key in map(key_of, rows)}

@@ -87,7 +87,7 @@ class QuestionTests(SynchronousTestCase):
             for parameter in verb.parameters:
                 text = {Kind.INTEGER: "1", Kind.BOOLEAN: "no", Kind.LIST: "a,b"}
                 text[Kind.DURATION] = "10m"
-                if parameter.kind is Kind.BYTES:
+                if parameter.kind in {Kind.BYTES, Kind.FILE}:
                     words.append(f"{parameter.name}@=k.gpg")
                 else:
                     value = next(iter(parameter.choices), text.get(parameter.kind, "x"))

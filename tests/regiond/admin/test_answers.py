@@ -1,29 +1,37 @@
 """Every word of the shell that a region answers, and the keys that scripts rely on."""
 
+import gzip
 import inspect
 
 from twisted.internet.defer import Deferred
 
+from common.digests import sha256_hex
 from common.errors import RackferryError
 from common.identity import new_key
 from common.joining import signing_request
 from common.tokens import parse_token
-from common.vocabulary import VERBS, Answer, Place, Verb
+from common.vocabulary import VERBS, Answer, BlobName, Place, Verb
 from regiond.admin.bundles import BundleAnswers
+from regiond.admin.custom_images import CustomImageAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
 from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.web import WebAnswers
+from regiond.store import blobs
+from tests.common.test_file_types import tar
 from tests.doubles.answering import IDENTITY, AnswerCase
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
+TGZ = gzip.compress(tar(), mtime=0)
+UPLOAD = BlobName(sha256_hex(TGZ), len(TGZ))
 PARTS = (
     SourceAnswers,
     ImageAnswers,
     BundleAnswers,
+    CustomImageAnswers,
     RackAnswers,
     SettingAnswers,
     DaemonAnswers,
@@ -39,6 +47,7 @@ IDS = {
 }
 NEEDED = {
     "boot-sources create": {"url": "http://127.0.0.1:9/", "unsigned": True},
+    "boot-resources create": {"name": "mine", "architecture": "amd64", "content": str(UPLOAD)},
     "boot-source-selections create": {"os": "ubuntu", "release": "noble"},
     "rack-controllers create-token": {"name": "rack-2"},
     "rack-controller update": {"selections": ["ubuntu/noble"]},
@@ -67,6 +76,8 @@ KEYS_OF = {
     " complete_bytes pinned waiting_version",
     "boot-resources plan": "action name architecture label version size_bytes fetch_bytes pinned",
     "boot-resources import": "outcome published fetched_bytes",
+    "boot-resources create": "id type name architecture label version state title base_image"
+    " generation message",
     "boot-resource read": "id type name architecture label version state files source",
     "boot-resource pin": "id name architecture label version pinned waiting_version message",
     "boot-resource unpin": "id name architecture label version pinned waiting_version message",
@@ -118,6 +129,7 @@ class VocabularyTests(AnswerCase):
                 self.assertEqual(promised - row.keys(), set(), words)
 
     async def one_of_everything(self) -> None:
+        await self.database.write(blobs.keep_whole, TGZ)
         self.publish(self.product("jammy"), self.product("noble"))
         await self.select(JAMMY)
         await self.settings.change({"boot_images_versions": "2"})

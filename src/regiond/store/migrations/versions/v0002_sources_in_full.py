@@ -54,6 +54,12 @@ def upgrade() -> None:
         "image",
         _may_have("stream_tags", sa.JSON(), "what its source says of it besides, for own streams"),
     )
+    op.add_column(
+        "image",
+        _may_have(
+            "base_image", sa.Text(), "uploads: what it is deployed from; null: MAAS's default"
+        ),
+    )
     op.add_column("image", _no("pinned", "others wait for an admin"))
     op.add_column(
         "image",
