@@ -157,6 +157,7 @@ async def fetch(
     progress: Callable[[int], None],
     failed: Callable[[str], None] = lambda _: None,
     throttles: Callable[[int], Sequence[Throttle]] = lambda _: (),
+    wasted: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Get the goal's bytes from the origins into the sink, verified.
 
@@ -174,6 +175,7 @@ async def fetch(
         progress: told the bytes held so far, after each write.
         failed: told the name of each origin that did not answer, or broke off.
         throttles: those that limit what the origin of that number (from 0) gives.
+        wasted: told at the end, however that is, how many bytes were thrown away.
 
     Raises:
         TransferError: no more attempts are left, or every origin said no.
@@ -182,9 +184,12 @@ async def fetch(
     """
     names = [origin.name for origin in origins]
     rules = Transfer(goal, names, max_attempts=limits.max_attempts)
-    await _Fetch(
-        goal, origins, sink, clock, random, hashing, limits, progress, failed, throttles, rules
-    ).run()
+    try:
+        await _Fetch(
+            goal, origins, sink, clock, random, hashing, limits, progress, failed, throttles, rules
+        ).run()
+    finally:
+        wasted(rules.wasted_bytes)
 
 
 @attrs.define(eq=False)

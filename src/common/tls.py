@@ -67,6 +67,7 @@ class ServerTLS:
     Attributes:
         asks_certificate: whether only holders of a certificate of the same authority
             are let in.
+        identity: what is presented.
     """
 
     def __init__(self, identity: Identity, *, asks_certificate: bool) -> None:
@@ -75,6 +76,7 @@ class ServerTLS:
 
     def use(self, identity: Identity) -> None:
         """Present this identity from the next connection on (a renewed certificate)."""
+        self.identity = identity
         context = _context(identity)
         if self.asks_certificate:
             mode = SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT

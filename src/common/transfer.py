@@ -141,6 +141,10 @@ class Transfer:
         goal: the bytes to get.
         origins: the origins' names, for messages; at least one.
         max_attempts: give up after so many failures without progress; None: never.
+
+    Attributes:
+        held_bytes: whole chunks that are verified.
+        wasted_bytes: what was held or came, and was thrown away.
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class Transfer:
         self.goal = goal
         self.state = State.NEW
         self.held_bytes = 0
+        self.wasted_bytes = 0
         self._tail_bytes = 0  # an unfinished chunk, in memory only
         self._most_bytes = -1  # the most that was ever here: more than that is progress
         self._names = tuple(origins)
@@ -255,6 +260,7 @@ class Transfer:
     def wrong_chunk(self, found: bytes, promised: bytes) -> Effect:
         """The chunk after ``held_bytes`` has another running digest than promised."""
         self._leave(State.RECEIVING)
+        self.wasted_bytes += min(CHUNK_BYTES, self.goal.size_bytes - self.held_bytes)
         self._tail_bytes = 0
         self._strikes += 1
         name, seq = self._names[self._origin], self.held_bytes // CHUNK_BYTES
@@ -308,6 +314,7 @@ class Transfer:
         return self._go(Ask(self._origin, self.offset))
 
     def _forget(self, then: Effect) -> Effect:
+        self.wasted_bytes += self.offset
         self.held_bytes = self._tail_bytes = self._strikes = 0
         self._after_forgetting = then
         return self._go(Forget())

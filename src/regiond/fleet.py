@@ -104,6 +104,10 @@ class RegionFleet:
         """The rack has said something just now."""
         self._presence(rack.name).seen_at_s = self._clock.seconds()
 
+    def sent(self, rack: RackIdentity, size_bytes: int) -> None:
+        """The rack was sent so many bytes of images."""
+        self._presence(rack.name).sent_bytes += size_bytes
+
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; also, what the rack says it holds."""
         presence = self._presence(rack.name)
@@ -182,6 +186,10 @@ class RegionFleet:
     def looks_ended(self) -> dict[str, int]:
         """How often each rack was done with a look, so far."""
         return {name: presence.looks_ended for name, presence in self._presences.items()}
+
+    def sent_bytes(self) -> dict[str, int]:
+        """What each rack was sent of images by this process."""
+        return {name: presence.sent_bytes for name, presence in self._presences.items()}
 
     def _is_silent(self, name: str) -> bool:
         presence = self._presences.get(name)

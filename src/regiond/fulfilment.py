@@ -87,6 +87,7 @@ class Transfers:
         random: in [0, 1), for back-off.
         most_at_once: how many blobs are fetched at once, as things are now.
         throttles: those that limit what comes from a source.
+        wasted: told how many bytes a transfer threw away.
     """
 
     routes: Origins
@@ -97,6 +98,7 @@ class Transfers:
     random: Callable[[], float]
     most_at_once: Callable[[], int]
     throttles: Callable[[int], Sequence[Throttle]]
+    wasted: Callable[[int], None] = lambda _: None
 
 
 @attrs.define(eq=False)
@@ -242,6 +244,7 @@ class Fulfilment:
             limits=transfers.limits,
             progress=held,
             throttles=lambda number: transfers.throttles(blob.upstream[number][0]),
+            wasted=transfers.wasted,
         )
 
     def _sink(self, blob: BlobFetch, hashing: Hashing) -> Sink:

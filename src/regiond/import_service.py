@@ -76,6 +76,7 @@ class ImportService(Service):
         imports: what runs.
         schedule: what admins want now; ``reschedule`` is called when that changes.
         clock: for everything.
+        ended: told how each import ended, and when it began and ended.
 
     Attributes:
         last: how the last import of this process ended.
@@ -85,11 +86,16 @@ class ImportService(Service):
     log = Logger()
 
     def __init__(
-        self, imports: Imports, schedule: Callable[[], Schedule], clock: IReactorTime
+        self,
+        imports: Imports,
+        schedule: Callable[[], Schedule],
+        clock: IReactorTime,
+        ended: Callable[[ImportResult, Past], None] = lambda _, __: None,
     ) -> None:
         self._imports = imports
         self._schedule = schedule
         self._clock = clock
+        self._tell_ended = ended
         self._work: Deferred[None] = succeed(None)
         self._began_s = 0.0
         self._importing = False
@@ -296,6 +302,7 @@ class ImportService(Service):
     def _ended(self, result: ImportResult, ending: Ending) -> None:
         self.last = result
         past = Past(self._began_s, self._clock.seconds(), ending)
+        self._tell_ended(result, past)
         self.past = past if self.past is None else past.after(self.past)
 
     def _park(self) -> None:

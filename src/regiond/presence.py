@@ -22,7 +22,8 @@ class Transferring:
 class Presence:
     """What a rack said last: when (the reactor's clock), what it holds, what it is doing.
 
-    ``looks_ended`` counts how often it was found, or reported itself, done with a look.
+    ``looks_ended`` counts how often it was found, or reported itself, done with a look;
+    ``sent_bytes`` what it was sent of images.
     ``clock_skew_s``: how far its clock was ahead of ours (the reactor's) when it said hello;
     None if it did not say.
     """
@@ -31,6 +32,7 @@ class Presence:
     held: str = ""
     transfer: Transferring | None = None
     looks_ended: int = 0
+    sent_bytes: int = 0
     clock_skew_s: float | None = None
     _pace: Pace = Pace()  # noqa: RUF009  (frozen)
 

@@ -38,7 +38,10 @@ from common.fetching import Limits
 from common.identity import utc_now
 from common.identity_files import load_or_create_authority, server_identity
 from common.listening import listen
+from common.metrics import Tally
+from common.metrics_page import MetricsPage
 from common.peers import Peers
+from common.pulse import Pulse
 from common.regions import RegionEndpoint
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
@@ -69,6 +72,8 @@ from regiond.import_service import ImportService
 from regiond.import_status import ImportStatus
 from regiond.importer import Importer
 from regiond.limits import Limits as RateLimits
+from regiond.metrics import RegionMetrics, count_import
+from regiond.metrics_table import IMPORT_BYTES_AGAIN
 from regiond.mirror import Mirror
 from regiond.own_stream import OwnStream
 from regiond.pinning import Pinning
@@ -140,6 +145,8 @@ class RegionDaemon(MultiService):
         self.database = Database(config.database, reactor)
         self.settings = RegionSettings(self.database, reactor.seconds)
         self.limits = RateLimits(reactor)
+        self._tally = Tally()
+        self._pulse = Pulse(reactor)
         self._authority = load_or_create_authority(config.state_dir, utc_now(), credentials_dir)
         identity = self._server_identity()
         self._racks_tls = ServerTLS(identity, asks_certificate=True)
@@ -164,6 +171,7 @@ class RegionDaemon(MultiService):
             SystemRandom().random,
             lambda: int(self.settings.values[PARALLEL_TRANSFERS]),
             self.limits.of_source,
+            partial(self._tally.add, IMPORT_BYTES_AGAIN),
         )
         self.importer = Importer(
             self.database,
@@ -174,7 +182,10 @@ class RegionDaemon(MultiService):
             now=reactor.seconds,
         )
         self.imports = ImportService(
-            self.importer, lambda: Schedule.of(self.settings.values), reactor
+            self.importer,
+            lambda: Schedule.of(self.settings.values),
+            reactor,
+            partial(count_import, self._tally),
         )
         self.boot_sources = BootSources(self.database, upstream, reactor.seconds)
         self.selections = Selections(self.database, upstream, reactor.seconds)
@@ -208,6 +219,16 @@ class RegionDaemon(MultiService):
             is_importing=lambda: self.imports.is_importing,
         )
         self.web_sessions = WebSessions(self.database, reactor.seconds, os.urandom)
+        self.metrics = RegionMetrics(
+            self.database,
+            self.boot_sources,
+            self.fleet,
+            self.imports,
+            cache=cache,
+            tally=self._tally,
+            pulse=self._pulse,
+            certificates=self._certificate_ends,
+        )
         self.sessions = Sessions(
             self.fleet,
             lambda: [self._endpoint()],
@@ -249,6 +270,7 @@ class RegionDaemon(MultiService):
         self.own_stream.setServiceParent(self)
         for teller in self._tellers.values():
             teller.setServiceParent(self)
+        self._pulse.setServiceParent(self)
         self._systemd.setServiceParent(self)
         self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")
@@ -332,9 +354,10 @@ class RegionDaemon(MultiService):
             "keyring.gpg": self.own_stream.keyring,
         }
         web = self._make_web(lambda question: keeping.answer(question, lambda _: None))
+        children = {**web.children, "metrics": MetricsPage(self.metrics.text)}
         self._listen(
             "web",
-            web_site(self._check_alive, self._check_ready, trees, self._reactor, web.children),
+            web_site(self._check_alive, self._check_ready, trees, self._reactor, children),
         )
         self._listen(
             "admin",
@@ -417,6 +440,12 @@ class RegionDaemon(MultiService):
             self._authority, self._config.state_dir, self._config.advertise, utc_now()
         )
 
+    def _certificate_ends(self) -> dict[str, float]:
+        return {
+            "ca": self._authority.certificate.not_valid_after_utc.timestamp(),
+            "region": self._racks_tls.identity.certificate.not_valid_after_utc.timestamp(),
+        }
+
     def _renew_certificate(self) -> None:
         try:
             identity = self._server_identity()
@@ -483,6 +512,7 @@ class RegionDaemon(MultiService):
 
     async def _check_alive(self) -> None:
         """The reactor runs this, and the database answers."""
+        self._pulse.demand()
         await self.database.read(generations.current_generation)
 
     async def _check_ready(self) -> None:

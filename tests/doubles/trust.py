@@ -1,5 +1,6 @@
 """Authorities, racks and a fleet to talk to, and TLS on loopback."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -90,6 +91,7 @@ class FakeFleet:
         self.blobs: dict[str, ByteSource] = {}
         self.digest_lists: dict[str, bytes] = {}
         self.calls: list[tuple[Any, ...]] = []
+        self.sent_bytes: Counter[str] = Counter()
         self.hold: Deferred[None] | None = None
         self.failure: Exception | None = None
 
@@ -97,6 +99,9 @@ class FakeFleet:
         """Let a rack enrol."""
         permit = self.permits[secret_sha256(secret)] = Permit(name)
         return permit
+
+    def sent(self, rack: RackIdentity, size_bytes: int) -> None:
+        self.sent_bytes[rack.name] += size_bytes
 
     async def enrol(self, secret: bytes, csr_der: bytes, name: str) -> Enrolled:
         self.calls.append(("enrol", name))

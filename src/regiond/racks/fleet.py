@@ -44,6 +44,9 @@ class Fleet(Protocol):
     async def seen(self, rack: RackIdentity) -> None:
         """The rack has said something just now. Called often: keep it in memory."""
 
+    def sent(self, rack: RackIdentity, size_bytes: int) -> None:
+        """The rack was sent so many bytes of images."""
+
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; ``held`` is the digest it holds, or ""."""
 

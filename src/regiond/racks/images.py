@@ -6,7 +6,6 @@ what a rack may not have does not exist for it.
 """
 
 import re
-from collections.abc import Awaitable
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
@@ -61,8 +60,10 @@ class Images(Resource):
     async def _answer(self, request: Request) -> None:
         rack, source = await self._found(request)
 
-        def pace(most_bytes: int) -> Awaitable[int]:
-            return self._throttle.allowed(most_bytes, rack.name)
+        async def pace(most_bytes: int) -> int:
+            size_bytes = await self._throttle.allowed(most_bytes, rack.name)
+            self._fleet.sent(rack, size_bytes)
+            return size_bytes
 
         await serve(request, source, clock=self._clock, pace=pace)
 

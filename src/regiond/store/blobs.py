@@ -88,6 +88,13 @@ def all_blobs(conn: Connection) -> tuple[Blob, ...]:
     return tuple(_blob(row) for row in conn.execute(select(*_COLUMNS).where(_ALIVE)))
 
 
+def held_by_state(conn: Connection) -> dict[str, int]:
+    """The bytes that are stored of blobs in each state."""
+    stored = func.sum(blob.c.held_bytes)
+    rows = conn.execute(select(blob.c.state, stored).group_by(blob.c.state))
+    return {state: int(size_bytes) for state, size_bytes in rows}
+
+
 def held_bytes(conn: Connection, sha256: str) -> int:
     """How much of a blob is stored; 0 if it is unknown."""
     found = find_blob(conn, sha256)

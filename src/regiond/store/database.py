@@ -232,6 +232,12 @@ class Database:
             return None
         return await self._reading.run(partial(sqlite.free_bytes, self._file))
 
+    async def size_bytes(self) -> int:
+        """What the database takes: its files, or what its server says."""
+        if self._file is None:
+            return await self.read(postgresql.size_bytes)
+        return await self._reading.run(partial(sqlite.size_bytes, self._file))
+
     def _in_use(self) -> _Opened:
         if self._opened is None:
             raise StorageError(

@@ -180,6 +180,12 @@ def fetchable_images(conn: Connection, key: ImageKey, now: float) -> tuple[Store
     return tuple(sorted(found, key=lambda each: (each.state != "published", -each.id)))
 
 
+def count_by_state(conn: Connection) -> dict[str, int]:
+    """How many images there are in each state."""
+    rows = conn.execute(select(image.c.state, func.count().label("images")).group_by(image.c.state))
+    return {row.state: row.images for row in rows}
+
+
 def image_details(conn: Connection, id: int) -> StoredImage:
     """An image, also a retired one.
 

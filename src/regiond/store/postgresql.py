@@ -8,12 +8,17 @@ tried again. The schema sets ``STORAGE EXTERNAL`` on chunk data: images do not c
 
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine
+from sqlalchemy import URL, Connection, Engine, create_engine, func, select
 
 from common.errors import ConfigError
 
 STATEMENT_LIMIT_MS = 30_000
 IDLE_LIMIT_MS = 60_000
+
+
+def size_bytes(conn: Connection) -> int:
+    """What the database takes on its server."""
+    return int(conn.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
 
 
 def make_engines(url: URL) -> tuple[Engine, Engine]:
@@ -23,7 +28,7 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
         ConfigError: the driver is not installed.
     """
     try:
-        from psycopg import Connection, Cursor, pq  # noqa: PLC0415 - an optional dependency
+        import psycopg  # noqa: PLC0415 - an optional dependency
     except ImportError as error:
         raise ConfigError(
             "the driver for PostgreSQL is not installed",
@@ -32,12 +37,12 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
             remedy="install rackferry[postgresql]",
         ) from error
 
-    class BinaryCursor(Cursor[Any]):
+    class BinaryCursor(psycopg.Cursor[Any]):
         """A cursor whose results come in binary."""
 
-        def __init__(self, connection: Connection[Any], **options: Any) -> None:
+        def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
             super().__init__(connection, **options)
-            self.format = pq.Format.BINARY
+            self.format = psycopg.pq.Format.BINARY
 
     settings = {
         "synchronous_commit": "on",

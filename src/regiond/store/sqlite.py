@@ -22,6 +22,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,15 @@ def ended_unclean(file: Path) -> bool:
     """Whether the last process that had the file open was killed: its log is still there."""
     log = file.with_name(file.name + "-wal")
     return log.exists() and log.stat().st_size > 0
+
+
+def size_bytes(file: Path) -> int:
+    """What a database file and its log take."""
+    found = 0
+    for each in (file, file.with_name(file.name + "-wal")):
+        with suppress(FileNotFoundError):  # a log that nobody needs may be gone
+            found += each.stat().st_size
+    return found
 
 
 def free_bytes(file: Path) -> int:

@@ -3,8 +3,8 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from common.health import Health
 from common.sites import IDLE_TIMEOUT_S, QuietSite
-from regiond.web.health import Health
 from regiond.web.site import web_site
 
 

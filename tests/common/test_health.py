@@ -8,10 +8,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
+from twisted.web.resource import Resource
 
 from common.errors import StorageError
-from regiond.web.health import HEALTH_TIMEOUT_S
-from regiond.web.site import web_site
+from common.health import HEALTH_TIMEOUT_S, Health
+from common.sites import QuietSite
 
 
 class HealthTests(TestCase):
@@ -21,7 +22,10 @@ class HealthTests(TestCase):
         self.alive: Deferred[None] | Exception | None = None
         self.ready: Deferred[None] | Exception | None = None
         self.clock = Clock()
-        site = web_site(self.check_alive, self.check_ready, {}, self.clock)
+        root = Resource()
+        root.putChild(b"healthz", Health(self.check_alive, self.clock))
+        root.putChild(b"readyz", Health(self.check_ready, self.clock))
+        site = QuietSite(root, self.clock)
         port = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.url = f"http://127.0.0.1:{port.getHost().port}"
         self.http = treq.client.HTTPClient(Agent(reactor))

@@ -1,0 +1,130 @@
+"""What a region measures: gathered from those who know it, when somebody asks."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from common.events import Severity
+from common.metrics import Samples, Tally, exposition
+from common.pulse import Pulse
+from common.release import release
+from regiond import metrics_table as table
+from regiond.boot_sources import BootSources
+from regiond.chunk_cache import ChunkCache
+from regiond.fleet import RegionFleet
+from regiond.import_service import ImportResult, ImportService
+from regiond.schedule import Past
+from regiond.store import blobs, events, generations, images
+from regiond.store.database import Database
+
+SEVERITIES = (Severity.WARNING, Severity.ERROR)
+
+
+class RegionMetrics:
+    """The use-case behind ``/metrics``.
+
+    Args:
+        database: counts what it holds.
+        boot_sources: when each was read.
+        fleet: how each rack is.
+        imports: how the last ended.
+        cache: of chunks.
+        tally: what was counted since the start.
+        pulse: of the reactor.
+        certificates: when each expires, in seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        boot_sources: BootSources,
+        fleet: RegionFleet,
+        imports: ImportService,
+        *,
+        cache: ChunkCache,
+        tally: Tally,
+        pulse: Pulse,
+        certificates: Callable[[], Mapping[str, float]],
+    ) -> None:
+        self._database = database
+        self._boot_sources = boot_sources
+        self._fleet = fleet
+        self._imports = imports
+        self._cache = cache
+        self._tally = tally
+        self._pulse = pulse
+        self._certificates = certificates
+
+    async def text(self) -> bytes:
+        """All of them, as Prometheus reads them."""
+        groups = (self._process, self._importing, self._kept, self._sources, self._racks)
+        found = [await gather() for gather in groups]
+        return exposition(table.METRICS, self._tally.samples, *found)
+
+    async def _process(self) -> Mapping[str, Samples]:
+        return {
+            table.BUILD: {(release(),): 1},
+            table.CACHE_HITS: {(): self._cache.hits},
+            table.CACHE_MISSES: {(): self._cache.loads},
+            table.REACTOR_LAG: {(): self._pulse.lag_s},
+            table.CERTIFICATE_END: {(name,): end for name, end in self._certificates().items()},
+        }
+
+    async def _importing(self) -> Mapping[str, Samples]:
+        past = self._imports.past
+        return {
+            table.IMPORT_RUNNING: {(): self._imports.is_importing},
+            table.LAST_IMPORT_SECONDS: {(): None if past is None else past.ended_s - past.began_s},
+        }
+
+    async def _kept(self) -> Mapping[str, Samples]:
+        read = self._database.read
+        number, _ = await read(generations.current_generation)
+        problems = Counter(
+            each.event.severity for each in await read(events.list_events, SEVERITIES[0])
+        )
+        return {
+            table.GENERATION: {(): number},
+            table.IMAGES: _by_label(await read(images.count_by_state)),
+            table.BLOB_BYTES: _by_label(await read(blobs.held_by_state)),
+            table.DATABASE_BYTES: {(): await self._database.size_bytes()},
+            table.FREE_BYTES: {(): await self._database.free_bytes()},
+            table.PROBLEMS: {(each.value,): problems[each] for each in SEVERITIES},
+        }
+
+    async def _sources(self) -> Mapping[str, Samples]:
+        rows = await self._boot_sources.list_all()
+        return {
+            table.SOURCE_SUCCESS: {(str(row["id"]),): row["last_success"] for row in rows},
+            table.SOURCE_LAGGING: {
+                (str(row["id"]),): row["lagging_since"] is not None for row in rows
+            },
+        }
+
+    async def _racks(self) -> Mapping[str, Samples]:
+        number, _ = await self._database.read(generations.current_generation)
+        rows = await self._fleet.list_racks()
+        return {
+            table.RACK_STATUS: {(row["name"], row["status"]): 1 for row in rows},
+            table.RACK_BEHIND: {(row["name"],): _behind(row, number) for row in rows},
+            table.RACK_SYNCED: {(row["name"],): row["last_sync"] for row in rows},
+            table.RACK_BYTES: {(name,): sent for name, sent in self._fleet.sent_bytes().items()},
+        }
+
+
+def _behind(rack: Mapping[str, Any], number: int) -> int:
+    """A rack may hold its view since long before the current generation."""
+    return 0 if rack["status"] == "synced" else max(0, number - rack["generation"])
+
+
+def _by_label(counts: Mapping[str, int]) -> Samples:
+    return {(label,): count for label, count in counts.items()}
+
+
+def count_import(tally: Tally, ended: ImportResult, past: Past) -> None:
+    """An import ended (for ``ImportService``)."""
+    tally.add(table.IMPORTS, 1, ended.outcome)
+    tally.add(table.IMPORT_SECONDS, past.ended_s - past.began_s)
+    tally.add(table.IMPORT_BYTES, ended.fetched_bytes)
+    for error in ended.failed.values():
+        tally.add(table.IMPORT_FAILURES, 1, error.code)
