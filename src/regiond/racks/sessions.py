@@ -89,8 +89,11 @@ class Session:
         return await visible(self._fleet, rack, sha256, of_digests=of_digests)
 
     async def _pace(self, most_bytes: int) -> int:
-        name = self.rack.name if self.rack else ""
-        return await self._sessions.throttle.allowed_within(MOST_WAIT_S, most_bytes, name)
+        throttle, rack = self._sessions.throttle, self.rack
+        size_bytes = await throttle.allowed_within(MOST_WAIT_S, most_bytes, rack.name if rack else "")
+        if rack is not None:
+            self._fleet.sent(rack, size_bytes)
+        return size_bytes
 
     async def hello(self, version: str, protocol: int) -> Mapping[str, Any]:
         """Who are you, and where are your regions?"""

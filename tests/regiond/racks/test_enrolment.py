@@ -126,7 +126,7 @@ class ListenerTests(SynchronousTestCase):
     def test_one_command(self) -> None:
         """Every other command of the wire is refused, and ends the connection."""
         others = [*CONTROL_COMMANDS, commands.Ask, commands.ReadAnswer]
-        self.assertEqual(len(others), 11)
+        self.assertIn(commands.Hello, others)
         for command in others:
             self.connect()
             calling = Deferred.fromCoroutine(self.client.call(command, **arguments_of(command)))
