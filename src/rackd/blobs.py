@@ -77,6 +77,7 @@ class BlobFetcher:
         random: jitter, in [0, 1).
         hashing: runs hashing away from the reactor.
         throttle: limits the rate of all of it together.
+        wasted: told how many bytes a transfer threw away.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class BlobFetcher:
         random: Callable[[], float],
         hashing: Hashing,
         throttle: Throttle,
+        wasted: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._transport = transport
         self._library = library
@@ -95,6 +97,7 @@ class BlobFetcher:
         self._random = random
         self._hashing = hashing
         self._throttle = throttle
+        self._wasted = wasted
 
     async def fetch(self, file: Content, progress: Callable[[int], None]) -> None:
         """Get ``file`` into the cache; ``progress`` is told the bytes held so far.
@@ -145,4 +148,5 @@ class BlobFetcher:
             progress=progress,
             throttles=lambda _: (self._throttle,),
             failed=self._transport.failed,
+            wasted=self._wasted,
         )

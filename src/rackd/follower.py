@@ -32,8 +32,10 @@ from common.errors import (
     TimedOut,
     TransferError,
 )
+from common.metrics import Tally
 from rackd.event_log import EventLog
 from rackd.library import Library
+from rackd.metrics_table import SYNC_FAILURES, SYNC_SECONDS, SYNCS
 from rackd.snapshot import Snapshot
 from rackd.syncing import Syncing
 from rackd.wanted import Documents
@@ -47,6 +49,7 @@ FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 NO_SPACE_RETRY_S = 30.0
 _MOST_TOLD = 4000
+BUG = "internal"
 
 _log = Logger()
 
@@ -92,6 +95,7 @@ class Follower(Service):
         clock: timers.
         random: jitter, in [0, 1).
         events: where failures are named.
+        tally: where syncs are counted.
     """
 
     def __init__(
@@ -103,6 +107,7 @@ class Follower(Service):
         clock: IReactorTime,
         random: Callable[[], float],
         events: EventLog,
+        tally: Tally,
     ) -> None:
         self._region = region
         self._library = library
@@ -110,6 +115,7 @@ class Follower(Service):
         self._clock = clock
         self._random = random
         self._events = events
+        self._tally = tally
         self._bell = Bell(clock)
         self._is_triggered = False
         self._looping: Deferred[None] | None = None
@@ -303,6 +309,7 @@ class Follower(Service):
             ended.append(result)
             self._bell.ring()
 
+        began_s = self._clock.seconds()
         syncing = Deferred.fromCoroutine(self._syncing.run(digest))
         syncing.addBoth(end)
         was_triggered = False
@@ -320,9 +327,20 @@ class Follower(Service):
             self._bell.silence()
             if was_triggered or self._is_triggered:
                 self.trigger()
+        self._count(ended[0], self._clock.seconds() - began_s)
         if isinstance(ended[0], Failure):
             ended[0].raiseException()
         return ended[0]
+
+    def _count(self, end: int | Failure | None, took_s: float) -> None:
+        is_failed = isinstance(end, Failure)
+        outcome = "failed" if is_failed else "abandoned" if end is None else "complete"
+        self._tally.add(SYNCS, 1, outcome)
+        self._tally.add(SYNC_SECONDS, took_s)
+        if isinstance(end, Failure):
+            error = end.value
+            code = error.code if isinstance(error, RackferryError) else BUG
+            self._tally.add(SYNC_FAILURES, 1, code)
 
     async def _let_go(self, digest: str) -> None:
         """End the transfers that a newer view than ``digest`` does not want."""

@@ -30,11 +30,13 @@ from twisted.web.server import Request
 from common import durable
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, NotFound, StorageError, WrongUsage
+from common.metrics import Tally
 from common.names import is_item_path, is_mirror_path
 from common.serving import answering, content_type_of, serve
 from common.sites import QuietSite
 from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
+from rackd.metrics_table import SERVED_BYTES, SERVED_FILES
 from rackd.partials import Threads
 from rackd.pins import Pins
 from rackd.records import HeldFile, Record
@@ -189,6 +191,7 @@ class Machines(Resource):
         on_disk: runs opens and reads, apart from the threads that sync.
         on_damage: is told when the tree is found damaged.
         before_serving: returns when a file may be served (``rackd.checks``).
+        tally: where answers are counted.
     """
 
     isLeaf = True
@@ -200,6 +203,8 @@ class Machines(Resource):
         on_disk: Threads,
         on_damage: Callable[[StorageError], None] = lambda _: None,
         before_serving: Callable[[HeldFile], Awaitable[object]] | None = None,
+        *,
+        tally: Tally | None = None,
     ) -> None:
         super().__init__()
         self._library = library
@@ -207,6 +212,7 @@ class Machines(Resource):
         self._on_disk = on_disk
         self._on_damage = on_damage
         self._before_serving = before_serving
+        self._tally = tally or Tally()
         self._pins = Pins()
 
     def render_GET(self, request: Request) -> int:
@@ -216,9 +222,6 @@ class Machines(Resource):
     render_HEAD = render_GET
 
     async def _answer(self, request: Request) -> None:
-        if request.path == b"/healthz":
-            _answer_text(request, "text/plain", "ok\n")
-            return
         wanted = asked(request.path)
         record = await self._record(wanted, request)
         files = record.shown if record else {}
@@ -278,10 +281,17 @@ class Machines(Resource):
                 cache_control=_NO_CACHE,
                 send_rest=partial(outlet.send, source.fileno()) if outlet else None,
             )
+            self._count(request)
         finally:
             if outlet is not None:
                 await outlet.close()
             await self._on_disk(source.close)
+
+    def _count(self, request: Request) -> None:
+        if request.method == b"GET" and request.code in {200, 206}:
+            size = request.responseHeaders.getRawHeaders("content-length", ["0"])[0]
+            self._tally.add(SERVED_FILES)
+            self._tally.add(SERVED_BYTES, int(size))
 
     async def _open(self, source: CachedFile, file: HeldFile) -> None:
         try:
@@ -314,7 +324,30 @@ def _answer_text(request: Request, content_type: str, text: str) -> None:
 
 
 class MachinesSite(QuietSite):
-    """The listener. It keeps no access log: a thousand booting machines would fill it."""
+    """The listener. It keeps no access log: a thousand booting machines would fill it.
 
-    def __init__(self, machines: Machines, clock: IReactorTime) -> None:
-        super().__init__(machines, clock)
+    Args:
+        machines: answers.
+        clock: for time-outs.
+        pages: what answers in its stead, by the path.
+    """
+
+    def __init__(
+        self, machines: Machines, clock: IReactorTime, pages: Mapping[str, Resource] | None = None
+    ) -> None:
+        root = _Root(machines)
+        for path, page in (pages or {}).items():
+            root.putChild(path.encode("ascii"), page)
+        super().__init__(root, clock)
+
+
+class _Root(Resource):
+    """Everything that is no page of its own is for the machines."""
+
+    def __init__(self, machines: Machines) -> None:
+        super().__init__()
+        self._machines = machines
+
+    def getChild(self, path: bytes, request: Request) -> Resource:  # noqa: ARG002 - Twisted's
+        """Called by Twisted."""
+        return self._machines

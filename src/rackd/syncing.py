@@ -85,8 +85,14 @@ class Syncing:
         self._events = events
         self._clean_up_at = -math.inf
         self._said: set[tuple[str, str]] = set()
+        self._fetched_bytes = 0
         self.transfers: Transfers | None = None
         self.keeping = Keeping(self._reader, library, fetch, steady=steady, on_disk=on_disk)
+
+    @property
+    def fetched_bytes(self) -> int:
+        """What was fetched since the start, and kept."""
+        return self._fetched_bytes + (self.transfers.fetched_bytes if self.transfers else 0)
 
     async def run(self, digest: str) -> int | None:
         """Hold the view ``digest``, and show it.
@@ -116,6 +122,7 @@ class Syncing:
         try:
             await transfers.run()
         finally:
+            self._fetched_bytes = self.fetched_bytes
             self.transfers = None
         if transfers.problems:
             raise as_one(transfers.problems)

@@ -27,9 +27,14 @@ from common import durable
 from common.answering import Answers
 from common.asking import AdminSocket
 from common.config import RackdConfig, load, tcp_port
-from common.errors import ConfigError, NoSpace, RackferryError, StorageError
+from common.disks import demand_writable
+from common.errors import Busy, ConfigError, NoSpace, RackferryError, StorageError
+from common.health import Health
 from common.listening import listen
+from common.metrics import Tally
+from common.metrics_page import MetricsPage
 from common.peers import Peers
+from common.pulse import Pulse
 from common.release import release
 from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.vocabulary import Place
@@ -45,6 +50,8 @@ from rackd.https_blobs import HttpsBlobs
 from rackd.library import Library
 from rackd.machines import Machines, MachinesSite
 from rackd.menus import IMAGES_PORT, MenuSettings
+from rackd.metrics import RackMetrics
+from rackd.metrics_table import FETCHED_AGAIN_BYTES
 from rackd.partials import Threads
 from rackd.rack_settings import RackSettings
 from rackd.scrub import Scrub
@@ -86,6 +93,8 @@ class Rack(MultiService):
         }
         random = SystemRandom().random
         self.events = EventLog(reactor.seconds)
+        self._tally = Tally()
+        self._pulse = Pulse(reactor)
         menus = MenuSettings(
             kernel_parameters=config.kernel_parameters,
             boot_url=config.boot_url,
@@ -113,6 +122,7 @@ class Rack(MultiService):
             random=random,
             hashing=self._threads("hash"),
             throttle=self.settings.throttle,
+            wasted=partial(self._tally.add, FETCHED_AGAIN_BYTES),
         )
         self.syncing = Syncing(
             self.uplink,
@@ -131,6 +141,7 @@ class Rack(MultiService):
             clock=reactor,
             random=random,
             events=self.events,
+            tally=self._tally,
         )
         self.checks = Checks(
             self.library,
@@ -149,6 +160,17 @@ class Rack(MultiService):
             events=self.events,
             limit_bytes_s=config.scrub_limit_bytes_s,
         )
+        self._metrics = RackMetrics(
+            self.library,
+            self.follower,
+            self.syncing,
+            self.scrub,
+            events=self.events,
+            tally=self._tally,
+            pulse=self._pulse,
+            certificate_end=self._certificate_end,
+            on_disk=self._threads("serve"),
+        )
         self.uplink.on_connected = self.follower.connected
         self.uplink.on_lost = lambda _: self.follower.lost()
         self.uplink.on_problem = self.follower.troubled
@@ -157,7 +179,7 @@ class Rack(MultiService):
         self._systemd = SystemdService(reactor, supervisor, self._check_health)
         self._ports: list[IListeningPort] = []
         # Stopped in the reverse order: first nobody syncs any more, then the line is cut.
-        for service in (self._systemd, self.uplink, self.follower, self.scrub):
+        for service in (self._systemd, self._pulse, self.uplink, self.follower, self.scrub):
             service.setServiceParent(self)
 
     def startService(self) -> None:
@@ -197,8 +219,18 @@ class Rack(MultiService):
             pool.start()
         serving = self._threads("serve")
         machines = Machines(
-            self.library, self._reactor, serving, self._damaged, self.checks.before_serving
+            self.library,
+            self._reactor,
+            serving,
+            self._damaged,
+            self.checks.before_serving,
+            tally=self._tally,
         )
+        pages = {
+            "healthz": Health(self._check_well, self._reactor),
+            "readyz": Health(self._check_ready, self._reactor),
+            "metrics": MetricsPage(self._metrics.text),
+        }
         admin = Admin(
             self._config.name,
             self.library,
@@ -209,7 +241,7 @@ class Rack(MultiService):
             clock=self._reactor,
             on_disk=serving,
         )
-        self._listen("images", MachinesSite(machines, self._reactor))
+        self._listen("images", MachinesSite(machines, self._reactor, pages))
         answers = Answers(admin.answer, self.events.keep)
         peers = Peers(partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()))
         self._listen("admin", AdminSocket(Place.RACK, answers.answer, self._reactor, peers=peers))
@@ -246,6 +278,24 @@ class Rack(MultiService):
     async def _check_health(self) -> None:
         """The reactor runs this, and the disk answers."""
         await self._threads("serve")(partial(free_bytes, self._config.images_dir))
+
+    async def _check_well(self) -> None:
+        """As that, and the disk takes what is written: else no image ever becomes newer."""
+        self._pulse.demand()
+        await self._threads("serve")(partial(demand_writable, self._config.images_dir))
+        if not self.library.is_open:
+            raise StorageError("can only be read", object=str(self._config.images_dir))
+
+    async def _check_ready(self) -> None:
+        """There is a tree to serve; whether a region answers does not matter for that."""
+        self._pulse.demand()
+        await self._check_health()
+        if self.library.current is None:
+            raise Busy("there is no tree yet", object=str(self._config.images_dir))
+
+    def _certificate_end(self) -> float | None:
+        identity = self.uplink.identity
+        return identity.certificate.not_valid_after_utc.timestamp() if identity else None
 
 
 class _OnPool:

@@ -45,6 +45,9 @@ class Transfers:
         fetch: gets one file.
         files: what to get, in this order.
         held: bytes that are there already of begun files, by SHA-256.
+
+    Attributes:
+        fetched_bytes: what came since.
     """
 
     def __init__(self, fetch: FetchBlob, files: Iterable[Content], held: dict[str, int]) -> None:
@@ -54,6 +57,7 @@ class Transfers:
         self._running: dict[str, Deferred[None]] = {}
         self._abandoned: set[str] = set()
         self._held = {file.sha256: held.get(file.sha256, 0) for file in self._files}
+        self.fetched_bytes = 0
         self.problems: list[RackferryError] = []
 
     @property
@@ -112,6 +116,7 @@ class Transfers:
 
     async def _one(self, file: Content) -> None:
         def progress(held_bytes: int) -> None:
+            self.fetched_bytes += max(0, held_bytes - self._held[file.sha256])
             self._held[file.sha256] = held_bytes
 
         await self._fetch(file, progress)

@@ -37,6 +37,7 @@ class Uplink(MultiService):
         random: jitter, in [0, 1).
 
     Attributes:
+        identity: the rack's certificate, once there is one.
         on_connected, on_view_changed, on_sync_now, on_lost, on_problem: as the client's; to
             be set before the start.
     """
@@ -49,6 +50,7 @@ class Uplink(MultiService):
         self.on_lost: Callable[[RackferryError], None] = lambda _reason: None
         self.on_problem: Callable[[RackferryError], None] = lambda _problem: None
         self.problem: RackferryError = _not_enrolled(config)
+        self.identity: Identity | None = None
         self._reactor = reactor
         self._config = config
         self._random = random
@@ -75,7 +77,7 @@ class Uplink(MultiService):
         return Deferred.fromCoroutine(self._stop())
 
     async def _bring_up(self) -> None:
-        identity = await self._identity()
+        self.identity = identity = await self._identity()
         client = RegionClient(
             self._reactor,
             identity,

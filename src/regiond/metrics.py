@@ -102,19 +102,21 @@ class RegionMetrics:
         }
 
     async def _racks(self) -> Mapping[str, Samples]:
-        number, _ = await self._database.read(generations.current_generation)
-        rows = await self._fleet.list_racks()
+        rows = {row["name"]: row for row in await self._fleet.list_racks()}
+        running = {name: row["progress"] for name, row in rows.items() if row["progress"]}
         return {
-            table.RACK_STATUS: {(row["name"], row["status"]): 1 for row in rows},
-            table.RACK_BEHIND: {(row["name"],): _behind(row, number) for row in rows},
-            table.RACK_SYNCED: {(row["name"],): row["last_sync"] for row in rows},
-            table.RACK_BYTES: {(name,): sent for name, sent in self._fleet.sent_bytes().items()},
+            table.RACK_STATUS: {(name, row["status"]): 1 for name, row in rows.items()},
+            table.RACK_BEHIND: _of_each(rows, "lag_generations"),
+            table.RACK_LAG_SINCE: _of_each(rows, "lag_since"),
+            table.RACK_SKEW: _of_each(rows, "clock_skew_s"),
+            table.RACK_RATE: _of_each(running, "rate_bytes_s"),
+            table.RACK_SYNCED: _of_each(rows, "last_sync"),
+            table.RACK_BYTES: _by_label(self._fleet.sent_bytes()),
         }
 
 
-def _behind(rack: Mapping[str, Any], number: int) -> int:
-    """A rack may hold its view since long before the current generation."""
-    return 0 if rack["status"] == "synced" else max(0, number - rack["generation"])
+def _of_each(rows: Mapping[str, Mapping[str, Any]], key: str) -> Samples:
+    return {(name,): row[key] for name, row in rows.items()}
 
 
 def _by_label(counts: Mapping[str, int]) -> Samples:

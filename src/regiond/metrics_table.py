@@ -23,6 +23,9 @@ CACHE_HITS = "rackferry_chunk_cache_hits_total"
 CACHE_MISSES = "rackferry_chunk_cache_misses_total"
 RACK_STATUS = "rackferry_rack_status"
 RACK_BEHIND = "rackferry_rack_generations_behind"
+RACK_LAG_SINCE = "rackferry_rack_lag_since_timestamp_seconds"
+RACK_SKEW = "rackferry_rack_clock_skew_seconds"
+RACK_RATE = "rackferry_rack_transfer_rate_bytes"
 RACK_SYNCED = "rackferry_rack_last_sync_timestamp_seconds"
 RACK_BYTES = "rackferry_rack_sent_bytes_total"
 PROBLEMS = "rackferry_problems"
@@ -49,6 +52,9 @@ METRICS = (
     Metric(CACHE_MISSES, COUNTER, "chunks that were read from the database"),
     Metric(RACK_STATUS, GAUGE, "1; the status is a label", ("rack", "status")),
     Metric(RACK_BEHIND, GAUGE, "generations since the one a rack holds; 0: synced", ("rack",)),
+    Metric(RACK_LAG_SINCE, GAUGE, "since when a rack is behind; absent: it is not", ("rack",)),
+    Metric(RACK_SKEW, GAUGE, "how far a rack's clock was ahead when it connected", ("rack",)),
+    Metric(RACK_RATE, GAUGE, "bytes per second of a sync that is running", ("rack",)),
     Metric(RACK_SYNCED, GAUGE, "when a sync of a rack last ended well", ("rack",)),
     Metric(RACK_BYTES, COUNTER, "bytes of images sent to a rack by this region", ("rack",)),
     Metric(PROBLEMS, GAUGE, "open problems", ("severity",)),

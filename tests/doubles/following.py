@@ -4,6 +4,7 @@ import attrs
 from twisted.internet.task import Clock
 
 from common.images import Image
+from common.metrics import Tally
 from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
@@ -53,6 +54,7 @@ class FollowerCase(LibraryCase):
             on_disk=at_once,
             events=self.events,
         )
+        self.tally = Tally()
         self.follower = Follower(
             self.region,
             library,
@@ -60,6 +62,7 @@ class FollowerCase(LibraryCase):
             clock=self.clock,
             random=lambda: 0.999999,
             events=self.events,
+            tally=self.tally,
         )
         self.follower.startService()
 

@@ -256,6 +256,7 @@ class TriggerTests(FollowerCase):
             clock=self.clock,
             random=lambda: 0.5,
             events=self.events,
+            tally=self.tally,
         )
         follower.startService()
         self.clock.advance(FIRST_LOOK_S - 1)

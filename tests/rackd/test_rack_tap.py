@@ -8,6 +8,7 @@ from unittest import mock
 
 import treq
 from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from common.config import RackdConfig, parse
@@ -15,6 +16,7 @@ from common.errors import ConfigError
 from common.systemd import Supervisor
 from common.vocabulary import Question
 from rackd import tap
+from tests.common.test_metrics import lint
 from tests.doubles.shell_line import ask
 from tests.doubles.trust import eventually
 
@@ -46,6 +48,52 @@ class TapCase(TestCase):
     def port(self, rack: tap.Rack) -> int:
         return int(rack._ports[0].getHost().port)  # type: ignore[attr-defined]  # an IPv4 address
 
+    async def get(self, rack: tap.Rack, path: str) -> tuple[int, bytes]:
+        response = await treq.get(f"http://127.0.0.1:{self.port(rack)}{path}", persistent=False)
+        return response.code, await treq.content(response)
+
+
+class MonitoringTests(TapCase):
+    """What a monitoring system asks a rack."""
+
+    async def test_metrics(self) -> None:
+        """Nothing that promtool complains of; before there is an image, too."""
+        rack = self.started()
+        code, text = await self.get(rack, "/metrics")
+        self.assertEqual((code, lint(text)), (200, ""))
+        self.assertIn(b'rackferry_rackd_status{status="unknown"} 1.0', text)
+
+    async def test_ready_when_there_is_a_tree(self) -> None:
+        """An empty one counts, and a region that is not there does not matter."""
+        rack = self.started()
+        while rack.library.current is None:
+            await deferLater(reactor, 0.01)
+        self.assertEqual((await self.get(rack, "/readyz"))[0], 200)
+        rack.library.current = None
+        code, body = await self.get(rack, "/readyz")
+        self.assertEqual((code, b"no tree" in body), (503, True))
+
+    async def test_a_disk_that_is_read_only_is_not_well(self) -> None:
+        """It serves on, so it is ready; but nothing new can come."""
+        rack = self.started()
+        while rack.library.current is None:
+            await deferLater(reactor, 0.01)
+        found = os.statvfs(self.path)
+        fields = list(found)
+        fields[8] |= os.ST_RDONLY
+        self.patch(os, "statvfs", lambda _: os.statvfs_result(fields))
+        code, body = await self.get(rack, "/healthz")
+        self.assertEqual((code, b"mounted read-only" in body), (503, True))
+        self.assertEqual((await self.get(rack, "/readyz"))[0], 200)
+
+    async def test_a_reactor_that_stood_still_is_not_well(self) -> None:
+        """Neither alive nor ready, for as long as that is remembered."""
+        rack = self.started()
+        rack._pulse._lags.append(60.0)
+        for path in ("/healthz", "/readyz"):
+            code, body = await self.get(rack, path)
+            self.assertEqual((code, b"stood still" in body), (503, True))
+
 
 class StartTests(TapCase):
     """Starting."""
@@ -53,8 +101,7 @@ class StartTests(TapCase):
     async def test_without_region(self) -> None:
         """A rack starts and serves without region or certificate, and says what is missing."""
         rack = self.started()
-        response = await treq.get(f"http://127.0.0.1:{self.port(rack)}/healthz", persistent=False)
-        self.assertEqual(await treq.content(response), b"ok\n")
+        self.assertEqual(await self.get(rack, "/healthz"), (200, b'{"ok": true}\n'))
         admin = f"{self.path}/admin.sock"
         status = await ask(admin, Question("status"))
         self.assertEqual((status["status"], status["snapshot"]), ("unknown", ""))

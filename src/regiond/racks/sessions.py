@@ -90,7 +90,9 @@ class Session:
 
     async def _pace(self, most_bytes: int) -> int:
         throttle, rack = self._sessions.throttle, self.rack
-        size_bytes = await throttle.allowed_within(MOST_WAIT_S, most_bytes, rack.name if rack else "")
+        size_bytes = await throttle.allowed_within(
+            MOST_WAIT_S, most_bytes, rack.name if rack else ""
+        )
         if rack is not None:
             self._fleet.sent(rack, size_bytes)
         return size_bytes
