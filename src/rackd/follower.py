@@ -49,7 +49,7 @@ FIRST_RETRY_S = 1.0
 LAST_RETRY_S = 60.0
 NO_SPACE_RETRY_S = 30.0
 _MOST_TOLD = 4000
-BUG = "internal"
+_BUG = "internal"
 
 _log = Logger()
 
@@ -339,8 +339,8 @@ class Follower(Service):
         self._tally.add(SYNC_SECONDS, took_s)
         if isinstance(end, Failure):
             error = end.value
-            code = error.code if isinstance(error, RackferryError) else BUG
-            self._tally.add(SYNC_FAILURES, 1, code)
+            reason = error.code if isinstance(error, RackferryError) else _BUG
+            self._tally.add(SYNC_FAILURES, 1, reason)
 
     async def _let_go(self, digest: str) -> None:
         """End the transfers that a newer view than ``digest`` does not want."""

@@ -511,9 +511,10 @@ class RegionDaemon(MultiService):
         }
 
     async def _check_alive(self) -> None:
-        """The reactor runs this, and the database answers."""
+        """The reactor turns, the database answers, and its disk takes what is written."""
         self._pulse.demand()
         await self.database.read(generations.current_generation)
+        await self.database.demand_writable()
 
     async def _check_ready(self) -> None:
         if not self._is_ready:

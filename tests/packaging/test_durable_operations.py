@@ -50,8 +50,9 @@ METHODS = frozenset(
 )
 WRITING = frozenset(a + b for a in "wax" for b in ("", "b", "t", "+", "b+", "+b")) | {"r+b", "rb+"}
 ELSEWHERE = {
-    ("common/shell/prompt.py", "mkdir"): "the history of a person's prompt",
-    ("common/shell/prompt.py", "touch"): "the history of a person's prompt",
+    ("common/shell/history.py", "mkdir"): "the history of a person's prompt",
+    ("common/shell/history.py", "touch"): "the history of a person's prompt",
+    ("common/shell/history.py", "write_bytes"): "the history of a person's prompt",
 }
 
 

@@ -1,6 +1,7 @@
 """The daemon as a whole: in this process on free ports, and as a process that must refuse."""
 
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -30,6 +31,7 @@ from regiond.boot_sources import DEFAULT_SOURCE
 from regiond.schedule import Ending, Past
 from regiond.store import events, settings
 from regiond.store.database import Database
+from tests.common.test_metrics import lint
 from tests.doubles.shell_line import ask
 from tests.doubles.stores import finished
 from tests.doubles.trust import eventually
@@ -229,6 +231,47 @@ class RunningTests(DaemonCase):
         await self.stop(await self.start())
         daemon = await self.start()
         self.assertEqual((await self.get(daemon, "/healthz"))[0], 200)
+
+
+class MonitoringTests(DaemonCase):
+    """What a monitoring system asks a region."""
+
+    async def test_metrics(self) -> None:
+        """Nothing that promtool complains of."""
+        daemon = await self.start()
+        port = daemon._bound_port("web")
+        client = treq.client.HTTPClient(Agent(reactor))
+        response = await client.get(f"http://127.0.0.1:{port}/metrics")
+        text = await response.content()
+        self.assertEqual((response.code, lint(text)), (200, ""))
+        self.assertIn(b"rackferry_region_generation 0.0", text)
+
+    async def unwell(self, daemon: tap.RegionDaemon, why: str) -> None:
+        for path in ("/healthz", "/readyz"):
+            code, body = await self.get(daemon, path)
+            self.assertEqual((code, why in str(body["reason"])), (503, True), body)
+
+    async def test_a_disk_that_takes_nothing(self) -> None:
+        """Read-only, as after an error of the disk; and full."""
+        daemon = await self.start()
+        found = os.statvfs(self.directory)
+        for field, value, why in ((8, os.ST_RDONLY, "read-only"), (4, 0, "is full")):
+            fields = list(found)
+            fields[field] = value
+            self.patch(os, "statvfs", lambda _, fields=fields: os.statvfs_result(fields))
+            await self.unwell(daemon, why)
+
+    async def test_a_database_that_does_not_answer(self) -> None:
+        """Whatever it says is the reason."""
+        daemon = await self.start()
+        await daemon.database.close()
+        await self.unwell(daemon, "not open")
+
+    async def test_a_reactor_that_stood_still(self) -> None:
+        """For as long as that is remembered."""
+        daemon = await self.start()
+        daemon._pulse._lags.append(60.0)
+        await self.unwell(daemon, "stood still")
 
 
 class NeighbourTests(SynchronousTestCase):

@@ -25,6 +25,7 @@ from sqlalchemy.exc import DBAPIError
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
+from common.disks import demand_writable
 from common.durable import Lock
 from common.errors import ConfigError, RackferryError, StorageError
 from regiond.store import blobs, migrations, postgresql, sqlite
@@ -231,6 +232,17 @@ class Database:
         if self._file is None:
             return None
         return await self._reading.run(partial(sqlite.free_bytes, self._file))
+
+    async def demand_writable(self) -> None:
+        """That what is written now would be kept, as far as that is known without a write.
+
+        Raises:
+            StorageError, NoSpace: it would not.
+        """
+        self._in_use()
+        self.log_file.check()
+        if self._file is not None:
+            await self._reading.run(partial(demand_writable, self._file.parent))
 
     async def size_bytes(self) -> int:
         """What the database takes: its files, or what its server says."""

@@ -7,8 +7,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Site
 
-from common.sites import QuietSite
 from common.health import Check, Health
+from common.sites import QuietSite
 from regiond.web.people import FormRequest
 from regiond.web.streams import Find, Tree
 

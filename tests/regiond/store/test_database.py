@@ -62,6 +62,11 @@ class DatabaseSuite(Store):
         other = Database(self.url, None)
         self.assertRaises(StorageError, finished, other.read(settings.everything))
 
+    def test_its_size_is_known(self) -> None:
+        """And that it can be written."""
+        self.assertGreater(finished(self.database.size_bytes()), 0)
+        finished(self.database.demand_writable())
+
 
 class DatabaseOnSQLite(DatabaseSuite, OnSQLite):
     def test_the_file_is_made_as_the_design_says(self) -> None:
