@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -57,6 +57,7 @@ from common.regions import RegionEndpoint
 from common.release import release
 from common.tls import RackTLS
 from rackd.blob_reads import BlobReads
+from rackd.partials import Threads
 
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0
@@ -83,6 +84,7 @@ class RegionClient(Service):
         regions: the configured addresses, (host, RPC port).
         state_dir: where learnt regions are kept.
         random: gives a number in [0, 1).
+        on_disk: runs what blocks on the disk.
         now: the wall clock, to name clock skew.
 
     Attributes:
@@ -103,6 +105,7 @@ class RegionClient(Service):
         state_dir: Path,
         *,
         random: Callable[[], float],
+        on_disk: Threads,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.on_connected: Callable[[], None] = lambda: None
@@ -124,7 +127,9 @@ class RegionClient(Service):
         self._random = random
         self._state_dir = state_dir
         self._regions_path = state_dir / REGIONS_FILE
-        self._known = _remembered(self._regions_path)
+        self._known: tuple[RegionEndpoint, ...] = ()
+        self._on_disk = on_disk
+        self._remembering = DeferredLock()
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 4
         self.agent = Agent(reactor, self._tls, CONNECT_TIMEOUT_S, pool=self._pool)
@@ -147,6 +152,8 @@ class RegionClient(Service):
         if running is not None:
             running.cancel()
             await running
+        await self._remembering.acquire()  # after the last write
+        self._remembering.release()
         await self._close_pool()
 
     async def _close_pool(self) -> None:
@@ -166,10 +173,11 @@ class RegionClient(Service):
     async def _stay_connected(self) -> None:
         failures = 0
         try:
+            self._known = await self._on_disk(lambda: _remembered(self._regions_path))
             while True:
                 failures = 0 if await self._round() else failures + 1
                 if failures:
-                    self._take_new_certificate()
+                    await self._take_new_certificate()
                     self._answer_waiting(self._no_region())
                 wait_s = backoff(
                     max(failures, 1), self._random, base_s=FIRST_WAIT_S, cap_s=LONGEST_WAIT_S
@@ -262,10 +270,10 @@ class RegionClient(Service):
         if is_new:
             self.on_problem(problem)
 
-    def _take_new_certificate(self) -> None:
+    async def _take_new_certificate(self) -> None:
         """Take what somebody may have put in place of a certificate that is no good."""
         try:
-            found = load_rack_identity(self._state_dir)
+            found = await self._on_disk(lambda: load_rack_identity(self._state_dir))
         except RackferryError as error:
             _log.debug("no other certificate: {reason}", reason=error.line())
             return
@@ -295,10 +303,20 @@ class RegionClient(Service):
     def _learn(self, regions: Sequence[RegionEndpoint]) -> None:
         if tuple(regions) != self._known and regions:
             self._known = tuple(regions)[:MAX_REGIONS]
-            try:
-                write_durably(self._regions_path, canonical_json(list(self._known)))
-            except RackferryError as error:  # a full disk is no reason to be without a region
-                _log.warn("the regions were not remembered: {reason}", reason=error.line())
+            # Nobody waits: a disk that is slow or hangs is no reason to be without a region.
+            remembering = Deferred.fromCoroutine(self._remember())
+            remembering.addErrback(lambda failure: _log.failure("a bug in remembering", failure))
+
+    async def _remember(self) -> None:
+        """Keep the newest regions, in the turn of the last write."""
+        await self._remembering.acquire()
+        try:
+            content = canonical_json(list(self._known))
+            await self._on_disk(lambda: write_durably(self._regions_path, content))
+        except RackferryError as error:  # nor is a full one
+            _log.warn("the regions were not remembered: {reason}", reason=error.line())
+        finally:
+            self._remembering.release()
 
     def image_bases(self) -> list[str]:
         """``https://host:port`` of all regions, the one we are connected to first."""

@@ -107,7 +107,7 @@ class Rack(MultiService):
             recipe=menus.recipe,
             reserve_bytes=None if config.reserve_mib is None else config.reserve_mib << 20,
         )
-        self.uplink = Uplink(reactor, config, random)
+        self.uplink = Uplink(reactor, config, random, self._threads("disk"))
         self.settings = RackSettings(
             config.bandwidth,
             config.state_dir / "settings",

@@ -20,6 +20,7 @@ from common.errors import ConfigError, RackferryError
 from common.identity import Identity
 from common.identity_files import load_rack_identity
 from common.joining import join
+from rackd.partials import Threads
 from rackd.region_client import RegionClient
 
 FIRST_RETRY_S = 2.0
@@ -35,6 +36,7 @@ class Uplink(MultiService):
         reactor: for connections and time.
         config: the rack's.
         random: jitter, in [0, 1).
+        on_disk: runs what blocks on the disk.
 
     Attributes:
         identity: the rack's certificate, once there is one.
@@ -42,7 +44,9 @@ class Uplink(MultiService):
             be set before the start.
     """
 
-    def __init__(self, reactor: Any, config: RackdConfig, random: Callable[[], float]) -> None:
+    def __init__(
+        self, reactor: Any, config: RackdConfig, random: Callable[[], float], on_disk: Threads
+    ) -> None:
         super().__init__()
         self.on_connected: Callable[[], None] = lambda: None
         self.on_view_changed: Callable[[int, str], None] = lambda _generation, _digest: None
@@ -54,6 +58,7 @@ class Uplink(MultiService):
         self._reactor = reactor
         self._config = config
         self._random = random
+        self._on_disk = on_disk
         self._client: RegionClient | None = None
         self._enrolling: Deferred[None] | None = None
 
@@ -84,6 +89,7 @@ class Uplink(MultiService):
             [parse_address(region, RPC_PORT) for region in self._config.regions],
             self._config.state_dir,
             random=self._random,
+            on_disk=self._on_disk,
         )
         client.on_connected = self.on_connected
         client.on_view_changed = self.on_view_changed
@@ -98,7 +104,7 @@ class Uplink(MultiService):
         failures = 0
         while True:
             try:
-                found = load_rack_identity(self._config.state_dir)
+                found = await self._on_disk(lambda: load_rack_identity(self._config.state_dir))
                 return found or await self._enrol()
             except RackferryError as error:
                 failures += 1
@@ -112,7 +118,7 @@ class Uplink(MultiService):
 
     async def _enrol(self) -> Identity:
         config = self._config
-        token = _token(config.token_file)
+        token = await self._on_disk(lambda: _token(config.token_file))
         enrol = config.enrol or next(iter(config.regions), "")
         if not token or not enrol:
             raise _not_enrolled(config)

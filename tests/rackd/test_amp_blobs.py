@@ -14,6 +14,7 @@ from rackd.amp_blobs import AmpBlobs
 from rackd.region_client import RegionClient
 from regiond import pieces
 from tests.doubles.directories import fresh_directory
+from tests.doubles.disks import at_once
 from tests.doubles.images import digests_of
 from tests.doubles.streams import MemorySink, MemorySource, goal_of, inline, some_bytes
 from tests.doubles.tls_regions import Region
@@ -54,6 +55,7 @@ class WholeWayTests(LoopbackTestCase):
             [self.region.address],
             fresh_directory(self),
             random=lambda: 0.01,
+            on_disk=at_once,
         )
         self.client.startService()
         self.addCleanup(self.client.stopService)

@@ -131,8 +131,8 @@ class StartTests(TapCase):
         """A token that is none is named; the rack serves on."""
         self.token.write_text("rg1.nonsense\n")
         rack = self.started()
-        self.assertEqual(rack.uplink.problem.code, "token-malformed")
         await eventually(reactor, lambda: rack.events.problems)
+        self.assertEqual(rack.uplink.problem.code, "token-malformed")
         self.assertEqual([each.code for each in rack.events.problems], ["token-malformed"])
 
     def test_port_in_use(self) -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import readBody
 
@@ -15,9 +16,11 @@ from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, Tra
 from common.identity import Identity, certificate_pem, key_pem
 from common.identity_files import save_rack_certificate
 from rackd import region_client
+from rackd.partials import Threads
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
 from regiond.racks.images import served_digests
 from tests.doubles.directories import fresh_directory
+from tests.doubles.disks import SlowThreads, at_once
 from tests.doubles.tls_regions import Region
 from tests.doubles.trust import (
     AUTHORITY,
@@ -48,8 +51,17 @@ class ClientTests(LoopbackTestCase):
     async def region(self, name: str = "region-1", identity: Identity = SERVER) -> Region:
         return await Region(self, name, self.fleet).start(identity)
 
-    def client_of(self, *addresses: tuple[str, int]) -> RegionClient:
-        client = RegionClient(reactor, self.rack, addresses, self.dir, random=lambda: 0.01)
+    def client_of(
+        self, *addresses: tuple[str, int], on_disk: Threads = deferToThread
+    ) -> RegionClient:
+        client = RegionClient(
+            reactor,
+            self.rack,
+            addresses,
+            self.dir,
+            random=lambda: 0.01,
+            on_disk=on_disk,
+        )
         client.on_connected = lambda: self.heard.append("connected")
         client.on_view_changed = lambda generation, digest: self.heard.append((generation, digest))
         client.on_sync_now = lambda: self.heard.append("sync")
@@ -193,13 +205,32 @@ class ClientTests(LoopbackTestCase):
 
     async def connected_again(self) -> None:
         client = self.client_of(("127.0.0.1", 1))
-        self.assertEqual(len(client.image_bases()), 2)
         await eventually(reactor, lambda: "connected" in self.heard)
+        self.assertEqual(len(client.image_bases()), 2)
 
     async def test_damaged_memory(self) -> None:
         """A damaged list of regions is as good as none."""
         (self.dir / REGIONS_FILE).write_bytes(b"rubbish")
-        self.assertEqual(self.client_of().image_bases(), [])
+        client = self.client_of((await self.region()).address)
+        await eventually(reactor, lambda: "connected" in self.heard)
+        self.assertEqual(len(client.image_bases()), 1)
+
+    async def test_a_disk_that_hangs(self) -> None:
+        """However long the disk takes to keep what was learnt, the region is followed at once."""
+        slow = SlowThreads()
+        region = await self.region()
+        client = self.client_of(region.address, on_disk=slow)
+        slow.finish_one()  # what was learnt before is read
+        await eventually(reactor, lambda: "connected" in self.heard)
+        self.assertEqual(await client.current_view(""), (0, ""))
+        self.assertFalse((self.dir / REGIONS_FILE).exists())
+        stopping = client.stopService()
+        while not stopping.called:
+            await deferLater(reactor, 0)
+            while slow.pending:
+                slow.finish_one()
+        await stopping
+        self.assertTrue((self.dir / REGIONS_FILE).exists())
 
     async def test_wrong_regions(self) -> None:
         """A region of another authority, or one that refuses us, is a problem with a code."""
@@ -296,7 +327,9 @@ class SilentPoolTests(SynchronousTestCase):
     def test_stopping_does_not_wait_for_ever(self) -> None:
         """Idle image connections that nobody closes hold a stop up for two seconds only."""
         clock = Clock()
-        client = RegionClient(clock, rack(), [], fresh_directory(self), random=lambda: 0.0)
+        client = RegionClient(
+            clock, rack(), [], fresh_directory(self), random=lambda: 0.0, on_disk=at_once
+        )
         closing: Deferred[None] = Deferred()
         client._pool.closeCachedConnections = lambda: closing
         stopping = client.stopService()
