@@ -183,6 +183,19 @@ class Library:
             "this rack does not hold that generation (any more)", object=f"generation {generation}"
         )
 
+    def record_with(self, path: str) -> Record:
+        """The newest snapshot that shows ``path``. On any thread.
+
+        Raises:
+            NotFound: none on the disk does.
+        """
+        for name in reversed(snapshot.snapshot_names(self.images_dir)):
+            with contextlib.suppress(NotFound):
+                record = self.record(name)
+                if path in record.shown:
+                    return record
+        raise NotFound("no tree on this rack's disk shows it", object=path)
+
     def _read_record(self, name: str) -> Record:
         record = snapshot.read_record(self.images_dir / name)
         if record is None:

@@ -4,7 +4,8 @@
   else from the current one. ``/images/boot.ipxe`` is always the current one's: it begins a
   boot. A rack that has no snapshot yet says so in it.
 * ``/generations/<n>/...`` by number, from every snapshot that is still on the disk.
-* ``/mirror/<source id>/...`` from the current snapshot (``rackd.mirror``).
+* ``/mirror/<source id>/...`` from the current snapshot (``rackd.mirror``); a file that is not
+  there any more from an older one, for those who began before it changed.
 
 What a path means is looked up in the snapshot's record, and the bytes are opened in the
 cache by their SHA-256: no path of a request ever reaches the file system, so none can lead
@@ -37,10 +38,12 @@ from common.sites import QuietSite
 from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
 from rackd.metrics_table import SERVED_BYTES, SERVED_FILES
+from rackd.mirror import may_be_older
 from rackd.partials import Threads
 from rackd.pins import Pins
 from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet
+from rackd.snapshot import Snapshot
 
 _ROOT = re.compile(r"/images/|/generations/(\d{1,19})/|/(?=mirror/)")
 _MIRRORS = "/"  # the root before "mirror/..."
@@ -250,11 +253,17 @@ class Machines(Resource):
                 lambda: self._library.record(self._library.name_of_generation(generation))
             )
         current = self._library.current
-        if current is None or wanted.root == _MIRRORS:
-            return current.record if current else None
+        if current is None:
+            return None
+        if wanted.root == _MIRRORS:
+            return await self._mirror(current.record, wanted.path)
+        return await self._pinned(current, wanted.path, request)
+
+    async def _pinned(self, current: Snapshot, path: str, request: Request) -> Record:
+        """The tree on which this client began."""
         client = str(getattr(request.getClientAddress(), "host", ""))
         now_s = self._clock.seconds()
-        if wanted.path == _BEGINNING:
+        if path == _BEGINNING:
             self._pins.begin(client, current.name, now_s)
             return current.record
         name = self._pins.snapshot_for(client, current.name, now_s)
@@ -266,6 +275,12 @@ class Machines(Resource):
         if record is None or not record.view_digest:  # nothing can have begun on an empty tree
             self._pins.begin(client, current.name, now_s)
             return current.record
+        return record
+
+    async def _mirror(self, record: Record, path: str) -> Record:
+        if path not in record.files and may_be_older(path, record.files):
+            with contextlib.suppress(NotFound):
+                return await self._on_disk(lambda: self._library.record_with(path))
         return record
 
     async def _send(self, request: Request, path: str, file: HeldFile) -> None:

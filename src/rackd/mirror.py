@@ -14,6 +14,7 @@ from common.names import is_mirror_path
 from rackd.records import HeldFile
 
 DIRECTORY = "mirror"
+DOCUMENT_SUFFIXES = (".json", ".sjson")
 
 Content = File | SourceDocument
 """What has a SHA-256, a size and a digest list, and can be fetched."""
@@ -82,6 +83,18 @@ def _claims(images: Iterable[Image], mirrored: Mirrored) -> Iterator[tuple[str, 
     for source, documents in mirrored.documents.items():
         for path, document in documents.items():
             yield f"{DIRECTORY}/{source}/{path}", document
+
+
+def may_be_older(path: str, shown: Iterable[str]) -> bool:
+    """Whether a path that is not among those ``shown`` may be had of an older tree.
+
+    Who began with the documents of one goes on with its files. Documents are always the
+    newest, and of a source that is mirrored no more there is nothing.
+    """
+    if path.endswith(DOCUMENT_SUFFIXES):
+        return False
+    start = "/".join(path.split("/")[:2]) + "/"
+    return any(each.startswith(start) for each in shown)
 
 
 def _parents(path: str) -> Iterator[str]:

@@ -189,6 +189,21 @@ class ServingTests(LibraryCase):
             self.assertEqual(self.ask(f"/images/{PATH}")[1], b"first")
             self.assertEqual(self.ask(f"/{path}")[1], raw)
 
+    def test_a_mirror_that_changes_under_a_client(self) -> None:
+        """Files that the last documents named are still there; other documents never are."""
+        for generation, names in enumerate((("a", "a.json"), ("b",), ("c",)), 1):
+            file = self.put("any", f"of {generation}".encode())
+            held = {
+                f"mirror/{source}/{name}": HeldFile(file.sha256, file.size_bytes)
+                for source in (1, generation + 1)
+                for name in ("index.sjson", *names)
+            }
+            self.library.publish(Record(generation, "ab" * 32, (), held), NOW_S + generation)
+        for name, bytes_ in (("a", b"of 1"), ("b", b"of 2"), ("index.sjson", b"of 3")):
+            self.assertEqual(self.ask(f"/mirror/1/{name}")[:2], (200, bytes_))
+        for gone in ("1/a.json", "1/d", "2/a", "3/b", "2/index.sjson", "1/a/"):
+            self.assertEqual(self.ask(f"/mirror/{gone}")[0], 404, gone)
+
     def test_ranges(self) -> None:
         """A range gives exactly its bytes; an impossible one is 416; HEAD gives no body."""
         self.show(BLOB)
