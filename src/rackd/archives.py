@@ -83,6 +83,7 @@ def unpack(archive: Path, keep: KeepMember, caps: Caps | None = None) -> tuple[M
 
     Raises:
         SourceError: ``archive-refused``; the message names the member and the reason.
+        StorageError: the archive cannot be read.
         RackferryError: whatever ``keep`` raises.
     """
     caps = caps or Caps()
@@ -179,7 +180,7 @@ def _refuse(path: str, reason: str) -> NoReturn:
     raise SourceError(
         f"cannot be unpacked: {path[:200]!r} {reason}" if path else f"cannot be unpacked: {reason}",
         code="archive-refused",
-        remedy="tell the publisher; this bootloader is left out, all else goes on",
+        remedy="tell the publisher; the version before stays, if there is one; all else goes on",
     )
 
 
@@ -250,7 +251,7 @@ class _Content:
 def _entries(archive: Path, caps: Caps) -> Iterator[_Entry]:
     """The entries of an archive; each must be read before the next is asked for."""
     with os.fdopen(durable.open_for_reading(archive), "rb") as file:
-        source = _Bytes(_decompressed(file, caps), caps)
+        source = _Bytes(_decompressed(_pieces(file, archive), caps), caps)
         named: dict[str, str] = {}
         while any(block := source.exactly(_BLOCK_BYTES)):
             try:
@@ -277,9 +278,19 @@ def _entries(archive: Path, caps: Caps) -> Iterator[_Entry]:
         source.drain()
 
 
-def _decompressed(file: BinaryIO, caps: Caps) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, path: Path) -> Iterator[bytes]:
+    """The content of a file, as far as the disk gives it; in bounded pieces."""
+    while True:
+        with durable.storage_errors(path, "read"):
+            piece = file.read(_PIECE_BYTES)
+        if not piece:
+            return
+        yield piece
+
+
+def _decompressed(pieces: Iterator[bytes], caps: Caps) -> Iterator[bytes]:
     """The content of an xz file, of any number of streams, in bounded pieces."""
-    compressed = file.read(_PIECE_BYTES)
+    compressed = next(pieces, b"")
     while compressed:
         stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=caps.memory_bytes)
         while not stream.eof:
@@ -291,11 +302,11 @@ def _decompressed(file: BinaryIO, caps: Caps) -> Iterator[bytes]:
             if piece:
                 yield piece
             if stream.needs_input and not stream.eof:
-                compressed = file.read(_PIECE_BYTES)
+                compressed = next(pieces, b"")
                 if not compressed:
                     _refuse("", "it ends too early")
         # Between streams there may be padding with zeros.
-        compressed = stream.unused_data.lstrip(b"\0") or file.read(_PIECE_BYTES).lstrip(b"\0")
+        compressed = stream.unused_data.lstrip(b"\0") or next(pieces, b"").lstrip(b"\0")
 
 
 def _small(content: _Content) -> bytes:

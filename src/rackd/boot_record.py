@@ -7,7 +7,7 @@ here blocks.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import attrs
@@ -63,6 +63,11 @@ class BootRecord:
         """It is not right any more; whatever has its name next is to be verified."""
         if sha256 in self._blobs:
             self._change(lambda blobs: blobs - {sha256})
+
+    def retain(self, names: Collection[str]) -> None:
+        """Forget all others."""
+        if not self._blobs.issubset(names):
+            self._change(lambda blobs: blobs.intersection(names))
 
     def _change(self, change: Callable[[frozenset[str]], frozenset[str]]) -> None:
         with self._turn:

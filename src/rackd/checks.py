@@ -8,7 +8,7 @@ A blob that is wrong is put aside, and out of every tree, in one step. Whoever a
 told so until it has been fetched again.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
@@ -131,6 +131,10 @@ class Checks:
         else:
             self._events.note(Event.of(error, Severity.WARNING))
         return error
+
+    async def forget_all_but(self, finished: Collection[str]) -> None:
+        """Of blobs that are not on the disk any more it need not be known that they were right."""
+        await self._kept(lambda: self._verified.retain(finished))
 
     async def _remember(self, sha256: str, size_bytes: int) -> None:
         if size_bytes <= SMALL_BYTES and sha256 not in self._verified:

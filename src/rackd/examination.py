@@ -1,11 +1,13 @@
 """Reads one finished blob and says whether it still is what its name says. Everything blocks."""
 
 import ctypes
+import errno
 import hashlib
 import os
 from pathlib import Path
 
 from common import durable
+from common.errors import StorageError
 
 PIECE_BYTES = 4 << 20
 
@@ -34,7 +36,8 @@ class Examination:
             afterwards, so that nobody's files are driven out by files that nobody asks for.
 
     Raises:
-        StorageError: it is not there, or is no plain file.
+        StorageError: it is not there, is no plain file, or may not be read; what the disk
+            cannot give is no error but a fault.
 
     Attributes:
         seen: of the file that is read.
@@ -46,11 +49,21 @@ class Examination:
         self._digest = hashlib.sha256()
         self._offset = 0
         self._is_readable = True
-        self._fd = durable.open_for_reading(path)
-        self.seen = os.fstat(self._fd)
+        self._fd = -1
+        with durable.storage_errors(path, "look at"):
+            self.seen = path.lstat()
+        try:
+            self._fd = durable.open_for_reading(path)
+            self.seen = os.fstat(self._fd)
+        except StorageError as error:
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EIO:
+                raise
+            self._is_readable = False
 
     def read_on(self) -> int:
         """Read the next piece; how many bytes that was. 0: it has ended, or cannot be read."""
+        if not self._is_readable:
+            return 0
         try:
             self._forget()
             piece = os.pread(self._fd, PIECE_BYTES, self._offset)

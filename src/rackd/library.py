@@ -36,6 +36,7 @@ from rackd.partials import PartialSink, Threads, keep_whole
 from rackd.planning import CleanUp, Damaged, HeldSnapshot, Holdings
 from rackd.records import HeldFile, KeptImage, Record, snapshot_generation, snapshot_made_at
 from rackd.snapshot import Snapshot
+from rackd.tree import Before
 
 _PART = ".part"
 _DAMAGED = re.compile(r"[0-9a-f]{64}(\.\d+)?")
@@ -249,7 +250,7 @@ class Library:
         path = self.cache / archive.sha256
         try:
             return archives.unpack(path, self._keep)
-        except SourceError:
+        except (SourceError, StorageError):
             examination = Examination(path, past_cache=False)
             try:
                 examination.read_all()
@@ -277,6 +278,14 @@ class Library:
             snapshot.flip(self.images_dir, built.name)
             self.current = built
         return built
+
+    def before(self) -> Before | None:
+        """The tree that machines see now, to make the next one; None if there is none."""
+        if self.current is None:
+            return None
+        record = self.current.record
+        lost = (each.sha256 for each in record.held_files if not self.has(each))
+        return Before(record, frozenset(lost))
 
     def discard(self, clean_up: CleanUp) -> tuple[PutAside, ...]:
         """Delete what a clean-up names; foreign things in a snapshot are put aside first."""

@@ -179,6 +179,7 @@ class Scrub(Service):
                     is_damaged = await self._scrub(sha256)
                     passed = self._record.passed(sha256, size_bytes, is_damaged=is_damaged)
                     await self._keep(passed)
+            await self._checks.forget_all_but(await self._on_scrub(self._library.finished))
             await self._save(self._record.ended(self._clock.seconds(), self._random()))
         finally:
             self._is_reading = False
@@ -186,12 +187,18 @@ class Scrub(Service):
             waiter.callback(None)
 
     async def _scrub(self, sha256: str) -> bool:
-        """Read one blob; whether it was found wrong. One that is gone meanwhile is fine."""
+        """Read one blob; whether it was found wrong, or could not be read for any reason.
+
+        One that is gone meanwhile is fine.
+        """
         path = self._library.cache / sha256
         try:
             examination = await unbroken(self._on_scrub(lambda: Examination(path, past_cache=True)))
-        except StorageError:
-            return False
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            self._events.raise_problem(error)
+            return True
         try:
             while await self._read_piece(examination):
                 pass

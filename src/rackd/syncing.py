@@ -32,11 +32,11 @@ from rackd.planning import (
     SyncPlan,
     clean_up,
     lay_out,
-    own_directory,
     plan,
 )
 from rackd.records import HeldFile, HeldImage, KeptImage, Record
 from rackd.retention import RETENTION_S, Retention
+from rackd.snapshot import Snapshot
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
 from rackd.wanted import Documents, ViewReader, Wanted
@@ -134,7 +134,7 @@ class Syncing:
         record = Record(
             generation=wanted.view.generation,
             view_digest=digest,
-            images=held_images(wanted.images, tree),
+            images=held_images(wanted.images, tree, self._library.current),
             files={**tree.files, **layout.mirror.held_files},
             links=tree.links,
             archives=tuple(
@@ -207,7 +207,8 @@ class Syncing:
                 )
             except SourceError as error:
                 self._note_once(attrs.evolve(Event.of(error), object=f"{path} {archive.sha256}"))
-        tree = grow(layout, images, members, self._menus, generation)
+        before = await self._on_disk(self._library.before)
+        tree = grow(layout, images, members, self._menus, generation, before=before)
         await self._on_disk(lambda: self._library.keep(tree.made))
         for skipped in tree.skipped:
             self._note_once(Event("image-skipped", Severity.WARNING, skipped.image, skipped.reason))
@@ -310,14 +311,19 @@ class Syncing:
             self._events.note(event)
 
 
-def held_images(images: Sequence[Image], tree: Tree) -> tuple[HeldImage, ...]:
-    """The images of a tree, as people are told about them."""
+def held_images(
+    images: Sequence[Image], tree: Tree, before: Snapshot | None
+) -> tuple[HeldImage, ...]:
+    """The images of a tree, as people are told about them; of some the version before."""
     skipped = {each.image for each in tree.skipped}
-    return tuple(
+    held = [
         HeldImage(str(image.key), image.version, image.size_bytes, image.title)
-        for image in sorted(images, key=own_directory)
+        for image in images
         if str(image.key) not in skipped
-    )
+    ]
+    former = before.record.images if before else ()
+    held += [each for each in former if each.key in tree.stayed]
+    return tuple(sorted(held, key=lambda each: each.key))
 
 
 def _kept(image: Image) -> KeptImage:

@@ -18,7 +18,7 @@ from common.images import Image, ImageKey
 from rackd.archives import Member, parents
 from rackd.menus import GRUB_CFG, MenuSettings, bootables, grub_menu, ipxe_script, pxelinux_menu
 from rackd.planning import Layout, Skipped, further_directories, own_directory, precedence
-from rackd.records import HeldFile
+from rackd.records import HeldFile, Record
 
 
 @attrs.frozen
@@ -81,6 +81,7 @@ class Tree:
         links: links in the root, and the path in ``files`` of each.
         made: the contents that were made here and are in ``files``.
         skipped: images that are not in it.
+        stayed: those of them of which the files of the last tree are in it.
         missing: boot methods without a bootloader although there are images for them.
     """
 
@@ -89,6 +90,23 @@ class Tree:
     made: tuple[bytes, ...]
     skipped: tuple[Skipped, ...]
     missing: tuple[str, ...]
+    stayed: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Before:
+    """The last tree: its record, and which of its blobs are not there any more."""
+
+    record: Record
+    lost: frozenset[str] = frozenset()
+
+    def files_of(self, image: Image) -> dict[str, HeldFile]:
+        """What stood in the directory of an image, if that was all of one of its versions."""
+        start = f"{own_directory(image)}/"
+        found = {path: f for path, f in self.record.files.items() if path.startswith(start)}
+        is_it = any(each.key == str(image.key) for each in self.record.images)
+        is_whole = not any(file.sha256 in self.lost for file in found.values())
+        return found if is_it and is_whole else {}
 
 
 def grow(
@@ -97,6 +115,8 @@ def grow(
     members: Mapping[str, Sequence[Member]],
     settings: MenuSettings,
     generation: int,
+    *,
+    before: Before | None = None,
 ) -> Tree:
     """The tree of a layout.
 
@@ -104,26 +124,35 @@ def grow(
         layout: where the files of ``images`` stand.
         images: all of them, those that were skipped, too.
         members: what is in each archive, by its SHA-256. One that is not here could not be
-            unpacked: its image is left out as a whole, since half a bootloader is none.
+            unpacked: its image is left out as a whole, since half a bootloader is none, and
+            the version before stays.
         settings: for the menus.
         generation: for the menus.
+        before: the last tree.
     """
     unpacked, reasons = _unpacked(layout, members)
     out = tuple(f"{directory}/" for directory in reasons)
     files = {path: f for path, f in layout.held_files.items() if not path.startswith(out)}
     files |= unpacked
-    before = {each.image for each in layout.skipped}
-    laid_out = [image for image in images if str(image.key) not in before]
+    without = {each.image for each in layout.skipped}
+    laid_out = [image for image in images if str(image.key) not in without]
     shown = [image for image in laid_out if own_directory(image) not in reasons]
-    skipped = [
-        Skipped(str(image.key), reason)
-        for image in laid_out
-        if (reason := reasons.get(own_directory(image)))
-    ]
+    refused = {own_directory(each): each for each in laid_out if own_directory(each) in reasons}
+    stayed = []
+    skipped = []
+    for directory, image in refused.items():
+        former = before.files_of(image) if before else {}
+        if former:
+            stayed.append(str(image.key))
+        files |= former
+        stays = "; the version before stays" if former else ""
+        skipped.append(Skipped(str(image.key), f"{reasons[directory]}{stays}"))
     links, missing = _links(files, {each.arch for each in bootables(shown)})
     made = _generated(shown, settings, generation)
     files |= {path: HeldFile(sha256_hex(each), len(each)) for path, each in made.items()}
-    return Tree(files, links, tuple(made.values()), (*layout.skipped, *skipped), missing)
+    return Tree(
+        files, links, tuple(made.values()), (*layout.skipped, *skipped), missing, tuple(stayed)
+    )
 
 
 def _unpacked(

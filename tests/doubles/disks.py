@@ -1,11 +1,14 @@
 """A rack's disk for tests: a real directory, worked on without threads."""
 
+import errno
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+from unittest import mock
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
@@ -20,6 +23,20 @@ T = TypeVar("T")
 def at_once(work: Callable[[], T], /) -> "Deferred[T]":
     """Threads that need no time."""
     return maybeDeferred(work)
+
+
+@contextmanager
+def broken_at(path: Path, number: int = errno.EIO) -> Iterator[None]:
+    """As long as it lasts, the disk cannot give one file; ``number`` says why."""
+    opened = os.open
+
+    def refuse(asked: str | Path, flags: int, *more: int) -> int:
+        if Path(asked) == path:
+            raise OSError(number, os.strerror(number), str(path))
+        return opened(asked, flags, *more)
+
+    with mock.patch("common.durable.os.open", refuse):
+        yield
 
 
 def mount_tmpfs(case: SynchronousTestCase, directory: Path, options: str) -> None:

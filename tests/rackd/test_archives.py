@@ -1,5 +1,6 @@
 """Tests of unpacking: what comes out of good archives, and that bad ones are refused whole."""
 
+import errno
 import io
 import lzma
 import tarfile
@@ -7,13 +8,14 @@ import tempfile
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import sha256_hex
-from common.errors import SourceError
+from common.errors import SourceError, StorageError
 from rackd.archives import Caps, Member, unpack
 from tests.doubles.images import content
 from tests.doubles.tarballs import entry, tarball
@@ -48,6 +50,19 @@ class ArchiveCase(SynchronousTestCase):
         for reason in reasons:
             self.assertIn(reason, error.message)
         self.assertEqual(self.kept, {}, "something was written")
+
+
+class DiskTests(ArchiveCase):
+    """What is no fault of the archive."""
+
+    def test_a_disk_that_cannot_give_all(self) -> None:
+        """A read that fails is the disk's failure, with the path, and no refusal."""
+        self.path.write_bytes(tarball(("a", content(1 << 20))))
+        opened = mock.MagicMock()
+        opened.__enter__.return_value.read.side_effect = OSError(errno.EIO, "x")
+        with mock.patch("rackd.archives.os.fdopen", return_value=opened):
+            error = self.assertRaises(StorageError, unpack, self.path, self.keep)
+        self.assertEqual(error.object, str(self.path))
 
 
 class GoodTests(ArchiveCase):

@@ -33,6 +33,16 @@ class BootRecordTests(SynchronousTestCase):
         BootRecord(self.path, "").add(BLOB)
         self.assertNotIn(BLOB, BootRecord(self.path, ""))
 
+    def test_only_what_is_there(self) -> None:
+        """What is not on the disk any more is forgotten, so that the record does not grow."""
+        record = BootRecord(self.path, "boot-1")
+        record.add(BLOB)
+        record.add(OTHER)
+        record.retain({BLOB: 1})
+        for each in (record, BootRecord(self.path, "boot-1")):
+            self.assertIn(BLOB, each)
+            self.assertNotIn(OTHER, each)
+
     def test_damaged_file(self) -> None:
         """A record that cannot be read is as good as none."""
         for text in (b"", b"{", b'{"boot_id":"boot-1"}'[:-1], b"\xff"):

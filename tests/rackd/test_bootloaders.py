@@ -1,8 +1,11 @@
 """Tests of bootloaders from the region's archive to the tree that machines see."""
 
+import json
+
 import attrs
 
 from common.events import Severity
+from tests.doubles.disks import broken_at
 from tests.doubles.following import JAMMY, FollowerCase
 from tests.doubles.tarballs import tarball
 
@@ -63,6 +66,56 @@ class BootloaderTests(FollowerCase):
         self.assertEqual(held, {JAMMY, PXE})
         self.hold(4, *images, self.image(JAMMY.replace("jammy", "noble"), "kernel2"))
         self.assertEqual(self.codes(), ["archive-refused", "image-skipped"])
+
+    def test_corrupt_successor(self) -> None:
+        """Where a new archive is corrupt, the version before stays, over restarts too."""
+        kernel = self.image(JAMMY, "kernel")
+        loader = self.bootloader(UEFI, "uefi", SHIM, GRUB)
+        self.hold(3, kernel, loader)
+        bad = self.bootloader(UEFI, "uefi", SHIM, GRUB[:-30], version="2")
+        for generation in (4, 5):
+            self.clock.advance(10)
+            self.hold(generation, self.image(JAMMY, "kernel", f"more-{generation}"), bad)
+            self.assertEqual((self.current / "grubx64.efi").read_bytes(), b"grub")
+            self.assertEqual((self.current / "bootx64.efi").read_bytes(), b"shim")
+            held = {each.key: each.version for each in self.library.current.record.images}
+            self.assertEqual(held, {JAMMY: "1", UEFI: "1"})
+            self.clock.pump([300] * 50)
+            self.stopped()
+            self.start(self.reopened())
+            self.follower.connected()
+        codes = self.codes()
+        self.assertEqual(codes, [])
+        problem = json.loads(self.region.syncs[-1][2])
+        self.assertIn("the version before stays", problem["message"])
+        good = self.bootloader(UEFI, "uefi", SHIM, tarball(("grubx64.efi", b"new")), version="3")
+        self.hold(6, kernel, good)
+        self.assertEqual((self.current / "grubx64.efi").read_bytes(), b"new")
+
+    def test_corrupt_successor_of_a_damaged_one(self) -> None:
+        """Of a version before that is not whole any more nothing stays."""
+        self.hold(3, self.bootloader(UEFI, "uefi", SHIM, GRUB))
+        lost = self.library.current.record.shown["bootx64.efi"]
+        (self.library.cache / lost.sha256).unlink()
+        self.hold(4, self.bootloader(UEFI, "uefi", GRUB[:-30], version="2"))
+        self.assertFalse((self.current / "bootloader").exists())
+
+    def test_unreadable_archive(self) -> None:
+        """One that the disk cannot give is put aside and fetched again; it is no bug."""
+        loader = self.bootloader(UEFI, "uefi", SHIM)
+        self.hold(3, loader)
+        archive = self.library.cache / loader.files[0].sha256
+        self.clock.advance(10)
+        digest = self.region.publish(4, loader, self.image(JAMMY, "kernel"))
+        with broken_at(archive):
+            self.follower.trigger()
+            self.fetches.finish_all()
+        (problem,) = self.events.problems
+        self.assertEqual(problem.code, "blob-damaged")
+        self.assertFalse(archive.exists())
+        self.clock.pump([60] * 5)
+        self.fetches.finish_all()
+        self.assertEqual((self.library.held_view, self.events.problems), (digest, []))
 
     def test_corrupt_writes_nothing(self) -> None:
         """Of an archive that is refused no member is ever on the disk."""

@@ -1,5 +1,6 @@
 """Tests of the scrub: when it reads, how fast, where it goes on, and what it finds."""
 
+import errno
 from unittest import mock
 
 from twisted.internet.defer import Deferred
@@ -8,6 +9,7 @@ from common.errors import NoDaemon, StorageError
 from rackd.examination import Examination
 from rackd.scrub import LOOK_S, SAVE_EVERY_S, START_S, Scrub
 from rackd.scrub_record import WEEK_S
+from tests.doubles.disks import broken_at
 from tests.doubles.following import JAMMY
 from tests.doubles.scrubbing import ScrubbingCase
 
@@ -169,6 +171,39 @@ class FindTests(ScrubCase):
         self.assertEqual(self.events.problems, [])
         self.assertEqual(self.library.held_view, self.region.view[1])
         self.assertEqual(self.whole()["damaged"], 0)
+
+    def test_what_the_disk_cannot_give(self) -> None:
+        """A blob that cannot even be opened for a bad sector is put aside and fetched again."""
+        self.settle()
+        sha256 = self.file("kernel").sha256
+        with broken_at(self.library.cache / sha256):
+            self.assertEqual(self.whole()["damaged"], 1)
+        self.fetches.finish_all()
+        self.assertEqual(self.fetches.begun[-1], "file-kernel")
+        self.assertEqual(self.events.problems, [])
+
+    def test_what_may_not_be_read(self) -> None:
+        """A blob that rackd may not open stays where it is, and is a problem with a remedy."""
+        self.settle()
+        blob = self.library.cache / self.file("kernel").sha256
+        with broken_at(blob, errno.EACCES):
+            self.assertEqual(self.whole()["damaged"], 1)
+        (problem,) = self.events.problems
+        self.assertEqual((problem.code, problem.object), ("storage", str(blob)))
+        self.assertIn("permission", problem.remedy)
+        self.assertTrue(blob.exists())
+
+    def test_what_is_gone_is_forgotten(self) -> None:
+        """A whole scrub leaves nothing in the record of verified blobs that is not there."""
+        self.whole()
+        gone = self.file("kernel").sha256
+        verified = self.images_dir.parent / "verified"
+        self.assertIn(gone, verified.read_text())
+        self.region.publish(2)
+        self.follower.trigger()
+        (self.library.cache / gone).unlink()
+        self.whole()
+        self.assertNotIn(gone, verified.read_text())
 
     def test_one_that_is_gone(self) -> None:
         """A blob that is deleted while the scrub runs is no damage."""
