@@ -59,11 +59,15 @@ class Enrol(amp.Command):
 class Hello(amp.Command):
     """Rack to region, first on a control connection; any other command before it is refused.
 
-    ``endpoints`` is JSON: one ``{"region", "hosts", "rpc_port", "images_port"}`` per
+    ``now`` is the rack's clock, in seconds since the epoch. ``endpoints`` is JSON: one ``{"region", "hosts", "rpc_port", "images_port"}`` per
     region, with the ports really bound.
     """
 
-    arguments = [(b"version", amp.Unicode()), (b"protocol", amp.Integer())]
+    arguments = [
+        (b"version", amp.Unicode()),
+        (b"protocol", amp.Integer()),
+        (b"now", amp.Float(optional=True)),
+    ]
     response = [
         (b"version", amp.Unicode()),
         (b"protocol", amp.Integer()),

@@ -4,14 +4,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from common.backlog import Backlog
 from common.errors import WrongUsage
 from common.events import Occurrence, Severity, at_least, missed_row
 from common.images import ImageKey
+from common.meanwhile import meanwhile
 from common.release import release
 from common.vocabulary import Question
+from common.wellbeing import verdict
 from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
@@ -86,9 +87,12 @@ class Admin:
     async def _status(self, _: Question, __: Progress) -> dict[str, Any]:
         current = self._library.current
         progress = self._follower.progress
+        problems = [Occurrence(each, each.at).to_row() for each in self._events.problems]
         return {
             "name": self._name,
             "release": release(),
+            "now": self._clock.seconds(),
+            **verdict(problems),
             "status": self._follower.status,
             "region_connected": self._follower.is_connected,
             "region_generation": self._follower.generation,
@@ -102,11 +106,12 @@ class Admin:
             "kept": await self._follower.kept(),
             "fetched_bytes": progress[0] if progress else 0,
             "total_bytes": progress[1] if progress else 0,
+            "rate_bytes_s": self._follower.rate_bytes_s,
             "bandwidth": self._settings.bandwidth,
             "waiting": self._settings.waiting,
             "free_bytes": await self._on_disk(self._library.free_bytes),
             "scrub": self._scrub.status(),
-            "problems": [Occurrence(each, each.at).to_row() for each in self._events.problems],
+            "problems": problems,
         }
 
     async def _config_list(self, _: Question, __: Progress) -> list[dict[str, Any]]:
@@ -153,14 +158,11 @@ class Admin:
         self, work: Awaitable[T], say: Callable[[], dict[str, Any]], progress: Progress
     ) -> T:
         """Wait for ``work``, and say how far it is."""
-        telling = LoopingCall(lambda: progress(say()))
-        telling.clock = self._clock
-        told = telling.start(_PROGRESS_S)
-        try:
-            return await work
-        finally:
-            telling.stop()
-            await told
+
+        async def tell() -> None:
+            progress(say())
+
+        return await meanwhile(work, tell, _PROGRESS_S, self._clock)
 
     async def _scrub_now(self, question: Question, progress: Progress) -> dict[str, Any]:
         if "wait" not in question.flags:

@@ -33,6 +33,7 @@ from common.errors import (
     TransferError,
 )
 from common.metrics import Tally
+from common.pace import Pace
 from rackd.event_log import EventLog
 from rackd.library import Library
 from rackd.metrics_table import SYNC_FAILURES, SYNC_SECONDS, SYNCS
@@ -122,6 +123,7 @@ class Follower(Service):
         self._waiters: list[Deferred[Outcome]] = []
         self._failures = 0
         self._told: tuple[int, str, str] | None = None
+        self._pace = Pace()
         self._absence: IDelayedCall | None = None
         self.generation = 0
         self.wanted = ""
@@ -137,6 +139,11 @@ class Follower(Service):
     async def kept(self) -> dict[str, Any]:
         """How much of the older versions is here that are to be at hand."""
         return await self._syncing.keeping.status()
+
+    @property
+    def rate_bytes_s(self) -> float | None:
+        """How fast the running sync is; None if none runs, or it is not known yet."""
+        return self._pace.bytes_s if self.progress else None
 
     @property
     def status(self) -> str:
@@ -353,10 +360,13 @@ class Follower(Service):
 
     async def _tell_progress(self) -> None:
         """While a sync runs: say how far it is."""
+        self._pace = Pace()
         told = None
         while True:
             await deferLater(self._clock, PROGRESS_S)
             progress = self.progress
+            if progress is not None:
+                self._pace = self._pace.saw(self._clock.seconds(), progress[0])
             if progress is None or progress == told or not self.is_connected:
                 continue
             try:

@@ -234,6 +234,7 @@ class RegionClient(Service):
             min(HELLO_TIMEOUT_S, self._silence_limit_s),
             version=release(),
             protocol=PROTOCOL_VERSION,
+            now=self._now().timestamp(),
         )
         if answer["protocol"] != PROTOCOL_VERSION:
             raise ProtocolError(

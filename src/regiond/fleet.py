@@ -5,6 +5,7 @@ and progress are in memory, as they change by the second and mean nothing after 
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from common.canonical import plain
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
+from common.durations import human_duration
 from common.errors import NotFound, RangeError
 from common.events import Event, Severity
 from common.identity import Authority
@@ -33,6 +35,8 @@ from regiond.store.lags import Lag
 from regiond.store.racks import Rack
 
 PROBLEM_CODE = "rack-sync"
+CLOCK_SKEW = "clock-skew"
+MOST_SKEW_S = 60.0
 
 
 class RegionFleet:
@@ -107,6 +111,22 @@ class RegionFleet:
     def sent(self, rack: RackIdentity, size_bytes: int) -> None:
         """The rack was sent so many bytes of images."""
         self._presence(rack.name).sent_bytes += size_bytes
+
+    async def greeted(self, rack: RackIdentity, rack_now: float) -> None:
+        """The rack has said hello; a clock that is far from ours is an event until it is not."""
+        skew_s = rack_now - self._now()
+        if not math.isfinite(skew_s):
+            return
+        self._presence(rack.name).clock_skew_s = skew_s
+        about = _clock_of(rack.name)
+        known = await self._database.read(events.list_events, code=CLOCK_SKEW)
+        if abs(skew_s) <= MOST_SKEW_S:
+            raised: tuple[Event, ...] = ()
+            if about not in {each.event.object for each in known}:
+                return
+        else:
+            raised = (_skew_event(about, skew_s),)
+        await self._database.write(events.settle, raised, {about}, self._now())
 
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; also, what the rack says it holds."""
@@ -261,7 +281,8 @@ class RegionFleet:
         """Refuse a rack from now on; the serials of its certificates."""
         serials = await self._database.write(racks.delete_rack, name, self._now())
         self._presences.pop(name, None)
-        await self._database.write(events.settle, (), {f"rack {name}"}, self._now())
+        about = {f"rack {name}", _clock_of(name)}
+        await self._database.write(events.settle, (), about, self._now())
         return serials
 
     async def images_of(self, name: str) -> list[dict[str, Any]]:
@@ -316,6 +337,21 @@ class RegionFleet:
             "problem": rack.problem,
             "created": rack.created_at,
         }
+
+
+def _clock_of(name: str) -> str:
+    return f"clock of rack {name}"
+
+
+def _skew_event(about: str, skew_s: float) -> Event:
+    side = "ahead of" if skew_s > 0 else "behind"
+    return Event(
+        "clock-skew",
+        Severity.WARNING,
+        about,
+        f"it is {human_duration(abs(skew_s))} {side} the region's",
+        "let both follow the same time servers (chrony, systemd-timesyncd)",
+    )
 
 
 def _forgotten_row(key: ImageKey, version: str) -> dict[str, Any]:

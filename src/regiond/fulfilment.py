@@ -226,7 +226,7 @@ class Fulfilment:
 
         def held(held_bytes: int) -> None:
             nonlocal counted
-            progress.fetched_bytes += max(0, held_bytes - counted)
+            progress.fetched(max(0, held_bytes - counted), transfers.clock.seconds())
             counted = held_bytes
 
         origins = [

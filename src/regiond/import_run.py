@@ -1,10 +1,13 @@
 """What one import has come to (values)."""
 
+from typing import Any
+
 import attrs
 
 from common.errors import RackferryError
 from common.events import Event, Severity
 from common.images import ImageKey
+from common.pace import Pace
 
 IMPORT = "import"  # as events and messages call it
 
@@ -18,6 +21,23 @@ class Progress:
     total_bytes: int = 0
     published: int = 0
     total_images: int = 0
+    _pace: Pace = Pace()  # noqa: RUF009  (frozen)
+
+    def fetched(self, more_bytes: int, at_s: float) -> None:
+        """So many bytes have come."""
+        self.fetched_bytes += more_bytes
+        self._pace = self._pace.saw(at_s, self.fetched_bytes)
+
+    def row(self) -> dict[str, Any]:
+        """As the shell and the page show it; ``rate_bytes_s`` is None while it is not known."""
+        return {
+            "phase": self.phase,
+            "fetched_bytes": self.fetched_bytes,
+            "total_bytes": self.total_bytes,
+            "rate_bytes_s": self._pace.bytes_s if self.phase == "fetching" else None,
+            "published": self.published,
+            "total_images": self.total_images,
+        }
 
 
 @attrs.define

@@ -35,7 +35,7 @@ class ImportStatus:
         return {
             "state": "running" if is_running else "parked" if is_parked else "idle",
             "running": is_running,
-            "progress": plain(self._importer.progress) if is_running else None,
+            "progress": self._importer.progress.row() if is_running else None,
             "missing_bytes": room and room.missing_bytes,
             "next_at": self._service.next_at,
             "last": await self._last(),

@@ -13,9 +13,13 @@ from common.canonical import plain
 from common.events import Event, Severity, at_least, missed_row
 from regiond.importer import Importer
 from regiond.rows import image_row, key_columns
-from regiond.store import blobs, events, generations, images
+from regiond.settings_table import all_values
+from regiond.store import blobs, events, generations, images, settings
 from regiond.store.changes import Change
 from regiond.store.database import Database
+
+MOST_TOLD = 40
+"""Of how many images it is told how far they are, while somebody waits for an import."""
 
 
 class Region:
@@ -35,7 +39,7 @@ class Region:
     ) -> None:
         self._database = database
         self._importer = importer
-        self._now = now
+        self.now = now
 
     async def plan(self) -> list[dict[str, Any]]:
         """What an import would do now, one row per image.
@@ -88,6 +92,23 @@ class Region:
         found = await self._database.read(images.list_images)
         return [image_row(each) for each in found if image_type in {"all", each.type}]
 
+    async def importing(self) -> list[dict[str, Any]]:
+        """Those images that are begun and not whole, and how far each is."""
+        begun = [
+            each
+            for each in await self._database.read(images.list_images, ("importing",))
+            if 0 < each.complete_bytes < each.size_bytes
+        ]
+        return [
+            {
+                "name": f"{each.name} {each.architecture}",
+                "state": each.version,
+                "fetched_bytes": each.complete_bytes,
+                "total_bytes": each.size_bytes,
+            }
+            for each in begun[:MOST_TOLD]
+        ]
+
     async def image(self, image_id: int) -> dict[str, Any]:
         """One image and its files."""
         found = await self._database.read(images.image_details, image_id)
@@ -106,7 +127,7 @@ class Region:
         """Let a version go: a published one leaves the racks, and is fetched again if wanted."""
         found = await self._database.read(images.image_details, image_id)
         generation = await self._database.write(
-            generations.retire_images, [image_id], None, self._now()
+            generations.retire_images, [image_id], None, self.now()
         )
         self._importer.unsettle()
         return {"id": found.id, "deleted": True, "generation": generation}
@@ -115,7 +136,7 @@ class Region:
 
     async def note(self, event: Event) -> None:
         """Keep what happened, and is over."""
-        await self._database.write(events.record_fact, event, self._now())
+        await self._database.write(events.record_fact, event, self.now())
 
     async def list_events(
         self, level: Severity, *, cleared: bool, code: str = ""
@@ -150,7 +171,7 @@ class Region:
             while True:
                 ids, missed = await backlog.take()
                 if missed:
-                    yield missed_row(missed, self._now())
+                    yield missed_row(missed, self.now())
                 for each in await self._database.read(events.some_events, ids):
                     event = each.event
                     if event.severity in at_least(level) and code in {"", event.code}:
@@ -161,10 +182,11 @@ class Region:
             unsubscribe()
 
     async def overview(self) -> dict[str, Any]:
-        """Sources, images, space and open problems."""
+        """Images, space and open problems."""
         generation, view = await self._database.read(generations.current_generation)
         kept = await self._database.read(images.list_images)
         held = await self._database.read(blobs.all_blobs)
+        values = all_values(await self._database.read(settings.everything))
         return {
             "generation": generation,
             "view": view,
@@ -172,13 +194,18 @@ class Region:
                 "published": sum(each.state == "published" for each in kept),
                 "importing": sum(each.state == "importing" for each in kept),
                 "kept": sum(each.state == "kept" for each in kept),
+                "published_bytes": sum(
+                    each.size_bytes for each in kept if each.state == "published"
+                ),
             },
             "pinned": [image_row(each) for each in kept if each.pinned],
             "space": {
                 "blobs": len(held),
                 "held_bytes": sum(each.held_bytes for each in held),
                 "partial_bytes": sum(each.held_bytes for each in held if not each.is_complete),
+                "database_bytes": await self._database.size_bytes(),
                 "free_bytes": await self._database.free_bytes(),
+                "reserve_bytes": values["boot_images_reserve_mib"] << 20,
             },
             "problems": await self.list_events(Severity.WARNING, cleared=False),
         }

@@ -1,11 +1,12 @@
-"""What those who wait for racks are to know of them (pure)."""
+"""What those who wait for racks, or look after them, are to know (pure)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
 from common.errors import TransferError
 
+LONG_BEHIND_S = 600.0
 MOST_NAMED = 10
 MOST_TOLD = 40
 
@@ -36,6 +37,30 @@ def standing_of(row: Row, wanted: int, *, has_looked: bool) -> Standing:
     if row["problem"] and row["progress"] is None:
         return Standing.FAILED
     return Standing.PENDING
+
+
+def to_look_at(rows: Iterable[Row], now: float) -> dict[tuple[str, str], int]:
+    """How many racks somebody is to look at although no event says so.
+
+    Args:
+        rows: all racks, as they are shown.
+        now: seconds since the epoch.
+    """
+    rows = list(rows)
+    return {
+        ("rack unknown", "racks unknown"): sum(row["status"] == "unknown" for row in rows),
+        ("rack long behind", "racks long behind"): sum(_is_stuck(row, now) for row in rows),
+    }
+
+
+def _is_stuck(row: Row, now: float) -> bool:
+    """Behind for long, and neither fetching nor saying why."""
+    return (
+        row["status"] == "out-of-sync"
+        and row["problem"] is None
+        and row["lag_since"] is not None
+        and now - row["lag_since"] > LONG_BEHIND_S
+    )
 
 
 def progress_of(

@@ -24,7 +24,7 @@ CONTROL_COMMANDS = tuple(
     command for command in ALL_COMMANDS if command not in {commands.Enrol, *ADMIN_COMMANDS}
 )
 
-_EXAMPLES = {amp.Unicode: "x", amp.Integer: 1, amp.String: b"x", amp.Boolean: True}
+_EXAMPLES = {amp.Unicode: "x", amp.Integer: 1, amp.String: b"x", amp.Boolean: True, amp.Float: 1.0}
 
 
 def arguments_of(command: type[amp.Command]) -> dict[str, Any]:

@@ -92,6 +92,7 @@ class FakeFleet:
         self.digest_lists: dict[str, bytes] = {}
         self.calls: list[tuple[Any, ...]] = []
         self.sent_bytes: Counter[str] = Counter()
+        self.clocks: dict[str, float] = {}
         self.hold: Deferred[None] | None = None
         self.failure: Exception | None = None
 
@@ -129,6 +130,9 @@ class FakeFleet:
 
     async def seen(self, rack: RackIdentity) -> None:
         self.calls.append(("seen", rack.name))
+
+    async def greeted(self, rack: RackIdentity, rack_now: float) -> None:
+        self.clocks[rack.name] = rack_now
 
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         self.calls.append(("current_view", rack.name, held))

@@ -227,6 +227,50 @@ class StatusTests(FleetCase):
         self.assertEqual(row["size_bytes"], self.root.size_bytes)
 
 
+class ClockTests(FleetCase):
+    """What a rack's clock shows when it says hello."""
+
+    def skew(self, skew_s: float) -> object:
+        finished(self.fleet.greeted(self.rack, NOW + self.clock.seconds() + skew_s))
+        return finished(self.fleet.describe_rack("rack-1"))["clock_skew_s"]
+
+    def problems(self) -> list[tuple[str, str, str]]:
+        return [
+            (each.event.code, each.event.object, each.event.cause)
+            for each in self.read(events.list_events)
+        ]
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.rack = self.enrol()
+
+    def test_a_clock_that_is_wrong_is_an_event_until_it_is_right(self) -> None:
+        """More than a minute either way; a sync that ends well does not clear it."""
+        self.assertEqual(self.skew(-30.0), -30.0)
+        self.assertEqual(self.problems(), [])
+        for skew_s, text in ((-75.0, "1 min 15 s behind"), (7200.0, "2 h ahead of")):
+            self.assertEqual(self.skew(skew_s), skew_s)
+            self.assertEqual(
+                self.problems(),
+                [("clock-skew", "clock of rack rack-1", f"it is {text} the region's")],
+            )
+        finished(self.fleet.report_sync(self.rack, *self.view(), ""))
+        self.assertEqual(len(self.problems()), 1)
+        self.skew(1.0)
+        self.assertEqual(self.problems(), [])
+
+    def test_nonsense_is_not_kept(self) -> None:
+        """What is no time cannot be said in JSON either."""
+        for wrong in (float("nan"), float("inf")):
+            self.assertIsNone(self.skew(wrong))
+
+    def test_deleting_a_rack_ends_it(self) -> None:
+        """Nothing stays open about a rack that is no more."""
+        self.skew(7200.0)
+        finished(self.fleet.delete_rack("rack-1"))
+        self.assertEqual(self.problems(), [])
+
+
 class EmptyTests(FleetCase):
     is_published = False
 

@@ -56,6 +56,8 @@ def error_text(error: RackferryError, *, is_json: bool) -> str:
 
 def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
     """The answer to ``verb`` as text."""
+    if verb.noun == "status":
+        return _status(answer, screen)
     if verb.answer is Answer.BOOLEAN:
         return f"{str(answer).lower()}\n"
     if verb.answer is Answer.ROWS:
@@ -64,6 +66,13 @@ def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
         ordered = {key: answer[key] for key in _order(verb, answer)}
         return record(ordered, screen, verb.sections)
     return f"{cell('', answer, screen)}\n"
+
+
+def _status(answer: Row, screen: Screen) -> str:
+    from common.shell import status_screen  # noqa: PLC0415  (it imports this module)
+
+    is_rack = "region_connected" in answer
+    return (status_screen.rack_screen if is_rack else status_screen.region_screen)(answer, screen)
 
 
 def event_line(row: Row, screen: Screen) -> str:

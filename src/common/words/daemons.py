@@ -1,9 +1,6 @@
 """A daemon itself: how it is and what happened (pure)."""
 
 from common.verbs import BOTH, RACK, REGION, Answer, Parameter, Verb
-from common.words.images import IMAGE_COLUMNS, PIN_COLUMNS
-from common.words.racks import RACK_COLUMNS
-from common.words.sources import SOURCE_COLUMNS
 
 _SETTING_COLUMNS = ("name", "value", "default", "help")
 
@@ -67,13 +64,6 @@ VERBS: tuple[Verb, ...] = (
         "everything on one screen",
         BOTH,
         columns=("name", "release", "generation", "problems"),
-        sections={
-            "sources": SOURCE_COLUMNS,
-            "racks": RACK_COLUMNS,
-            "problems": ("severity", "code", "object", "cause", "remedy"),
-            "images": IMAGE_COLUMNS,
-            "pinned": PIN_COLUMNS,
-        },
     ),
     Verb(
         "web-login",

@@ -6,11 +6,13 @@ from typing import Any
 from common.errors import WrongUsage
 from common.events import Severity
 from common.vocabulary import Question
+from common.wellbeing import verdict
 from regiond.admin.asked import Tell
 from regiond.boot_sources import BootSources
 from regiond.fleet import RegionFleet
 from regiond.import_status import ImportStatus
 from regiond.region import Region
+from regiond.sync_standing import to_look_at
 
 
 class DaemonAnswers:
@@ -40,11 +42,15 @@ class DaemonAnswers:
         return await self._region.list_events(level, cleared=cleared, code=code)
 
     async def status(self, _: Question, __: Tell) -> Any:
+        overview, racks = await self._region.overview(), await self._fleet.list_racks()
+        now = self._region.now()
         return {
             **self._identity(),
-            **await self._region.overview(),
+            "now": now,
+            **verdict(overview["problems"], to_look_at(racks, now)),
+            **overview,
             "sources": await self._boot_sources.list_all(),
-            "racks": await self._fleet.list_racks(),
+            "racks": racks,
             "import": await self._imports.row(),
         }
 

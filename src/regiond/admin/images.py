@@ -4,10 +4,10 @@ from typing import Any
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from common.canonical import plain
 from common.errors import RackferryError, TransferError, WrongUsage
+from common.meanwhile import meanwhile
 from common.vocabulary import Question
 from regiond.admin.asked import Tell, number
 from regiond.import_service import ImportResult, ImportService
@@ -49,13 +49,13 @@ class ImageAnswers:
         if "wait" not in question.flags:
             running.addErrback(_already_told)
             return {"outcome": "started", "published": [], "fetched_bytes": 0}
-        telling = LoopingCall(lambda: tell(plain(self._importer.progress)))
-        telling.clock = self._clock
-        telling.start(PROGRESS_INTERVAL_S, now=False)
-        try:
-            result = await running
-        finally:
-            telling.stop()
+
+        async def say() -> None:
+            progress = self._importer.progress.row()
+            parts = await self._region.importing()
+            tell(progress | {"parts": parts, "waiting_for": _missing(progress)})
+
+        result = await meanwhile(running, say, PROGRESS_INTERVAL_S, self._clock)
         _raise_if_failed(result)
         return import_row(result)
 
@@ -81,6 +81,12 @@ class ImageAnswers:
 
     async def boot_resource_rollback(self, question: Question, _: Tell) -> Any:
         return await self._pinning.roll_back(number(question, 0))
+
+
+def _missing(progress: dict[str, Any]) -> str:
+    """What is still waited for, in case nobody waits any longer."""
+    published, total = progress["published"], progress["total_images"]
+    return f"{progress['phase']}, {published} of {total} images published"
 
 
 def _already_told(failure: Any) -> None:

@@ -47,6 +47,9 @@ class Fleet(Protocol):
     def sent(self, rack: RackIdentity, size_bytes: int) -> None:
         """The rack was sent so many bytes of images."""
 
+    async def greeted(self, rack: RackIdentity, rack_now: float) -> None:
+        """The rack has said hello, and what its clock shows (seconds since the epoch)."""
+
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
         """Generation and digest of the rack's view; ``held`` is the digest it holds, or ""."""
 

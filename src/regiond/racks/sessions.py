@@ -97,7 +97,9 @@ class Session:
             self._fleet.sent(rack, size_bytes)
         return size_bytes
 
-    async def hello(self, version: str, protocol: int) -> Mapping[str, Any]:
+    async def hello(
+        self, version: str, protocol: int, now: float | None = None
+    ) -> Mapping[str, Any]:
         """Who are you, and where are your regions?"""
         rack = await self._authorised()
         if protocol != PROTOCOL_VERSION:
@@ -110,6 +112,8 @@ class Session:
             )
         self.rack = rack
         self._sessions.joined(self)
+        if now is not None:
+            await self._fleet.greeted(rack, now)
         return {**self._sessions.greeting(), "rack_name": rack.name}
 
     async def ping(self) -> Mapping[str, Any]:

@@ -69,7 +69,7 @@ class RecordTests(SynchronousTestCase):
     def test_fields_then_sections(self) -> None:
         """An object is its plain fields, then what is nested, indented."""
         text = for_people(
-            BY_NAME["status", ""],
+            BY_NAME["boot-resource", "read"],
             {"pieces": [{"name": "r1", "held_bytes": 1024}], "import": {"state": "idle"}, "x": 1},
             PLAIN,
         )
@@ -80,10 +80,10 @@ class RecordTests(SynchronousTestCase):
 
     def test_tables_within(self) -> None:
         """A table inside an object has the columns that the vocabulary gives it."""
-        racks = [{"created": 0.0, "status": "synced", "name": "r1", "held_digest": "00"}]
-        lines = for_people(BY_NAME["status", ""], {"racks": racks}, PLAIN).splitlines()
-        self.assertEqual(lines[1].split()[:3], ["name", "state", "status"])
-        self.assertNotIn("held", lines[1])
+        files = [{"size_bytes": 5, "ftype": "squashfs", "name": "root", "source": 1}]
+        lines = for_people(BY_NAME["boot-resource", "read"], {"files": files}, PLAIN).splitlines()
+        self.assertEqual(lines[1].split()[:3], ["name", "ftype", "size"])
+        self.assertNotIn("source", lines[1])
 
     def test_cells(self) -> None:
         """Nothing is a dash, claims are yes or no, times are local, lists are commas."""

@@ -286,7 +286,9 @@ class FurtherAnswerTests(AnswerCase):
         self.source.faults[path_of("noble", "squashfs")] = Fault(status=404)
         await self.run_import()
         status = await self.ask("status")
-        self.assertEqual(status["images"], {"published": 1, "importing": 1, "kept": 0})
+        self.assertEqual(
+            status["images"], {"published": 1, "importing": 1, "kept": 0, "published_bytes": 13}
+        )
         documents = sum(len(self.source.files[path]) for path in DOCUMENTS)
         self.assertEqual(status["space"]["held_bytes"], len(b"root of jammy") + documents)
         self.assertEqual(status["space"]["partial_bytes"], 0)
