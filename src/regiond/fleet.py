@@ -35,7 +35,6 @@ from regiond.store.lags import Lag
 from regiond.store.racks import Rack
 
 PROBLEM_CODE = "rack-sync"
-CLOCK_SKEW = "clock-skew"
 MOST_SKEW_S = 60.0
 
 
@@ -119,7 +118,7 @@ class RegionFleet:
             return
         self._presence(rack.name).clock_skew_s = skew_s
         about = _clock_of(rack.name)
-        known = await self._database.read(events.list_events, code=CLOCK_SKEW)
+        known = await self._database.read(events.list_events, code="clock-skew")
         if abs(skew_s) <= MOST_SKEW_S:
             raised: tuple[Event, ...] = ()
             if about not in {each.event.object for each in known}:

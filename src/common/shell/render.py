@@ -56,7 +56,7 @@ def error_text(error: RackferryError, *, is_json: bool) -> str:
 
 def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
     """The answer to ``verb`` as text."""
-    if verb.noun == "status":
+    if verb.noun == "status" and "verdict" in answer:  # an older daemon has none
         return _status(answer, screen)
     if verb.answer is Answer.BOOLEAN:
         return f"{str(answer).lower()}\n"
