@@ -116,7 +116,7 @@ class Changes:
             else:
                 await self._word(asker, "boot-source update", source_id, **given)
         except RackferryError as error:
-            return await self._pages.images(manages=True, typed=typed, error=error)
+            return await self._pages.images(logged_in=True, typed=typed, error=error)
         await self._ask(Question("available-images", "read", (str(source_id),), flags=("refresh",)))
         return "source"
 

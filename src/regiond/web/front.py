@@ -115,8 +115,8 @@ class Front:
         if asked.path == "/delete" and session is not None:
             page = await self._changes.confirmation(asked)
         elif asked.path in TITLES:
-            manages = session is not None
-            page = await self._pages.build(TITLES[asked.path], asked.query, manages=manages)
+            logged_in = session is not None
+            page = await self._pages.build(TITLES[asked.path], asked.query, logged_in=logged_in)
         else:
             raise NotFound("there is no such page", object=asked.path, code="web-page")
         return self._reply(asked, session, page)

@@ -34,7 +34,7 @@ MOST_WATCHERS = 200
 _log = Logger()
 
 Build = Callable[..., Awaitable[Page]]
-"""``build(title, query, manages=...)``: a page as it is now."""
+"""``build(title, query, logged_in=...)``: a page as it is now."""
 
 _Look = tuple[str, tuple[tuple[str, str], ...], bool]
 
@@ -45,7 +45,7 @@ class Watcher:
     """One browser that looks at a page.
 
     Attributes:
-        look: at which page, with which query, and whether it has forms.
+        look: at which page, with which query, and whether somebody is logged in.
         session: whose it is; None where no login is needed.
         secret: of that session, for its forms.
     """
@@ -196,9 +196,9 @@ class Live(Service):
 
     async def _show(self) -> None:
         for look in {watcher.look for watcher in self._watchers}:
-            title, query, manages = look
+            title, query, logged_in = look
             try:
-                page = await self._build(title, dict(query), manages=manages)
+                page = await self._build(title, dict(query), logged_in=logged_in)
             except RackferryError as error:
                 _log.warn("an open page was not brought up to date: {why}", why=error.line())
                 continue

@@ -82,33 +82,33 @@ class Pages:
         self._fleet = fleet
         self._templates = templates
 
-    async def build(self, title: str, query: Mapping[str, str], *, manages: bool) -> Page:
-        """A page as it is now; ``manages``: with the forms of somebody who is logged in."""
+    async def build(self, title: str, query: Mapping[str, str], *, logged_in: bool) -> Page:
+        """A page as it is now, for somebody who is logged in or not."""
         if title == "Racks":
             return await self.racks()
         if title == "Events":
             return await self.events(query)
-        return await self.images(manages=manages)
+        return await self.images(logged_in=logged_in)
 
     # Images
 
     async def images(
         self,
         *,
-        manages: bool,
+        logged_in: bool,
         typed: SourceForm | None = None,
         error: RackferryError | None = None,
     ) -> Page:
         """The Images page.
 
         Args:
-            manages: for somebody who is logged in.
+            logged_in: with forms, if there are not several sources.
             typed: what stands in the form of the source, if that is not what is kept.
             error: why that was not saved.
         """
         status = await self._ask(Question("status"))
         sources = status["sources"]
-        manages = manages and len(sources) <= 1
+        manages = logged_in and len(sources) <= 1
         offers = await self._offers(sources)
         tables = await self.tables(sources) if manages else None
         rows = image_rows(
@@ -123,24 +123,24 @@ class Pages:
         }
         told = _summary(status, sources, settings) | {
             "manages": manages,
+            "sources": len(sources),
             "source": (typed or SourceForm.of(sources)) if manages else None,
             "tables": tables,
             "seen": state_of(tables or ()),
         }
-        names = ("announcer", "summary", "problems", "space")
-        forms = ("source", "selection") if manages else ()
+        names = ("announcer", "summary", "problems", "several", "space")
+        forms = ("source", "selection") if logged_in else ()
         return Page(
             "Images",
             "images.html",
             "/live?page=Images",
             {name: self._templates.part(name, told) for name in (*names, *forms)},
             {
-                name: self._image_rows(name, of_kind(rows, *kinds), manages)
+                name: self._image_rows(name, of_kind(rows, *kinds), logged_in, manages)
                 for name, kinds in _TABLES.items()
             },
             {
-                "manages": manages,
-                "several": len(sources) if len(sources) > 1 else 0,
+                "logged_in": logged_in,
                 "error": error,
             },
         )
@@ -158,9 +158,16 @@ class Pages:
         selections = await self._selections.list_all(source_id)
         return tick_tables(offers or (), selections) if offers is not None else None
 
-    def _image_rows(self, name: str, rows: Sequence[ImageRow], manages: bool) -> dict[str, Markup]:
-        made = {row.html_id: self._templates.part("image", row, manages) for row in rows}
-        return made or self._none(name, 6 if manages else 5, "None yet.")
+    def _image_rows(
+        self,
+        name: str,
+        rows: Sequence[ImageRow],
+        logged_in: bool,
+        manages: bool,
+    ) -> dict[str, Markup]:
+        part = self._templates.part
+        made = {row.html_id: part("image", row, logged_in, manages) for row in rows}
+        return made or self._none(name, 6 if logged_in else 5, "None yet.")
 
     def _none(self, table: str, columns: int, said: str) -> dict[str, Markup]:
         html_id = f"no-{table}"

@@ -87,7 +87,8 @@ class Templates:
 
 def with_token(html: str, secret: str) -> str:
     """The same with the token of a session in its forms."""
-    return html.replace(_TOKEN, f'"{form_token(secret)}"' if secret else '""')
+    # As a plain text: a Markup would escape the quotation marks that it puts in.
+    return str(html).replace(_TOKEN, f'"{form_token(secret)}"' if secret else '""')
 
 
 def when(at: float) -> str:
