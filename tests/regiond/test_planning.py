@@ -338,6 +338,18 @@ class RetirementTests(SynchronousTestCase):
         self.assertTrue(plan_import([source(offer(), source_id=2)], store.holdings).is_empty)
 
 
+class UploadTests(SynchronousTestCase):
+    def test_a_source_that_offers_the_same(self) -> None:
+        """The upload stays as it is, whatever comes, and the source lacks nothing by that."""
+        store = holding(source(offer()))
+        held = Holdings(
+            tuple(attrs.evolve(image, source_id=None) for image in store.images.values())
+        )
+        plan = plan_import([source(offer(version="29991231"), offer("noble"))], held)
+        self.assertEqual([each.offer.key.release for each in plan.stage], ["noble"])
+        self.assertEqual((plan.retire, plan.refused_of, plan.vanished), ((), frozenset(), ()))
+
+
 class PinTests(SynchronousTestCase):
     """What is pinned stays, and nothing takes its place."""
 

@@ -141,6 +141,13 @@ def _resources(question: Question) -> Talk:
     return _json([_resource(row) for row in ordered])
 
 
+def _created_resource(question: Question) -> Talk:
+    made = yield question
+    if "check" in question.flags:
+        return _json(made)
+    return (yield from _one_resource(_of("boot-resource", made["id"])))
+
+
 def _one_resource(question: Question) -> Talk:
     asked = yield question
     rows = yield Question("boot-resources", "read", (), {"type": asked["type"]})
@@ -148,7 +155,10 @@ def _one_resource(question: Question) -> Talk:
     for row in sorted(rows, key=_preference):
         if _resource_key(row) == _resource_key(asked) and row["version"] not in sets:
             sets[row["version"]] = _set((yield _of("boot-resource", row["id"])))
-    return _json(_resource(asked) | {"title": asked["title"], "sets": sets})
+    more = {"title": asked["title"], "sets": sets}
+    if asked["type"] == "uploaded":
+        more["base_image"] = asked["base_image"] or ""
+    return _json(_resource(asked) | more)
 
 
 def _resource_key(row: Row) -> tuple[str, str, str]:
@@ -165,7 +175,8 @@ def _resource(row: Row) -> dict[str, Any]:
     return {
         "id": row["id"],
         "type": _TYPES[row["type"]],
-        "name": row["name"],
+        # MAAS calls a custom image by its one word.
+        "name": row["name"].removeprefix("custom/"),
         "architecture": row["architecture"],
         "resource_uri": f"{_API}/boot-resources/{row['id']}/",
         "last_deployed": None,
@@ -271,6 +282,7 @@ _TALKS: Mapping[tuple[str, str], Callable[[Question], Talk]] = {
     ("boot-source-selection", "update"): _one_selection,
     ("boot-source-selection", "delete"): _empty,
     ("boot-resources", "read"): _resources,
+    ("boot-resources", "create"): _created_resource,
     ("boot-resources", "import"): _text("Import of boot resources started"),
     ("boot-resources", "stop-import"): _text("Import of boot resources is being stopped"),
     ("boot-resource", "read"): _one_resource,

@@ -142,6 +142,26 @@ class MaasTests(SynchronousTestCase):
             },
         )
 
+    def test_custom_images(self) -> None:
+        """What was made is shown as MAAS shows it: by its one word, with its sets."""
+        made = {**IMAGE, "type": "uploaded", "name": "custom/mine", "architecture": "amd64/generic",
+                "subarches": [], "label": "uploaded"}  # fmt: skip
+        file = {**FILE, "name": "root-tgz", "ftype": "root-tgz", "source": None}
+        details = {**made, "title": "Mine", "base_image": "ubuntu/jammy", "files": [file]}
+        shown = self.answer(
+            "boot-resources create",
+            {**made, "message": "published"},
+            boot_resource__read__5=details,
+            boot_resources__read=[{**made, "subarches": ""}],
+        )
+        self.assertEqual(
+            {key: value for key, value in shown.items() if key != "sets"},
+            {"id": 5, "type": "Uploaded", "name": "mine", "architecture": "amd64/generic",
+             "resource_uri": "/MAAS/api/2.0/boot-resources/5/", "last_deployed": None,
+             "subarches": "", "title": "Mine", "base_image": "ubuntu/jammy"},
+        )  # fmt: skip
+        self.assertEqual(shown["sets"]["20181203"]["files"]["root-tgz"]["complete"], True)
+
     def test_sets(self) -> None:
         """Each version is a set with its files; what is not complete says how far it is."""
         newer = {**IMAGE, "id": 9, "version": "20190101", "state": "importing", "complete_bytes": 2}
