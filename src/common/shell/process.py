@@ -22,7 +22,8 @@ from common.shell.session import EXIT_INTERRUPTED, OnProgress, Session
 from common.vocabulary import Question
 
 _STOP_TIMEOUT_S = 5.0
-_PATIENCE_S = 1.0  # of a thread beside the prompt
+# Of the thread that completes; as long as it waits, the next Tab does nothing.
+_PATIENCE_S = 0.3
 CARRIED = frozenset({("boot-resources", "export"), ("boot-resources", "import-bundle")})
 """The words in whose work the shell has part: it writes and reads the files."""
 

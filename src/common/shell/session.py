@@ -180,7 +180,7 @@ def what_goes_on(invocation: Invocation) -> str:
     if "wait" not in question.flags:
         return "interrupted; a daemon goes on with what it does"
     again = " ".join((verb.phrase, *question.ids, "wait"))
-    return f'{verb.phrase} goes on; "rackferry {again}" joins it'
+    return f"{verb.phrase} goes on; {again} joins it"
 
 
 def join_line(token: Mapping[str, Any]) -> str:

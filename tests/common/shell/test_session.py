@@ -156,9 +156,9 @@ class SessionTests(SessionCase):
         self.daemon.interrupts = True
         for line, said in {
             "boot-resources import wait": "boot-resources import goes on; "
-            '"rackferry boot-resources import wait" joins it',
+            "boot-resources import wait joins it",
             "rack-controller import-boot-images r1 wait": "rack-controller import-boot-images goes "
-            'on; "rackferry rack-controller import-boot-images r1 wait" joins it',
+            "on; rack-controller import-boot-images r1 wait joins it",
             "status": "interrupted; a daemon goes on with what it does",
         }.items():
             self.assertEqual(self.run_line(line), 130)
