@@ -86,7 +86,7 @@ MALFORMED: tuple[tuple[str, str, str], ...] = (
     ("rack-controller update r", "selections", "selections="),
     ("rack-controller update r selection=x", "selection", '"selections"'),
     ("status verbose=1", "verbose", "status"),
-    ("available-images read releas=jammy", "releas", '"release"'),
+    ("available-images read releaze=jammy", "releaze", '"release"'),
     ("publish-source out key=F", "os", "publish-source"),
     # values
     ("boot-sources create url=x priority=high", "priority", "whole number"),

@@ -121,7 +121,7 @@ def _options(words: Sequence[str]) -> tuple[Invocation, list[str]]:
         if name == "--socket":
             path = value if has_value or not queue else queue.pop(0)
             if not path:
-                raise WrongUsage("--socket needs a path", object="--socket")
+                raise WrongUsage("needs a path", object="--socket")
             found = attrs.evolve(found, socket=path)
         elif word == "--json":
             found = attrs.evolve(found, is_json=True)
@@ -163,7 +163,7 @@ def _verb(words: list[str], table: Table) -> tuple[Verb, list[str]]:
         return verbs[""], rest
     if not rest:
         raise WrongUsage(
-            f"{noun} needs a verb: {', '.join(verbs)}",
+            f"needs a verb: {', '.join(verbs)}",
             object=noun,
             remedy=f"rackferry {noun} --help explains them",
         )
@@ -199,8 +199,8 @@ def _question(
     missing = [p.name for p in verb.parameters if p.required and p.name not in {*values, *files}]
     if missing:
         raise WrongUsage(
-            f"{verb.phrase} needs {', '.join(f'{name}=' for name in missing)}",
-            object=missing[0],
+            f"needs {', '.join(f'{name}=' for name in missing)}",
+            object=verb.phrase,
             remedy=f"for example: rackferry {verb.example_line}",
         )
     question = Question(verb.noun, verb.verb, ids, values, flags)
@@ -222,7 +222,7 @@ def _file(parameter: Parameter, content: bytes) -> Value:
     try:
         return _value(parameter, content.decode("utf-8").strip())
     except UnicodeDecodeError:
-        raise WrongUsage(f"{parameter.name} is to be text", object=parameter.name) from None
+        raise WrongUsage("is to be text", object=parameter.name) from None
 
 
 def _value(parameter: Parameter, text: str) -> Value:
@@ -233,16 +233,16 @@ def _value(parameter: Parameter, text: str) -> Value:
         case Kind.INTEGER if re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
         case Kind.INTEGER:
-            raise WrongUsage(f'{name} is to be a whole number, not "{text}"', object=name)
+            raise WrongUsage(f'is to be a whole number, not "{text}"', object=name)
         case Kind.BOOLEAN if text.lower() in _TRUTHS:
             return _TRUTHS[text.lower()]
         case Kind.BOOLEAN:
-            raise WrongUsage(f'{name} is to be true or false, not "{text}"', object=name)
+            raise WrongUsage(f'is to be true or false, not "{text}"', object=name)
         case Kind.BYTES if is_base64(text):
             return text
         case Kind.BYTES:
             raise WrongUsage(
-                f"{name} is read from a file, or is base64",
+                "is read from a file, or is base64",
                 object=name,
                 remedy=f"write {name}@=FILE",
             )
@@ -260,7 +260,7 @@ def _joined(values: Mapping[str, Value], key: str, value: Value) -> Value:
         return value
     if isinstance(before, list) and isinstance(value, list):
         return before + value
-    raise WrongUsage(f"{key}= is given twice", object=key)
+    raise WrongUsage("is given twice", object=key)
 
 
 def _ids_and_flags(verb: Verb, words: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -268,7 +268,7 @@ def _ids_and_flags(verb: Verb, words: list[str]) -> tuple[tuple[str, ...], tuple
     if len(words) < needed:
         wanted = " ".join(name.upper() for name in verb.ids)
         raise WrongUsage(
-            f"{verb.phrase} needs {wanted}",
+            f"needs {wanted}",
             object=verb.phrase,
             remedy=f"for example: rackferry {verb.example_line}",
         )

@@ -45,7 +45,7 @@ def unknown(what: str, word: str, known: Sequence[str], otherwise: str = "") -> 
 def unknown_option(name: str) -> WrongUsage:
     """An option that is none; flags and keys are often typed as options elsewhere."""
     if name in OPTION_NAMES:
-        return WrongUsage(f"{name} takes no value", object=name)
+        return WrongUsage("takes no value", object=name)
     bare = name.lstrip("-").replace("-", "_")
     if bare in FLAGS:
         return unknown("option", name, (), f'did you mean "{bare}"? flags have no dashes')

@@ -192,7 +192,7 @@ class WrongUsageTests(SynchronousTestCase):
             "boot-sources": "needs a verb: read, create",
             "boot-source delete": "needs ID",
             "boot-sources create": "needs url=",
-            "boot-sources read --socket": "--socket needs a path",
+            "boot-sources read --socket": "needs a path",
             "maas": "maas needs a profile",
             "maas admin boot-sources": "needs a verb: read, create",
         }.items():
