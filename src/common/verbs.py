@@ -73,6 +73,8 @@ class Verb:
     ``open_keys``: any further ``KEY=...`` is accepted, as this one under another name
     (``publish-source FTYPE@=FILE``); its ``values`` and ``choices`` are those of the name.
     ``example`` is what follows noun and verb in a line that can be pasted.
+    ``is_carried``: the shell itself reads or writes the files; after an interruption the same
+    line goes on.
     ``alone``: the key whose value stands alone on stdout for people, so that ``$(...)`` has it.
     ``changes``: it changes something, so that the audit keeps who asked for it.
     ``takes_time``: the answer itself is waited for; so it is with the flag ``wait``.
@@ -90,6 +92,7 @@ class Verb:
     columns: tuple[str, ...] = ()
     sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     open_keys: Parameter | None = None
+    is_carried: bool = False
     example: str = ""
     alone: str = ""
     changes: bool = False

@@ -187,10 +187,10 @@ def _question(
         key, is_file, text = match.groups()
         parameter = _parameter(verb, key)
         if parameter.kind is Kind.FILE and not is_file:
-            raise WrongUsage(f"{key} is a file", object=key, remedy=f"write {key}@=FILE")
+            raise WrongUsage("is a file", object=key, remedy=f"write {key}@=FILE")
         if is_file and (parameter.kind is Kind.FILE or verb.places == frozenset({Place.LOCAL})):
             if key in files:
-                raise WrongUsage(f"{key}@= is given twice", object=key)
+                raise WrongUsage("is given twice", object=key)
             files[key] = text
             continue
         value = _file(parameter, read_file(text)) if is_file else _value(parameter, text)

@@ -177,6 +177,8 @@ def what_goes_on(invocation: Invocation) -> str:
     verb, question = invocation.verb, invocation.question
     if verb is None or question is None or Place.LOCAL in verb.places:
         return "interrupted"
+    if verb.is_carried:
+        return "interrupted; the same line goes on where it stopped"
     if "wait" not in question.flags:
         return "interrupted; a daemon goes on with what it does"
     again = " ".join((verb.phrase, *question.ids, "wait"))

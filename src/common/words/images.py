@@ -64,6 +64,7 @@ VERBS: tuple[Verb, ...] = (
             ),
         ),
         columns=("out", "images", "files", "size_bytes", "fetched_bytes", "elsewhere"),
+        is_carried=True,
         example="/media/stick images=ubuntu/noble",
     ),
     Verb(
@@ -81,6 +82,7 @@ VERBS: tuple[Verb, ...] = (
             ),
         ),
         columns=("outcome", "published", "fetched_bytes"),
+        is_carried=True,
         example="/media/stick",
         changes=True,
     ),
@@ -109,6 +111,7 @@ VERBS: tuple[Verb, ...] = (
         ),
         flags=("check",),
         columns=(*IMAGE_COLUMNS, "message"),
+        is_carried=True,
         example="name=my-image architecture=amd64 filetype=tgz content@=/srv/my-image.tgz",
         changes=True,
     ),

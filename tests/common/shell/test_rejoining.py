@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,12 +22,14 @@ class RejoiningTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.told: list[Any] = []
+        self.questions: list[Question] = []
 
     def ask(self, question: Question, *says: RackferryError | str) -> Any:
         """Ask a daemon that says this, and the last of it again and again."""
         self.asked = 0
 
-        def once(path: str, _: Question, tell: Tell) -> Any:
+        def once(path: str, now_asked: Question, tell: Tell) -> Any:
+            self.questions.append(now_asked)
             said = says[min(self.asked, len(says) - 1)]
             self.asked += 1
             if isinstance(said, RackferryError):
@@ -68,3 +71,13 @@ class RejoiningTests(SynchronousTestCase):
     def test_what_the_new_daemon_says(self) -> None:
         """An error of the daemon that is back is the answer."""
         self.assertRaises(Conflict, self.ask, WAITING, GONE, Conflict("no"))
+
+    def test_its_own_time(self) -> None:
+        """With ``timeout=`` the daemon may be away for as long, and is told what is left of it."""
+        question = attrs.evolve(WAITING, parameters={"timeout": 100})
+        away = [NOBODY] * 150
+        self.assertEqual(self.ask(question, GONE, *away, "done"), "done")
+        left = [asked.parameters["timeout"] for asked in self.questions]
+        self.assertEqual((left[0], left[-1]), (100, 24))
+        self.assertRaises(NoDaemon, self.ask, question, GONE, NOBODY)
+        self.assertAlmostEqual(self.clock.seconds(), 176.0, delta=1.0)

@@ -159,6 +159,7 @@ class SessionTests(SessionCase):
             "boot-resources import wait joins it",
             "rack-controller import-boot-images r1 wait": "rack-controller import-boot-images goes "
             "on; rack-controller import-boot-images r1 wait joins it",
+            "boot-resources export /x": "interrupted; the same line goes on where it stopped",
             "status": "interrupted; a daemon goes on with what it does",
         }.items():
             self.assertEqual(self.run_line(line), 130)
