@@ -26,6 +26,15 @@ def seconds_of(text: str, name: str) -> int:
     return seconds
 
 
+def short_duration(seconds: float) -> str:
+    """A whole number of seconds as ``seconds_of`` reads it: ``90s``, ``10m``, ``2h``."""
+    whole = round(seconds)
+    for unit in ("d", "h", "m"):
+        if whole and whole % _SECONDS[unit] == 0:
+            return f"{whole // _SECONDS[unit]}{unit}"
+    return f"{whole}s"
+
+
 def human_duration(seconds: float) -> str:
     """The two largest units: ``2 h 5 min``, ``45 s``, ``3 d``."""
     whole = max(0, round(seconds))

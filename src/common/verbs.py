@@ -182,6 +182,7 @@ FLAGS: Mapping[str, str] = {
     "all": "what is over, too",
     "check": "only say what would be refused; send and change nothing",
     "follow": "go on with what comes, until Ctrl-C",
+    "promote": "let all racks have what waits, now",
     "refresh": "ask the sources now",
     "wait": "until it is over; Ctrl-C ends the waiting, not the work",
 }

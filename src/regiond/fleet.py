@@ -28,8 +28,9 @@ from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.restrictions import checked, may_hold, without_meaning
 from regiond.rows import key_columns
 from regiond.spread import Spread, spread_of
-from regiond.store import blobs, events, generations, images, lags, racks
+from regiond.store import blobs, canaries, events, generations, images, lags, racks
 from regiond.store.blobs import Blob
+from regiond.store.canaries import Waiting
 from regiond.store.database import Database
 from regiond.store.lags import Lag
 from regiond.store.racks import Rack
@@ -255,8 +256,9 @@ class RegionFleet:
         (described,) = await self._described_all([rack])
         held = [
             each
-            for each in await self._database.read(images.list_images, ("published",))
-            if may_hold(rack.selections, each.key, is_bootloader=each.bootloader_type is not None)
+            for each in await self._database.read(images.list_images, ("published", "kept"))
+            if (each.state == "published" if rack.canary else each.settled)
+            and may_hold(rack.selections, each.key, is_bootloader=each.bootloader_type is not None)
         ]
         return described | {
             "images": len(held),
@@ -303,7 +305,11 @@ class RegionFleet:
     async def _described_all(self, known: Sequence[Rack]) -> list[dict[str, Any]]:
         held = {rack.name: self._held(rack) for rack in known}
         number, found = await self._database.read(lags.lags, held)
-        return [self._described(rack, number, found[rack.name]) for rack in known]
+        waiting = await self._database.read(canaries.waiting)
+        return [
+            self._described(rack, number, found[rack.name]) | _waits(rack, waiting)
+            for rack in known
+        ]
 
     def _held(self, rack: Rack) -> str:
         presence = self._presences.get(rack.name)
@@ -351,6 +357,21 @@ def _skew_event(about: str, skew_s: float) -> Event:
         f"it is {human_duration(abs(skew_s))} {side} the region's",
         "let both follow the same time servers (chrony, systemd-timesyncd)",
     )
+
+
+def _waits(rack: Rack, waiting: Sequence[Waiting]) -> dict[str, Any]:
+    """How many versions a rack is to get later, and when the next of them (None: not by time)."""
+    of_rack = [
+        each
+        for each in waiting
+        if not rack.canary and may_hold(rack.selections, each.key, is_bootloader=each.is_bootloader)
+    ]
+    times = [each.due_at for each in of_rack if each.due_at is not None]
+    return {
+        "canary": rack.canary,
+        "waits": len(of_rack),
+        "waits_until": min(times, default=None),
+    }
 
 
 def _forgotten_row(key: ImageKey, version: str) -> dict[str, Any]:

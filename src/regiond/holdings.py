@@ -19,6 +19,7 @@ async def read_holdings(database: Database) -> Holdings:
                 subarches=image.subarches,
                 bootloader_type=image.bootloader_type,
                 pinned=image.pinned,
+                waits=image.state == "published" and not image.settled,
             )
             for image in await database.read(images.list_images)
         ),

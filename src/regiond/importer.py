@@ -36,7 +36,7 @@ from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import events, generations, pins, sources
+from regiond.store import canaries, events, generations, pins, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream
 
@@ -300,7 +300,8 @@ class Importer:
 
     async def _retire(self, run: Run, plan: ImportPlan, *, stay_mirrored: bool = False) -> None:
         """Let those go that wait for nothing that is still to be published."""
-        retired = set(plan.retirements(run.published)) - run.retired_ids
+        waiting = {each.key for each in await self._database.read(canaries.waiting)}
+        retired = set(plan.retirements(set(run.published) - waiting)) - run.retired_ids
         if retired:
             await self._database.write(
                 generations.retire_images,
@@ -315,6 +316,7 @@ class Importer:
     async def _show_documents(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
         """Mirrors go over to what was read, in one generation with the images it names."""
         read, complete = {}, set()
+        waiting = await self._database.read(canaries.waiting)
         for look in looks:
             documents = look.documents
             read[look.source] = {path: each.sha256 for path, each in documents.items()}
@@ -324,7 +326,8 @@ class Importer:
         await self._database.write(
             generations.show_documents,
             read,
-            complete - plan.incomplete(run.published),
+            # Racks that wait for an image hold what the documents of before name.
+            complete - plan.incomplete(run.published) - {each.source_id for each in waiting},
             run.epoch,
             self._now(),
         )

@@ -12,7 +12,8 @@ The rules:
   be read, or is disabled, offers nothing and loses nothing.
 * A selection that matches nothing of its source never empties that source: the plan is
   then *guarded* and says why.
-* When ``latest-lts`` moves on, the old release stays until the new one is complete.
+* When ``latest-lts`` moves on, the old release stays until the new one is complete, and held
+  by all racks.
 * A release that ``supported`` means no longer goes, and the plan says why.
 * A pinned image is left as it is: nothing newer is fetched for it, and it goes only when it
   is unpinned, even if no selection means it any more.
@@ -50,7 +51,7 @@ class HeldState(StrEnum):
 class HeldImage:
     """An image in the store. ``files`` are (name, SHA-256); uploads have no source.
 
-    ``pinned``: an admin wants this version to stay published.
+    ``pinned``: an admin wants this version to stay published. ``waits``: only canaries hold it.
     """
 
     id: int
@@ -62,6 +63,7 @@ class HeldImage:
     subarches: tuple[str, ...] = ()
     bootloader_type: str | None = None
     pinned: bool = False
+    waits: bool = False
 
 
 @attrs.frozen
@@ -361,7 +363,7 @@ def _retirements(
             if source and _matches_nothing(source):
                 guarded[source.source_id] = source
                 continue
-        after = _successors(image, source, stage)
+        after = _successors(image, source, stage, images)
         ended = None if image.key in chosen else _support_ended(image, source)
         retire.append(Retirement(image.id, image.key, image.version, after, ended))
     return tuple(retire), tuple(guarded.values())
@@ -421,19 +423,27 @@ def _matches_nothing(source: SourceOffers) -> bool:
 
 
 def _successors(
-    image: HeldImage, source: SourceOffers | None, stage: tuple[PlannedImage, ...]
+    image: HeldImage,
+    source: SourceOffers | None,
+    stage: tuple[PlannedImage, ...],
+    images: tuple[HeldImage, ...],
 ) -> frozenset[ImageKey]:
-    """The staged images that a release leaves for when ``latest-lts`` moves on."""
+    """The staged images that a release leaves for when ``latest-lts`` moves on.
+
+    And those that are published, but not yet for all racks.
+    """
     if source is None or image.state is HeldState.IMPORTING:
         return frozenset()
     if not _was_meant_by(LATEST_LTS, image, source):
         return frozenset()
+    successors: list[Offer | HeldImage] = [planned.offer for planned in stage]
+    successors += [each for each in images if each.waits and each.key != image.key]
     return frozenset(
-        planned.offer.key
-        for planned in stage
-        if planned.offer.bootloader_type is None
-        and planned.offer.key.os == image.key.os
-        and planned.offer.key.arch == image.key.arch
+        each.key
+        for each in successors
+        if each.bootloader_type is None
+        and each.key.os == image.key.os
+        and each.key.arch == image.key.arch
     )
 
 

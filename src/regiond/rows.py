@@ -12,6 +12,7 @@ from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
 from regiond.sources.verdict import Key
+from regiond.store.canaries import Waiting
 from regiond.store.images import StoredImage
 from regiond.store.sources import BootSource, StoredSelection
 
@@ -111,6 +112,25 @@ def image_row(image: StoredImage) -> dict[str, Any]:
         "state": image.state,
         "size_bytes": image.size_bytes,
         "complete_bytes": image.complete_bytes,
+        "held_by": _held_by(image),
+        "due_at": image.due_at,
         "pinned": image.pinned,
         "waiting_version": image.waiting_version,
+    }
+
+
+def _held_by(image: StoredImage) -> str:
+    """Which racks show a version."""
+    if image.state == "published":
+        return "all" if image.settled else "canaries"
+    return "others" if image.state == "kept" and image.settled else "none"
+
+
+def waiting_row(waiting: Waiting) -> dict[str, Any]:
+    """A version that racks which are no canaries are to get later."""
+    return {
+        "id": waiting.id,
+        **key_columns(waiting.key),
+        "version": waiting.version,
+        "due_at": waiting.due_at,
     }

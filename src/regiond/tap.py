@@ -59,6 +59,8 @@ from regiond.admin.uploads import UploadDoor
 from regiond.admin.web import WebAnswers
 from regiond.boot_sources import BootSources
 from regiond.bundle_imports import BundleImports
+from regiond.canaries import Canaries
+from regiond.canary_watch import CanaryWatch
 from regiond.chunk_cache import ChunkCache
 from regiond.custom_images import CustomImages
 from regiond.damage import note_damage
@@ -229,6 +231,8 @@ class RegionDaemon(MultiService):
             pulse=self._pulse,
             certificates=self._certificate_ends,
         )
+        self.canaries = Canaries(self.database, self.fleet, reactor.seconds)
+        self._canary_watch = CanaryWatch(self.database, reactor, reactor.seconds)
         self.sessions = Sessions(
             self.fleet,
             lambda: [self._endpoint()],
@@ -267,6 +271,7 @@ class RegionDaemon(MultiService):
             _log.error("what verifies is served all the same: {why}", why=error.line())
         self.imports.setServiceParent(self)
         self._expiry.setServiceParent(self)
+        self._canary_watch.setServiceParent(self)
         self.own_stream.setServiceParent(self)
         for teller in self._tellers.values():
             teller.setServiceParent(self)
@@ -331,13 +336,14 @@ class RegionDaemon(MultiService):
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, self._reactor),
             BundleAnswers(self.exports, self.bundles, self.importer, self._reactor),
-            RackAnswers(self.fleet, self.sessions, self._identity),
+            RackAnswers(self.fleet, self.canaries, self.sessions, self._identity),
             CustomImageAnswers(self.custom_images),
             SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,
                 self.boot_sources,
                 self.fleet,
+                self.canaries,
                 ImportStatus(self.database, self.imports, self.importer),
                 identity=self._identity,
             ),

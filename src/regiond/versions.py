@@ -14,11 +14,15 @@ _COMPLETE = ("published", "kept")
 
 @attrs.frozen
 class HeldVersion:
-    """One version of an image; ``state`` as in the store: importing, published, kept."""
+    """One version of an image; ``state`` as in the store: importing, published, kept.
+
+    One that ``is_needed`` is kept for some racks only, and they hold it, or are about to.
+    """
 
     id: int
     version: str
     state: str
+    is_needed: bool = False
 
 
 def previous(held: Iterable[HeldVersion], published: HeldVersion) -> HeldVersion | None:
@@ -38,14 +42,17 @@ def surplus(held: Iterable[HeldVersion], most: int) -> frozenset[int]:
 
     Args:
         held: all of them.
-        most: how many stay; the published one always does.
+        most: how many stay; the published one always does, and what is needed.
     """
     complete = [each for each in held if each.state in _COMPLETE]
     newest = sorted(
-        complete, key=lambda each: (each.state == "published", *_age(each)), reverse=True
+        complete,
+        key=lambda each: (each.state == "published", each.is_needed, *_age(each)),
+        reverse=True,
     )
     stay: dict[str, int] = {}
+    needed = {each.id for each in complete if each.is_needed}
     for each in newest:
         if len(stay) < max(most, 1):
             stay.setdefault(each.version, each.id)
-    return frozenset(each.id for each in complete) - frozenset(stay.values())
+    return frozenset(each.id for each in complete) - needed - frozenset(stay.values())

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.durations import LONGEST_S, human_duration, seconds_of
+from common.durations import LONGEST_S, human_duration, seconds_of, short_duration
 from common.errors import WrongUsage
 
 
@@ -19,6 +19,13 @@ class DurationTests(SynchronousTestCase):
         for text in ("", "0", "0s", "-1", "1.5h", "10 m", "2w", "h", "9" * 7 + "d", "²"):
             error = self.assertRaises(WrongUsage, seconds_of, text, "timeout")
             self.assertEqual((error.object, error.code), ("timeout", "wrong-value"))
+
+    @given(st.integers(1, 9_999_999))
+    def test_what_was_typed_is_shown_so_that_it_can_be_typed(self, seconds: int) -> None:
+        """In the largest unit that says all of it."""
+        text = short_duration(seconds)
+        self.assertEqual(seconds_of(text, "after"), seconds)
+        self.assertEqual(text[-1] == "s", seconds % 60 != 0)
 
     def test_what_people_read(self) -> None:
         """The two largest units, and no more."""

@@ -22,6 +22,7 @@ from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.web import WebAnswers
 from regiond.bundle_imports import BundleImports
+from regiond.canaries import Canaries
 from regiond.chunk_cache import ChunkCache
 from regiond.custom_images import CustomImages
 from regiond.exports import Exports
@@ -76,6 +77,7 @@ class AnswerCase(ImportCase):
             random_bytes=lambda size: next(counter).to_bytes(size, "big"),
             is_importing=lambda: self.imports.is_importing,
         )
+        self.canaries = Canaries(self.database, self.fleet, lambda: self.time)
         self.sessions = Sessions(
             self.fleet,
             endpoints,
@@ -92,13 +94,14 @@ class AnswerCase(ImportCase):
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
             BundleAnswers(self.exports, self.bundles, self.importer, reactor),
-            RackAnswers(self.fleet, self.sessions, _identity),
+            RackAnswers(self.fleet, self.canaries, self.sessions, _identity),
             CustomImageAnswers(self.custom_images),
             SettingAnswers(self.settings),
             DaemonAnswers(
                 self.region,
                 self.boot_sources,
                 self.fleet,
+                self.canaries,
                 ImportStatus(self.database, self.imports, self.importer),
                 identity=_identity,
             ),

@@ -4,7 +4,7 @@ from common.verbs import REGION, Answer, Kind, Parameter, Verb
 
 RACK_COLUMNS = (
     *("name", "state", "status", "generation"),
-    *("selections", "last_seen", "last_sync"),
+    *("canary", "waits_until", "selections", "last_seen", "last_sync"),
 )
 
 VERBS: tuple[Verb, ...] = (
@@ -36,6 +36,29 @@ VERBS: tuple[Verb, ...] = (
         example="wait",
         answer=Answer.ROWS,
         columns=("name", "status"),
+        changes=True,
+    ),
+    Verb(
+        "rack-controllers",
+        "canary",
+        "let some racks have new versions first; without a word: how that is now",
+        REGION,
+        parameters=(
+            Parameter(
+                "names",
+                "these racks; empty: none, and all get what waits",
+                Kind.LIST,
+                values="rack",
+            ),
+            Parameter(
+                "after",
+                "when the others get it: 90s, 10m, 2h, 1d; or promote: when you say so",
+            ),
+        ),
+        flags=("promote",),
+        columns=("names", "after", "racks_waiting", "due_at"),
+        sections={"waiting": ("id", "name", "architecture", "label", "version", "due_at")},
+        example="names=rack-1 after=2h",
         changes=True,
     ),
     Verb(

@@ -9,6 +9,7 @@ from common.vocabulary import Question
 from common.wellbeing import verdict
 from regiond.admin.asked import Tell
 from regiond.boot_sources import BootSources
+from regiond.canaries import Canaries
 from regiond.fleet import RegionFleet
 from regiond.import_status import ImportStatus
 from regiond.region import Region
@@ -23,6 +24,7 @@ class DaemonAnswers:
         region: Region,
         boot_sources: BootSources,
         fleet: RegionFleet,
+        canaries: Canaries,
         imports: ImportStatus,
         *,
         identity: Callable[[], dict[str, Any]],
@@ -30,6 +32,7 @@ class DaemonAnswers:
         self._region = region
         self._boot_sources = boot_sources
         self._fleet = fleet
+        self._canaries = canaries
         self._imports = imports
         self._identity = identity
 
@@ -51,6 +54,7 @@ class DaemonAnswers:
             **overview,
             "sources": await self._boot_sources.list_all(),
             "racks": racks,
+            "canaries": await self._canaries.row(),
             "import": await self._imports.row(),
         }
 

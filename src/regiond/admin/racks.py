@@ -5,6 +5,7 @@ from typing import Any
 
 from common.vocabulary import Question
 from regiond.admin.asked import Tell
+from regiond.canaries import Canaries
 from regiond.fleet import RegionFleet
 from regiond.rack_syncs import RackSyncs
 from regiond.racks.sessions import Sessions
@@ -14,9 +15,14 @@ class RackAnswers:
     """What is answered about racks."""
 
     def __init__(
-        self, fleet: RegionFleet, sessions: Sessions, identity: Callable[[], dict[str, Any]]
+        self,
+        fleet: RegionFleet,
+        canaries: Canaries,
+        sessions: Sessions,
+        identity: Callable[[], dict[str, Any]],
     ) -> None:
         self._fleet = fleet
+        self._canaries = canaries
         self._sessions = sessions
         self._identity = identity
         self._syncs = RackSyncs(fleet, sessions.sync_now, sessions.clock)
@@ -36,6 +42,14 @@ class RackAnswers:
             "enrol_port": identity["enrol_port"],
             "rpc_port": identity["rpc_port"],
         }
+
+    async def rack_controllers_canary(self, question: Question, _: Tell) -> Any:
+        names, after = question.parameters.get("names"), question.parameters.get("after")
+        return await self._canaries.change(
+            [name for name in names if name] if isinstance(names, list) else None,
+            None if after is None else str(after),
+            promotes="promote" in question.flags,
+        )
 
     async def rack_controllers_import_boot_images(self, question: Question, tell: Tell) -> Any:
         return await self._sync(None, question, tell)

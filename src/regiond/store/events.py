@@ -62,6 +62,12 @@ def _insert(conn: Connection, new: Event, now: float, cleared_at: float | None =
     changes.record(conn, "event", str(id), now)
 
 
+def is_open(conn: Connection, code: str, object: str) -> bool:
+    """Whether such an event is open."""
+    place = (event.c.code == code) & (event.c.object == object) & event.c.cleared_at.is_(None)
+    return conn.execute(select(event.c.id).where(place)).first() is not None
+
+
 def clear_event(conn: Connection, code: str, object: str, now: float) -> bool:
     """Its cause is gone; returns whether it was open."""
     place = (event.c.code == code) & (event.c.object == object) & event.c.cleared_at.is_(None)

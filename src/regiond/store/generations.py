@@ -13,10 +13,10 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from common.digests import sha256_hex
 from common.errors import Conflict, RackferryError, Stale
 from common.images import File, Image, ImageKey, View
-from regiond.store import changes, mirrors, rack_views, racks, sources
+from regiond.store import canaries, changes, mirrors, rack_views, racks, sources
+from regiond.store.canaries import IS_HELD
 from regiond.store.images import (
     GRACE_S,
-    KEY_COLUMNS,
     StoredImage,
     find_images,
     key_of,
@@ -33,7 +33,13 @@ IMPORT_LEASE = "import"
 _PUBLISH = (
     update(image)
     .where(image.c.id == bindparam("of"))
-    .values(state="published", published_at=bindparam("at"), document_sha256=bindparam("document"))
+    .values(
+        state="published",
+        published_at=bindparam("at"),
+        document_sha256=bindparam("document"),
+        settled=bindparam("settled"),
+        due_at=bindparam("due"),
+    )
 )
 
 
@@ -137,14 +143,26 @@ def _changed(conn: Connection, read: Iterable[BootSource]) -> dict[int, Conflict
 def _replace(conn: Connection, new: Mapping[StoredImage, str], now: float) -> None:
     """Publish images (with the names of their documents) in place of their older versions."""
     keys = {each.key for each in new}
-    published = conn.execute(select(image.c.id, *KEY_COLUMNS).where(image.c.state == "published"))
-    older = [row.id for row in published if key_of(row) in keys]
-    if older:
+    held = conn.execute(select(image).where((image.c.state == "published") | IS_HELD)).all()
+    older = [row for row in held if key_of(row) in keys]
+    published = [row.id for row in older if row.state == "published"]
+    if published:
         conn.execute(
-            update(image).where(image.c.id.in_(older)).values(state="kept", retired_at=now)
+            update(image).where(image.c.id.in_(published)).values(state="kept", retired_at=now)
+        )
+    is_settled, due_at = canaries.due_of_new(conn, now)
+    if is_settled and older:
+        conn.execute(
+            update(image)
+            .where(image.c.id.in_([row.id for row in older]))
+            .values(settled=False, due_at=None)
         )
     conn.execute(
-        _PUBLISH, [{"of": each.id, "at": now, "document": name} for each, name in new.items()]
+        _PUBLISH,
+        [
+            {"of": each.id, "at": now, "document": name, "settled": is_settled, "due": due_at}
+            for each, name in new.items()
+        ],
     )
 
 
@@ -181,6 +199,9 @@ def retire_images(
     ids = set(ids) - {row.id for row in pinned}
     wanted = image.c.id.in_(ids)
     gone = conn.execute(select(image).where(wanted, image.c.state == "published")).all()
+    # An image goes for all racks at once, also for those that hold another version of it.
+    ids |= _held_versions(conn, {key_of(row) for row in gone})
+    wanted = image.c.id.in_(ids)
     conn.execute(delete(image).where(wanted, image.c.state == "importing"))
     conn.execute(
         update(image)
@@ -190,6 +211,12 @@ def retire_images(
     if not stay_mirrored:
         mirrors.let_go(conn, ids, {key_of(row) for row in gone}, now)
     return generation_now(conn, now)
+
+
+def _held_versions(conn: Connection, keys: Collection[ImageKey]) -> set[int]:
+    """The versions of these images that some racks hold or wait for."""
+    rows = conn.execute(select(image).where(IS_HELD))
+    return {row.id for row in rows if key_of(row) in keys}
 
 
 def show_documents(
@@ -392,7 +419,7 @@ def generation_now(conn: Connection, now: float) -> int:
     number, everybody = current_generation(conn)
     before = rack_views.digests_of(conn, number)
     made = rack_views.views_now(conn, number + 1, before)
-    if not number and made[EVERYBODY] == View(1).to_document():
+    if not number and set(made.values()) == {View(1).to_document()}:
         return 0
     names = _keep_documents(conn, {view for view in made.values() if isinstance(view, bytes)})
     digests = {

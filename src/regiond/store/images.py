@@ -56,7 +56,8 @@ class NewImage:
 class StoredImage:
     """An image as it is kept. ``complete_bytes`` counts what is here of all its files.
 
-    Of a ``pinned`` one, ``waiting_version`` is what an import would publish in its place, as
+    A ``settled`` one is held by all racks, or by those that are no canaries; one that is due
+    (``due_at``) is to be held by these from then on. Of a ``pinned`` one, ``waiting_version`` is what an import would publish in its place, as
     the last import saw it.
     """
 
@@ -80,6 +81,8 @@ class StoredImage:
     base_image: str | None = None
     pinned: bool = False
     waiting_version: str | None = None
+    settled: bool = True
+    due_at: float | None = None
     stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
 
     @property
@@ -316,5 +319,7 @@ def _image(row: Row[Any], files: list[NeededFile], complete_bytes: int) -> Store
         base_image=row.base_image,
         pinned=row.pinned,
         waiting_version=row.waiting_version,
+        settled=row.settled,
+        due_at=row.due_at,
         stream_tags=StreamTags(**(row.stream_tags or {})),
     )

@@ -24,13 +24,17 @@ def surplus_images(conn: Connection) -> tuple[int, ...]:
         return ()
     most = int(settings.get(conn, VERSIONS, setting(VERSIONS).default))
     rows = conn.execute(
-        select(image.c.id, image.c.version, image.c.state, *KEY_COLUMNS).where(
-            image.c.state.in_(["published", "kept"])
-        )
+        select(
+            image.c.id,
+            image.c.version,
+            image.c.state,
+            (image.c.settled | image.c.due_at.is_not(None)).label("is_needed"),
+            *KEY_COLUMNS,
+        ).where(image.c.state.in_(["published", "kept"]))
     )
     versions: defaultdict[tuple[str, ...], list[HeldVersion]] = defaultdict(list)
-    for id, version, state, *of in rows:  # noqa: A001 - as the column is called
-        versions[tuple(of)].append(HeldVersion(id, version, state))
+    for id, version, state, is_needed, *of in rows:  # noqa: A001 - as the column is called
+        versions[tuple(of)].append(HeldVersion(id, version, state, is_needed=bool(is_needed)))
     return tuple(sorted(gone for held in versions.values() for gone in surplus(held, most)))
 
 

@@ -95,12 +95,7 @@ def find_mirrored(conn: Connection, source_id: int, path: str, now: float) -> Bl
 
 def superseded_images(conn: Connection) -> tuple[Row[Any], ...]:
     """The rows of superseded images that mirrors still need, by the names of their documents."""
-    published = select(image.c.document_sha256).where(image.c.state == "published")
-    found = conn.execute(
-        select(image)
-        .where(IS_SUPERSEDED, image.c.document_sha256.not_in(published))
-        .order_by(image.c.document_sha256)
-    )
+    found = conn.execute(select(image).where(IS_SUPERSEDED).order_by(image.c.document_sha256))
     return tuple(found)
 
 

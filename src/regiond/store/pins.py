@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Connection, select, update
 
 from common.errors import Conflict
-from regiond.store import changes, generations, sources
+from regiond.store import canaries, changes, generations, sources
 from regiond.store.images import StoredImage, image_details, images_of
 from regiond.store.tables import image
 from regiond.versions import HeldVersion, previous
@@ -98,6 +98,7 @@ def roll_back(conn: Connection, id: int, now: float) -> RolledBack:
             waiting_version=waiting,
         )
     )
+    canaries.settle(conn, [target.id])
     _changed(conn, target.id, now)
     generation = generations.generation_now(conn, now)
     return RolledBack(image_details(conn, target.id), before, generation)

@@ -1,33 +1,63 @@
-"""What each rack is to hold: the view of all racks, and views of racks that are restricted.
+"""What each rack is to hold: the view of all racks, of those that are restricted, of canaries.
 
 A view of a rack changes only with what it names: in a generation that changes nothing for a
 rack, its view is the document that it has already, with the number of an older generation.
 """
 
 import json
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 from sqlalchemy import Connection, Row, delete, select
 
 from common.digests import sha256_hex
-from common.images import View, ViewImage
+from common.images import SourceDocument, View, ViewImage
 from regiond.restrictions import may_hold
 from regiond.store import mirrors
-from regiond.store.images import KEY_COLUMNS, key_of
+from regiond.store.images import key_of
 from regiond.store.tables import document, generation, image, rack, rack_view
 
 EVERYBODY = ""
-"""Whose view it is that every rack has which is not restricted."""
+"""Whose view it is that every rack has which is neither restricted nor a canary."""
 
 Digests = Mapping[str, str]
 
 
-def restrictions(conn: Connection) -> dict[str, tuple[str, ...]]:
-    """The active racks that are restricted, and to what."""
-    rows = conn.execute(select(rack.c.name, rack.c.selections).where(rack.c.state == "active"))
-    return {row.name: tuple(row.selections) for row in rows if row.selections is not None}
+@attrs.frozen
+class Audience:
+    """Racks that are to hold the same: ``words`` is what they are restricted to, if they are."""
+
+    words: tuple[str, ...] | None = None
+    is_canary: bool = False
+
+    def may_hold(self, row: Row[*tuple[Any, ...]]) -> bool:
+        """Whether they may hold an image at all."""
+        return may_hold(self.words, key_of(row), is_bootloader=row.bootloader_type is not None)
+
+    def holds(self, row: Row[*tuple[Any, ...]]) -> bool:
+        """Whether a version is the one that they are to show."""
+        is_shown = row.state == "published" if self.is_canary else row.settled
+        return is_shown and self.may_hold(row)
+
+    def keeps(self, row: Row[*tuple[Any, ...]]) -> bool:
+        """Whether a version is one that they are to have at hand, if they do not show it."""
+        is_theirs = self.is_canary or row.due_at is None
+        return row.state == "kept" and is_theirs and self.may_hold(row)
+
+
+def audiences(conn: Connection) -> dict[str, Audience]:
+    """The active racks that are to hold something else than the rest."""
+    rows = conn.execute(
+        select(rack.c.name, rack.c.selections, rack.c.canary).where(rack.c.state == "active")
+    )
+    return {
+        row.name: Audience(
+            None if row.selections is None else tuple(row.selections), is_canary=row.canary
+        )
+        for row in rows
+        if row.selections is not None or row.canary
+    }
 
 
 def digests_of(conn: Connection, number: int) -> dict[str, str]:
@@ -47,48 +77,51 @@ def views_now(conn: Connection, number: int, before: Digests) -> dict[str, bytes
         by rack, ``EVERYBODY`` among them: the document of a new view, or the name of the one
         that it had ``before`` and that still says all.
     """
-    columns = (*KEY_COLUMNS, image.c.version, image.c.document_sha256, image.c.bootloader_type)
-    published = conn.execute(select(*columns).where(image.c.state == "published")).all()
+    rows = conn.execute(
+        select(image)
+        .where(image.c.state.in_(["published", "kept"]))
+        .order_by(image.c.document_sha256)
+    ).all()
     superseded = mirrors.superseded_images(conn)
-    kept = _kept(conn, {row.document_sha256 for row in (*published, *superseded)})
     documents = mirrors.shown_documents(conn)
-    views: dict[tuple[str, ...] | None, View] = {}
+    views: dict[Audience, View] = {}
     found: dict[str, bytes | str] = {}
-    for name, words in {EVERYBODY: None, **restrictions(conn)}.items():
-        if words not in views:
-            views[words] = View(
-                0,
-                {
-                    str(key_of(row)): ViewImage(row.version, row.document_sha256)
-                    for row in published
-                    if _may_hold(words, row)
-                },
-                documents,
-                _documents(words, superseded),
-                _documents(words, kept),
-            )
+    for name, audience in {EVERYBODY: Audience(), **audiences(conn)}.items():
+        if audience not in views:
+            views[audience] = _view(audience, rows, superseded, documents)
         known = before.get(name) or before.get(EVERYBODY, "")
-        found[name] = _same(conn, views[words], known) or _numbered(views[words], number)
+        found[name] = _same(conn, views[audience], known) or _numbered(views[audience], number)
     return found
 
 
-def _kept(conn: Connection, shown: Container[str]) -> list[Row[*tuple[Any, ...]]]:
-    """The versions that are kept, but for those that are shown all the same."""
-    rows = conn.execute(
-        select(image).where(image.c.state == "kept").order_by(image.c.document_sha256)
+def _view(
+    audience: Audience,
+    rows: Iterable[Row[*tuple[Any, ...]]],
+    superseded: Iterable[Row[*tuple[Any, ...]]],
+    documents: Mapping[str, Mapping[str, SourceDocument]],
+) -> View:
+    images = {
+        str(key_of(row)): ViewImage(row.version, row.document_sha256)
+        for row in rows
+        if audience.holds(row)
+    }
+    shown = {each.document_sha256 for each in images.values()}
+    mirrored = dict.fromkeys(
+        row.document_sha256
+        for row in superseded
+        if audience.may_hold(row) and row.document_sha256 not in shown
     )
-    return [row for row in rows if row.document_sha256 not in shown]
-
-
-def _documents(
-    words: tuple[str, ...] | None, rows: Iterable[Row[*tuple[Any, ...]]]
-) -> tuple[str, ...]:
-    """The documents of those that a rack may hold, each once."""
-    return tuple(dict.fromkeys(row.document_sha256 for row in rows if _may_hold(words, row)))
+    shown.update(mirrored)
+    kept = dict.fromkeys(
+        row.document_sha256
+        for row in rows
+        if audience.keeps(row) and row.document_sha256 not in shown
+    )
+    return View(0, images, documents, tuple(mirrored), tuple(kept))
 
 
 def keep(conn: Connection, number: int, digests: Digests) -> None:
-    """Keep the views of restricted racks for a generation."""
+    """Keep the views of these racks for a generation."""
     rows = [
         {"number": number, "rack": name, "view_sha256": digest}
         for name, digest in digests.items()
@@ -101,10 +134,6 @@ def keep(conn: Connection, number: int, digests: Digests) -> None:
 def prune(conn: Connection) -> None:
     """Forget the views of generations that are forgotten."""
     conn.execute(delete(rack_view).where(rack_view.c.number.not_in(select(generation.c.number))))
-
-
-def _may_hold(words: tuple[str, ...] | None, row: Row[*tuple[Any, ...]]) -> bool:
-    return may_hold(words, key_of(row), is_bootloader=row.bootloader_type is not None)
 
 
 def _same(conn: Connection, view: View, known: str) -> str:

@@ -20,7 +20,7 @@ class Rack:
     """A rack and what it last said.
 
     ``problem`` is an error object, or None when all is well. ``selections`` is what it is
-    restricted to, or None for everything.
+    restricted to, or None for everything. A ``canary`` gets new versions first.
     """
 
     id: int
@@ -33,6 +33,7 @@ class Rack:
     last_sync_at: float | None
     problem: dict[str, str] | None
     selections: list[str] | None = None
+    canary: bool = False
 
 
 @attrs.frozen
@@ -224,7 +225,9 @@ def delete_rack(conn: Connection, name: str, now: float) -> tuple[str, ...]:
     """
     found = rack_named(conn, name)
     conn.execute(
-        update(rack).where(rack.c.id == found.id).values(state="deleted", selections=null())
+        update(rack)
+        .where(rack.c.id == found.id)
+        .values(state="deleted", selections=null(), canary=False)
     )
     conn.execute(delete(token).where(token.c.name == name, token.c.used_at.is_(None)))
     revoked = _revoke_all(conn, found.id, now)

@@ -200,6 +200,14 @@ image = _table(
     ),
     Column("stream_tags", JSON, comment="what its source says of it besides, for own streams"),
     Column("pinned", Boolean, nullable=False, default=False, comment="others wait for an admin"),
+    Column(
+        "settled",
+        Boolean,
+        nullable=False,
+        default=True,
+        comment="held by racks that are no canaries",
+    ),
+    Column("due_at", Double, comment="when these get it; null: when an admin says so, or never"),
     Column("waiting_version", Text, comment="pinned: what an import would publish in its place"),
     # Of one image there is at most one version being imported and one published.
     Index(
@@ -309,6 +317,7 @@ rack = _table(
     Column("last_sync_at", Double, comment="last time that a sync ended well"),
     Column("problem", JSON, comment="error object of the last sync; null: none"),
     Column("selections", JSON, comment="all it may hold; null: everything"),
+    Column("canary", Boolean, nullable=False, default=False, comment="gets new versions first"),
     comment="rack controllers",
 )
 

@@ -73,7 +73,7 @@ KEYS_OF = {
     "available-images read": "source os release arch subarch label version versions title"
     " release_title kflavor subarches support_eol supported size_bytes selected pinned",
     "boot-resources read": "id type name architecture subarches label version state size_bytes"
-    " complete_bytes pinned waiting_version",
+    " complete_bytes held_by due_at pinned waiting_version",
     "boot-resources plan": "action name architecture label version size_bytes fetch_bytes pinned",
     "boot-resources import": "outcome published fetched_bytes",
     "boot-resources create": "id type name architecture label version state title base_image"
@@ -87,11 +87,12 @@ KEYS_OF = {
     "config set": "name value default help",
     "rack-controllers read": "name state status generation last_seen last_sync problem",
     "rack-controllers create-token": "name token expires_at",
+    "rack-controllers canary": "names after racks_waiting due_at waiting",
     "rack-controllers import-boot-images": "name status",
     "rack-controller read": "name state status held_digest progress problem",
     "rack-controller list-boot-images": "name architecture label version",
     "events read": "id at severity code object cause remedy count first_at cleared_at",
-    "status": "name release generation view sources images pinned space problems racks import"
+    "status": "name release generation view sources images pinned canaries space problems racks import"
     " rpc_port enrol_port images_port web_port",
 }
 

@@ -63,6 +63,22 @@ def upgrade() -> None:
     op.add_column("image", _no("pinned", "others wait for an admin"))
     op.add_column(
         "image",
+        _has(
+            "settled",
+            sa.Boolean(),
+            "held by racks that are no canaries",
+            server_default=sa.true(),
+        ),
+    )
+    op.add_column(
+        "image",
+        _may_have(
+            "due_at", sa.Double(), "when these get it; null: when an admin says so, or never"
+        ),
+    )
+    op.add_column("rack", _no("canary", "gets new versions first"))
+    op.add_column(
+        "image",
         _may_have(
             "waiting_version", sa.Text(), "pinned: what an import would publish in its place"
         ),
