@@ -114,7 +114,15 @@ def _session(reactor_thread: ReactorThread) -> Session:
         environ=os.environ,
         screen=_screen(),
         is_error_terminal=sys.stderr.isatty(),
+        error_size=_error_size,
     )
+
+
+def _error_size() -> tuple[int, int]:
+    try:
+        return os.get_terminal_size(sys.stderr.fileno())
+    except OSError:
+        return shutil.get_terminal_size()
 
 
 def _screen() -> Screen:

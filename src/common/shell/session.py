@@ -4,6 +4,7 @@ All that touches the world (daemons, files, streams) is passed in, so that the w
 is tested without a process or a socket. The prompt and one-shot commands both come here.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 
@@ -12,7 +13,7 @@ import attrs
 from common.errors import RackferryError, WrongUsage, door_of
 from common.shell.explain import explain
 from common.shell.grammar import Invocation, parse, which_socket
-from common.shell.progress import ProgressLine
+from common.shell.progress import ErrorStream, ProgressLines
 from common.shell.render import (
     Screen,
     as_json,
@@ -55,6 +56,8 @@ class Session:
             ``boot-resources create``.
         screen: what ``out`` is.
         is_error_terminal: whether ``err`` is a terminal.
+        error_size: its columns and lines, as they are now.
+        now: seconds of a clock that only goes forward.
     """
 
     ask: Ask
@@ -65,6 +68,8 @@ class Session:
     create: Create = _create
     screen: Screen = Screen()  # noqa: RUF009  (frozen)
     is_error_terminal: bool = False
+    error_size: Callable[[], tuple[int, int]] = lambda: (80, 24)
+    now: Callable[[], float] = time.monotonic
 
     def run(self, words: Sequence[str]) -> int:
         """Carry out one command line; 0 is success, ``errors.TABLE`` has the rest."""
@@ -140,7 +145,15 @@ class Session:
         return 0
 
     def _ask(self, invocation: Invocation, question: Question) -> Any:
-        progress = ProgressLine(self.err, is_terminal=self.is_error_terminal)
+        progress = ProgressLines(
+            ErrorStream(
+                self.err,
+                self.error_size,
+                self.now,
+                is_terminal=self.is_error_terminal,
+                is_wanted=not invocation.is_json,
+            )
+        )
         path = self._socket(invocation)
 
         def ask(asked: Question) -> Any:

@@ -104,9 +104,12 @@ class MainTests(TestCase):
         self.assertEqual((asked.noun, asked.verb), ("boot-sources", "read"))
 
     async def test_progress(self) -> None:
-        """What the daemon says while it works is on stderr."""
-        out, err, exit_code = await self.run_shell("boot-resources", "import", "wait", "--json")
-        self.assertEqual((out, err, exit_code), ("{}\n", "fetching\n", 0))
+        """What the daemon says while it works is on stderr; a program's log stays clean."""
+        self.answer = {"outcome": "complete"}
+        out, err, exit_code = await self.run_shell("boot-resources", "import", "wait")
+        self.assertEqual((out, err, exit_code), ("outcome  complete\n", "fetching\n", 0))
+        _, err, _ = await self.run_shell("boot-resources", "import", "wait", "--json")
+        self.assertEqual(err, "")
 
     async def test_an_error(self) -> None:
         """The daemon's error is the shell's, with all its fields and code 1."""

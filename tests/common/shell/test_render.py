@@ -1,13 +1,11 @@
 """Answers as text."""
 
-import io
 import json
 from datetime import UTC
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import ConfigError
-from common.shell.progress import ProgressLine, progress_line
 from common.shell.render import Screen, as_json, cell, error_text, for_people
 from common.vocabulary import BY_NAME
 
@@ -128,33 +126,3 @@ class FormTests(SynchronousTestCase):
                 }
             },
         )
-
-    def test_progress_line(self) -> None:
-        """The line says what is known."""
-        self.assertEqual(progress_line({}), "working")
-        self.assertEqual(
-            progress_line(
-                {"phase": "fetching", "fetched_bytes": 512, "total_bytes": 1024, "object": "u/j"}
-            ),
-            "fetching 512 B of 1 KiB (50 %), u/j",
-        )
-
-    def test_progress_in_a_log(self) -> None:
-        """Without a terminal only a new phase is a new line."""
-        stream = io.StringIO()
-        line = ProgressLine(stream, is_terminal=False)
-        for done in (1, 2):
-            line.show({"phase": "fetching", "fetched_bytes": done})
-        line.show({"phase": "publishing"})
-        line.close()
-        self.assertEqual(stream.getvalue(), "fetching 1 B\npublishing\n")
-
-    def test_progress_on_a_terminal(self) -> None:
-        """On a terminal one line is written over, and gone at the end."""
-        stream = io.StringIO()
-        line = ProgressLine(stream, is_terminal=True)
-        line.show({"phase": "a"})
-        line.show({"phase": "b"})
-        line.close()
-        line.close()
-        self.assertEqual(stream.getvalue(), "\r\x1b[Ka\r\x1b[Kb\r\x1b[K")
