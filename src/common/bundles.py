@@ -92,7 +92,7 @@ class BundleImage:
 class Manifest:
     """What a bundle says of itself. ``sources`` by their number there, ``files`` by path."""
 
-    format: str = FORMAT
+    format: str
     sources: Mapping[str, BundleSource] = attrs.field(factory=dict)
     images: tuple[BundleImage, ...] = ()
     files: Mapping[str, BundleFile] = attrs.field(factory=dict)

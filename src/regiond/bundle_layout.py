@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from common.bundles import (
+    FORMAT,
     BundledFile,
     BundleFile,
     BundleImage,
@@ -61,6 +62,7 @@ def lay_out(
         for path, document in documents[name].items():
             files[mirror_path(name, path)] = BundleFile(document.sha256, document.size_bytes)
     return Manifest(
+        FORMAT,
         sources={
             name: attrs.evolve(sources[name], documents=tuple(documents[name])) for name in used
         },
