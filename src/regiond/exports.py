@@ -13,7 +13,7 @@ from common.serving import ByteSource
 from regiond.blob_bytes import BlobBytes
 from regiond.bundle_layout import lay_out
 from regiond.chunk_cache import ChunkCache
-from regiond.restrictions import checked
+from regiond.restrictions import checked, without_meaning
 from regiond.rows import shown_url
 from regiond.store import blobs, generations, sources
 from regiond.store.database import Database
@@ -48,13 +48,13 @@ class Exports:
             stored = await self._database.read(sources.stored_documents, source.id)
             keys = sorted({each.fingerprint for each in stored.values()} - {""})
             known[str(source.id)] = BundleSource(shown_url(source.url), tuple(keys))
-        manifest = lay_out(
-            [image for image in images if image is not None], view.documents, known, wanted
-        )
-        if not manifest.images:
+        held = [image for image in images if image is not None]
+        manifest = lay_out(held, view.documents, known, wanted)
+        lost = without_meaning(wanted or (), [image.key for image in held])
+        if lost or not manifest.images:
             raise NotFound(
-                "the region holds no such image",
-                object=",".join(words),
+                lost or "the region holds no image",
+                object="export",
                 code="bundle-empty",
                 remedy="boot-resources read shows what it holds",
             )

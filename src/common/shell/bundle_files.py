@@ -6,6 +6,7 @@ region finds out by its source's signatures.
 """
 
 import os
+import re
 import tarfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -21,8 +22,11 @@ from common.durable import open_for_reading, open_within, storage_errors
 from common.errors import NotFound, RackferryError, Refused, WrongUsage
 
 MOST_OPEN = 16
-MAX_NAME_BYTES = 2048
+MAX_HEADER_BYTES = 8192
 _BLOCK = tarfile.BLOCKSIZE
+_EXTENSIONS = frozenset({tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE})
+_RECORD = re.compile(r"^\d+ ([A-Za-z.]+)=(.*)$", re.MULTILINE)
+_MOST_DIGITS = 18
 _WHOLE = "copy it again, or extract it and give the directory"
 
 
@@ -174,21 +178,36 @@ def _extents(fd: int, path: Path) -> dict[str, Extent]:
 
 def _entries(fd: int, path: Path) -> Iterator[tuple[str, Extent]]:
     """The plain files of a tar. Only names and sizes are read, and no long ones."""
-    at, long_name = 0, ""
+    at, extended = 0, dict[str, str]()
     while header := _header(fd, path, at):
         first = at + _BLOCK
-        name, long_name = long_name or header.name, ""
-        at = first + -(-header.size // _BLOCK) * _BLOCK
-        if header.size < 0 or at > os.fstat(fd).st_size:
+        name = extended.get("path", header.name)
+        size_bytes = _size(extended.get("size", str(header.size)))
+        at = first + -(-size_bytes // _BLOCK) * _BLOCK
+        if size_bytes < 0 or at > os.fstat(fd).st_size:
             raise _bad_tar(path, f"{_shown(name)} ends behind its end", _WHOLE)
-        if header.type == tarfile.GNUTYPE_LONGNAME:
-            if header.size > MAX_NAME_BYTES:
-                raise _bad_tar(path, f"a name in it has {header.size} bytes")
-            long_name = os.pread(fd, header.size, first).rstrip(b"\0").decode("utf-8", "replace")
-        elif header.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-            yield name.removeprefix("./"), Extent(fd, first, header.size)
+        if header.type in _EXTENSIONS:
+            if size_bytes > MAX_HEADER_BYTES:
+                raise _bad_tar(path, f"a header in it has {size_bytes} bytes")
+            extended |= _extended(header.type, os.pread(fd, size_bytes, first))
+            continue
+        extended = {}
+        if header.type in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+            yield name.removeprefix("./"), Extent(fd, first, size_bytes)
         elif header.type != tarfile.DIRTYPE:
             raise _bad_tar(path, f"{_shown(name)} is no plain file")
+
+
+def _extended(kind: bytes, content: bytes) -> dict[str, str]:
+    """What a header in front of another says of name and size, in GNU's form or in POSIX's."""
+    if kind == tarfile.GNUTYPE_LONGNAME:
+        return {"path": content.rstrip(b"\0").decode("utf-8", "replace")}
+    found = _RECORD.findall(content.decode("utf-8", "replace"))
+    return {key: value for key, value in found if key in {"path", "size"}}
+
+
+def _size(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else -1
 
 
 def _header(fd: int, path: Path, at: int) -> tarfile.TarInfo | None:
