@@ -1,4 +1,7 @@
-"""A rack's disk becomes full at random points of syncs, on a small file system of its own."""
+"""A rack's disk becomes full at random points of syncs, on a small file system of its own.
+
+``SHORT=1`` is the version for CI, ``SEED=n`` repeats the draws of a run.
+"""
 
 import os
 import random
@@ -13,9 +16,10 @@ from rackd.follower import NO_SPACE_RETRY_S
 from tests.doubles.disks import mount_tmpfs
 from tests.doubles.following import JAMMY, FollowerCase
 from tests.doubles.images import content, file_of, image_of
+from tests.doubles.length import short_or_long
 from tests.doubles.resuming import ResumingFetches
 
-POINTS = 50
+POINTS = short_or_long(8, 50)
 SIZES = (CHUNK_BYTES + 5, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES - 1)
 CHUNKS = 7  # of these files, whole and begun
 

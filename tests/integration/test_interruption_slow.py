@@ -3,19 +3,18 @@
 ``SHORT=1`` is the version for CI. ``SEED=n`` repeats the draws of a run.
 """
 
-import os
 import time
 
 import pytest
 
+from tests.doubles.length import IS_SHORT, short_or_long
 from tests.integration.faults import faults, killed_both, stalled_for_good, stormy
 from tests.integration.proving import Proof
 from tests.integration.sources import MIB
 
-IS_SHORT = bool(os.environ.get("SHORT"))
-KILLS = 3 if IS_SHORT else 20
-BOTH_KILLS = 1 if IS_SHORT else 4
-STORMS = ("cut", "corrupt") if IS_SHORT else ("cut", "stall", "delay", "slow", "corrupt")
+KILLS = short_or_long(3, 20)
+BOTH_KILLS = short_or_long(1, 4)
+STORMS = short_or_long(("cut", "corrupt"), ("cut", "stall", "delay", "slow", "corrupt"))
 
 
 @pytest.mark.slow

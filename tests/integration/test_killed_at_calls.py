@@ -4,7 +4,6 @@
 version for CI.
 """
 
-import os
 import shutil
 import subprocess
 import time
@@ -14,14 +13,14 @@ from pathlib import Path
 import pytest
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+from tests.doubles.length import short_or_long
 from tests.integration.evidence import RackWatch, sha256_of
 from tests.integration.site import Site, temporary_site
 from tests.integration.sources import random_file
 
-IS_SHORT = bool(os.environ.get("SHORT"))
 CALLS = ("writev", "fsync", "fdatasync", "rename", "link", "linkat", "symlink", "unlink", "mkdir")
-MOST_PER_CALL = 3 if IS_SHORT else 40
-LEAST_POINTS = 15 if IS_SHORT else 100
+MOST_PER_CALL = short_or_long(2, 40)
+LEAST_POINTS = short_or_long(12, 100)
 SIZES = {"boot-kernel": 300_000, "boot-initrd": 2_500_001, "squashfs": 9_500_000}
 END_LIMIT_S = 90.0
 

@@ -1,4 +1,7 @@
-"""Many single bits flip, in finished blobs and in partial files: all are found and repaired."""
+"""Many single bits flip, in finished blobs and in partial files: all are found and repaired.
+
+``SHORT=1`` is the version for CI, ``SEED=n`` repeats the draws of a run.
+"""
 
 import os
 import random
@@ -12,10 +15,11 @@ from common.images import Image
 from rackd.scrub import START_S
 from tests.doubles.following import JAMMY
 from tests.doubles.images import content, file_of, image_of
+from tests.doubles.length import short_or_long
 from tests.doubles.resuming import ResumingFetches
 from tests.doubles.scrubbing import ScrubbingCase
 
-FLIPS = 200
+FLIPS = short_or_long(25, 200)
 SIZES = (CHUNK_BYTES // 3, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES + 17)
 
 

@@ -22,6 +22,7 @@ from rackd.library import Library
 from rackd.partials import PartialSink
 from rackd.records import Record, snapshot_name
 from rackd.snapshot import Snapshot
+from tests.doubles.length import short_or_long
 from tests.doubles.power_cuts import Disk
 from tests.doubles.survivors import (
     SmallRegion,
@@ -32,9 +33,8 @@ from tests.doubles.survivors import (
     small_scale,
 )
 
-IS_SHORT = bool(os.environ.get("SHORT"))
-STATES = 50_000 if IS_SHORT else 200_000
-PER_MOMENT = 1000 if IS_SHORT else 8000
+STATES = short_or_long(50_000, 200_000)
+PER_MOMENT = short_or_long(1000, 8000)
 COMPLETE_EVERY = 25
 IN_MEMORY = Path("/dev/shm")
 
