@@ -106,7 +106,7 @@ def _import(bench: Bench, site: Site, figures: Figures, number: int) -> None:
 
     def ours() -> None:
         before_s = cpu_seconds(site.region.pid)
-        seconds["import"].append(_timed(lambda: site.shell("boot-resources", "import", "wait")))
+        seconds["import"].append(timed(lambda: site.shell("boot-resources", "import", "wait")))
         seconds["import cpu"].append(cpu_seconds(site.region.pid) - before_s)
         _until_idle(site)
 
@@ -135,7 +135,7 @@ def _small_files(bench: Bench, figures: Figures, number: int) -> None:
             selection = ("os=small", "release=*", "arches=amd64")
             site.shell("boot-source-selections", "create", str(site.create_source(url)), *selection)
             before_s = cpu_seconds(site.region.pid)
-            seconds["small"].append(_timed(lambda: site.shell("boot-resources", "import", "wait")))
+            seconds["small"].append(timed(lambda: site.shell("boot-resources", "import", "wait")))
             seconds["small cpu"].append(cpu_seconds(site.region.pid) - before_s)
             images = site.shell("boot-resources", "read")
             if [each["state"] for each in images] != ["published"] * IMAGES:
@@ -185,7 +185,7 @@ def _rack(bench: Bench, site: Site, figures: Figures, number: int) -> None:
         site.region.pause()
         site.rack.start()
         before_s = cpu_seconds(site.region.pid) + cpu_seconds(site.rack.pid)
-        seconds["rack"].append(_timed(lambda: _sync_rack(site)))
+        seconds["rack"].append(timed(lambda: sync_rack(site)))
         after_s = cpu_seconds(site.region.pid) + cpu_seconds(site.rack.pid)
         seconds["rack cpu"].append(after_s - before_s)
         bench.compare(site.held_files().values())
@@ -228,7 +228,7 @@ def _machines(bench: Bench, site: Site, figures: Figures, number: int) -> None:
     _alternating(number, ours, peer)
 
 
-def _sync_rack(site: Site) -> None:
+def sync_rack(site: Site) -> None:
     """Let the region answer, and return when the rack's ``current`` stands."""
     site.region.resume()
     deadline_s = time.monotonic() + SYNC_LIMIT_S
@@ -244,7 +244,7 @@ def _alternating(number: int, ours: Callable[[], None], peer: Callable[[], None]
         work()
 
 
-def _timed(work: Callable[[], object]) -> float:
+def timed(work: Callable[[], object]) -> float:
     """Wall seconds of ``work``, with nobody else's writes still on their way to disk."""
     os.sync()
     began_s = time.monotonic()

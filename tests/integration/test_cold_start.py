@@ -4,6 +4,7 @@ It serves what it has, says what is wrong and what to do, and is in step again b
 the reason is gone.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -13,18 +14,28 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
+from common.digests import sha256_hex
 from common.identity import certificate_pem, utc_now
 from common.identity_files import load_or_create_authority, load_or_create_rack_key
+from rackd.library import Library
+from rackd.records import HeldFile
+from tests.doubles.disks import at_once
 from tests.integration.evidence import sha256_of
+from tests.integration.processes import cpu_seconds
 from tests.integration.site import Site
 from tests.integration.sources import LOOPBACK, MIB, random_file
 
-SERVING_LIMIT_S = 15.0
+SERVING_LIMIT_S = 60.0
 """3 s are promised, on a machine that does nothing else; the figure is printed."""
+SERVING_CPU_LIMIT_S = 3.0
 LIMIT_S = 90.0
+FILES = 200
+FILE_BYTES = 100 * MIB
+BEGUN_BYTES = 10_000 * MIB
 
 
 class ColdStartTests(SynchronousTestCase):
@@ -71,9 +82,11 @@ class ColdStartTests(SynchronousTestCase):
         with urllib.request.urlopen(url, timeout=SERVING_LIMIT_S) as answer:
             (self.site.directory / "got").write_bytes(answer.read())
         seconds = time.monotonic() - began_s
-        print(f"{why}: serving after {seconds:.1f} s")  # noqa: T201 - a figure for people
+        spent_s = cpu_seconds(self.site.rack.pid)
+        print(f"{why}: serving after {seconds:.1f} s, CPU {spent_s:.1f} s")  # noqa: T201 - figures
         self.assertEqual(sha256_of(self.site.directory / "got"), self.sha256)
         self.assertLess(seconds, SERVING_LIMIT_S)
+        self.assertLess(spent_s, SERVING_CPU_LIMIT_S)
         self.assertFalse(self.status()["region_connected"])
         self.until(lambda: code in self.problems(), f"{why}: {code}")
         problem = self.problems()[code]
@@ -110,6 +123,40 @@ class ColdStartTests(SynchronousTestCase):
         self.start_cold("no region", "region-unreachable", "cannot be reached")
         site.region.start()
         self.assert_recovers()
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(300)
+    def test_a_large_library(self) -> None:
+        """20 GB of files and 10 GB of a begun one: after a kill a machine is served as soon.
+
+        The files are sparse: a start looks at names, sizes and links, and reads no content but
+        that of the file that is asked for, so it makes no difference what is in them. The
+        figure is the time from the start of the process to the last byte of a kernel.
+        """
+        library = Library(self.site.images_dir, on_disk=at_once, on_sync=at_once)
+        library.open()
+        assert library.current is not None
+        record = library.current.record
+        files = dict(record.files)
+        for number in range(FILES):
+            sha256 = sha256_hex(f"large {number}".encode())
+            blob = library.cache / sha256
+            blob.touch(0o644)
+            os.truncate(blob, FILE_BYTES)
+            files[f"demo/amd64/generic/large-{number}/stable/squashfs"] = HeldFile(
+                sha256, FILE_BYTES
+            )
+        library.publish(attrs.evolve(record, files=files), time.time())
+        library.close()
+        partial = self.site.images_dir / "partial" / f"{sha256_hex(b'begun')}.part"
+        partial.touch(0o600)
+        os.truncate(partial, BEGUN_BYTES)
+        self.site.region.stop()
+        self.site.rack.start()
+        self.site.rack.kill()
+        self.start_cold("20 GB held, 10 GB begun, killed", "region-unreachable", "reached")
+        self.assertEqual(partial.stat().st_size, BEGUN_BYTES)
+        self.site.rack.stop()
 
     @pytest.mark.slow
     @pytest.mark.timeout(300)
