@@ -48,12 +48,14 @@ class Watcher:
         look: at which page, with which query, and whether somebody is logged in.
         session: whose it is; None where no login is needed.
         secret: of that session, for its forms.
+        on_ready: called when it has read what came before.
     """
 
     request: Request
     look: _Look
     session: WebSession | None
     secret: str = attrs.field(repr=False)
+    on_ready: Callable[[], None]
     is_ready: bool = True
     _sent: dict[str, str] = attrs.field(factory=dict)
     _order: dict[str, list[str]] = attrs.field(factory=dict)
@@ -87,6 +89,7 @@ class Watcher:
     def resumeProducing(self) -> None:
         """It has read all there was (called by Twisted)."""
         self.is_ready = True
+        self.on_ready()
 
     def stopProducing(self) -> None:
         """It has left (called by Twisted)."""
@@ -161,7 +164,7 @@ class Live(Service):
     ) -> None:
         """Begin a stream for a browser; its first message is the whole page."""
         look = (title, tuple(sorted(query.items())), session is not None)
-        watcher = Watcher(request, look, session, secret)
+        watcher = Watcher(request, look, session, secret, self.note_change)
         self._watchers.append(watcher)
         request.notifyFinish().addBoth(lambda _: self._left(watcher))
         request.registerProducer(watcher, True)
