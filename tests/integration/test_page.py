@@ -118,7 +118,7 @@ class FirstImageTests(PageCase):
         browser.until_says("synced", "#images")
         self.assert_on_rack("jammy")
         browser.click("nav a[href='/racks']")
-        browser.until_says("1 of 1 racks hold generation")
+        browser.until_says("1 of 1 racks are in sync")
         self.assertIn("synced", browser.text("#racks"))
         browser.click("nav a[href='/events']")
         browser.until_says("boot-source-selections create", "#events")

@@ -7,6 +7,7 @@ Its ``image_file`` rows are what keeps its blobs from being garbage; they go wit
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import attrs
@@ -169,12 +170,16 @@ def _insert(conn: Connection, new: NewImage, now: float) -> int:
     return int(id)
 
 
+# As keys compare, and several times as fast.
+_IN_ORDER = attrgetter("key.os", "key.arch", "key.subarch", "key.release", "key.label", "id")
+
+
 def list_images(
     conn: Connection, states: Iterable[str] = ("importing", "published", "kept")
 ) -> tuple[StoredImage, ...]:
     """The images in these states, by key; of one key the oldest row first."""
     found = _select(conn, image.c.state.in_(list(states)))
-    return tuple(sorted(found, key=lambda each: (each.key, each.id)))
+    return tuple(sorted(found, key=_IN_ORDER))
 
 
 def fetchable_images(conn: Connection, key: ImageKey, now: float) -> tuple[StoredImage, ...]:

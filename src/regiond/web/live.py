@@ -30,6 +30,8 @@ TICK_S = 0.5
 MOVING_S = 1.0
 HEARTBEAT_S = 15.0
 MOST_WATCHERS = 200
+REST = 4.0
+"""After the work of building pages, so many times as long nothing is built."""
 
 _log = Logger()
 
@@ -122,6 +124,7 @@ class Live(Service):
         self._shown: object = None
         self._shown_s = 0.0
         self._checked_s = 0.0
+        self._rested_s = 0.0
         self._working: Deferred[None] = succeed(None)
         self._ticking = LoopingCall(self._tick)
         self._ticking.clock = clock
@@ -193,9 +196,11 @@ class Live(Service):
             self._has_changed = True
         pulse = self._pulse()
         has_moved = pulse != self._shown and now_s - self._shown_s >= MOVING_S
-        if self._has_changed or has_moved:
+        if (self._has_changed or has_moved) and now_s >= self._rested_s:
             self._has_changed, self._shown, self._shown_s = False, pulse, now_s
             await self._show()
+            ended_s = self._clock.seconds()
+            self._rested_s = ended_s + REST * (ended_s - now_s)
 
     async def _show(self) -> None:
         for look in {watcher.look for watcher in self._watchers}:

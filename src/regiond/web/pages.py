@@ -110,10 +110,10 @@ class Pages:
         sources = status["sources"]
         manages = logged_in and len(sources) <= 1
         offers = await self._offers(sources)
-        tables = await self.tables(sources) if manages else None
+        tables = await self.tables(sources, offers) if manages else None
         rows = image_rows(
             await self._ask(Question("boot-resources", "read")),
-            offers,
+            [row for each in offers for row in each or ()],
             await self._fleet.spread(),
             status["problems"],
             is_importing=status["import"]["running"],
@@ -145,18 +145,24 @@ class Pages:
             },
         )
 
-    async def _offers(self, sources: Sequence[Row]) -> list[Row]:
-        found = [await self._selections.kept_images(int(each["id"])) for each in sources]
-        return [row for rows in found if rows for row in rows]
+    async def _offers(self, sources: Sequence[Row]) -> list[Sequence[Row] | None]:
+        """What each source offers by what is kept of it; None for one that was never read."""
+        return [await self._selections.kept_images(int(each["id"])) for each in sources]
 
-    async def tables(self, sources: Sequence[Row]) -> list[TickTable] | None:
-        """The boxes to tick of the only source; None if it has nothing to tick."""
+    async def tables(
+        self, sources: Sequence[Row], offers: Sequence[Sequence[Row] | None] | None = None
+    ) -> list[TickTable] | None:
+        """The boxes to tick of the only source; None if it has nothing to tick.
+
+        Args:
+            sources: all there are.
+            offers: what they offer, if that is known already.
+        """
         if len(sources) != 1:
             return None
-        source_id = int(sources[0]["id"])
-        offers = await self._selections.kept_images(source_id)
-        selections = await self._selections.list_all(source_id)
-        return tick_tables(offers or (), selections) if offers is not None else None
+        (found,) = offers or await self._offers(sources)
+        selections = await self._selections.list_all(int(sources[0]["id"]))
+        return None if found is None else tick_tables(found, selections)
 
     def _image_rows(
         self,
@@ -177,13 +183,12 @@ class Pages:
 
     async def racks(self) -> Page:
         """The Racks page."""
-        status = await self._ask(Question("status"))
-        racks = [each for each in status["racks"] if each["state"] == "active"]
+        found = await self._ask(Question("rack-controllers", "read"))
+        racks = [each for each in found if each["state"] == "active"]
         rows = rack_rows(racks)
         counts = Counter(each["status"] for each in racks)
-        synced = counts["synced"]
         told = {
-            "said": f"{synced} of {len(racks)} racks hold generation {status['generation']}",
+            "said": f"{counts['synced']} of {len(racks)} racks are in sync",
             "picture": picture_of(racks),
             "counts": counts.most_common(),
         }

@@ -67,6 +67,7 @@ class LiveTests(SynchronousTestCase):
         self.said = "idle"
         self.built: list[tuple[str, dict[str, str], bool]] = []
         self.pulse = 0
+        self.takes_s = 0.0
         self.alive = True
         self.error: Exception | None = None
         self.live = Live(self.build, self.is_alive, lambda: self.pulse, self.clock)
@@ -75,6 +76,7 @@ class LiveTests(SynchronousTestCase):
 
     async def build(self, title: str, query: dict[str, str], *, logged_in: bool) -> Page:
         self.built.append((title, query, logged_in))
+        self.clock.rightNow += self.takes_s
         if self.error is not None:
             raise self.error
         rows = {name: Markup(f'<tr id="{name}">{text}</tr>') for name, text in self.rows.items()}
@@ -137,6 +139,17 @@ class LiveTests(SynchronousTestCase):
             self.said, self.pulse = f"moved {number}", number + 1
             self.wait(1)
         self.assertEqual(len(stream.messages), 4)
+
+    def test_a_page_that_takes_long_is_built_less_often(self) -> None:
+        """Open pages get a fifth of the time, and no more, however large the site."""
+        self.watch()
+        self.takes_s = 2.0
+        self.built.clear()
+        for _ in range(100):
+            self.live.note_change()
+            self.clock.advance(TICK_S)
+        self.assertLessEqual(len(self.built) * self.takes_s, self.clock.seconds() / 5 + 2.0)
+        self.assertGreater(len(self.built), 5)
 
     def test_one_page_is_built_for_all(self) -> None:
         """Not once for each browser."""
