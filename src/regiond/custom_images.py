@@ -10,15 +10,18 @@ from typing import Any
 
 import attrs
 
+from common.canonical import plain
 from common.custom_names import check_base_image, custom_key, demand_free
-from common.errors import Conflict
+from common.errors import Conflict, WrongUsage
 from common.fetching import Hashing
 from common.file_types import FileType, check_content
 from common.images import ImageKey
 from common.verbs import BlobName
+from regiond.esxi_network import plan_network
+from regiond.netplan import read_netplan
 from regiond.rows import image_row, key_columns
 from regiond.sources.releases import day_of
-from regiond.store import blobs, sources, uploads
+from regiond.store import blobs, images, sources, uploads
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
 from regiond.upstream import Look, Upstream
@@ -99,6 +102,25 @@ class CustomImages:
             "generation": created.generation,
             "message": message,
         }
+
+    async def check_network(self, image_id: int, config: bytes) -> list[dict[str, Any]]:
+        """What a deployment of an ESXi image does with a netplan configuration.
+
+        Raises:
+            NotFound: no such image.
+            WrongUsage: ``esxi-other`` (it is no ESXi), ``netplan-malformed``,
+                ``esxi-network`` (what ESXi does not do, by name).
+        """
+        found = await self._database.read(images.image_details, image_id)
+        if found.key.os != "esxi" and not found.key.release.startswith("esxi"):
+            raise WrongUsage(
+                f"{found.name} is no ESXi, which alone has such limits",
+                object=f"boot-resource {image_id}",
+                code="esxi-other",
+                remedy="boot-resources read type=uploaded lists the images",
+            )
+        steps = plan_network(await self._in_thread(partial(read_netplan, config)))
+        return [{**plain(step), "message": step.message} for step in steps]
 
     async def _checked(self, wanted: Wanted) -> ImageKey:
         key = custom_key(wanted.name, wanted.architecture)

@@ -19,6 +19,7 @@ READING = frozenset(
         "plan",
         "is-importing",
         "check",
+        "check-network",
         "export",
         "list-boot-images",
         "status",

@@ -1,13 +1,18 @@
 """Custom images: made, replaced, deleted, and left alone by every import."""
 
+import base64
 import gzip
 import json
+from importlib.util import find_spec
 from typing import Any
+from unittest import skipUnless
 
 from common.digests import sha256_hex
 from common.errors import RackferryError
 from common.images import Image
 from common.verbs import BlobName
+from common.vocabulary import BY_NAME
+from regiond.netplan import MOST_BYTES
 from regiond.store import blobs, generations, images
 from tests.common.test_file_types import SAMPLES, tar
 from tests.doubles.answering import AnswerCase
@@ -181,3 +186,50 @@ class ImportTests(CustomImageCase):
         found = await self.database.read(images.image_details, row["id"])
         self.assertEqual(found.complete_bytes, len(TGZ))
         self.assertEqual(await self.ask("boot-resources plan"), [])
+
+
+NETPLAN = b"""
+network:
+  version: 2
+  ethernets:
+    eth0: {addresses: [10.0.0.5/24, 10.0.0.6/24], gateway4: 10.0.0.1}
+"""
+
+
+@skipUnless(find_spec("yaml"), "PyYAML is not installed")
+class NetworkTests(CustomImageCase):
+    """ESXi images, and what their deployment does to the network."""
+
+    async def check(self, image_id: int, config: bytes = NETPLAN) -> Any:
+        text = base64.b64encode(config).decode()
+        return await self.ask("boot-resource check-network", image_id, config=text)
+
+    async def test_what_a_deployment_does(self) -> None:
+        """One row for each interface, with all columns."""
+        for name in ("esxi/7.0", "esxi-of-ours"):
+            row = await self.create(name=name)
+            (step,) = await self.check(row["id"])
+            verb = BY_NAME["boot-resource", "check-network"]
+            self.assertLessEqual(set(verb.columns), set(step))
+            self.assertEqual(step["message"], "a NIC, 10.0.0.5/24, aliases 10.0.0.6/24")
+
+    async def test_what_it_does_not(self) -> None:
+        """It is refused by name; so is whatever is no netplan."""
+        row = await self.create(name="esxi/7.0")
+        for code, config in (
+            ("esxi-network", b"network: {ethernets: {e: {}}, bridges: {br0: {}}}"),
+            ("esxi-network", b"- a list"),
+            ("netplan-malformed", b"a: [b"),
+            ("netplan-malformed", b"[" * 20000),
+            ("netplan-malformed", b"#" * (MOST_BYTES + 1)),
+            ("netplan-malformed", b"!!python/object/apply:os.system [true]"),
+        ):
+            text = base64.b64encode(config).decode()
+            await self.refused(code, "boot-resource check-network", row["id"], config=text)
+
+    async def test_only_esxi(self) -> None:
+        """Other images have no such limits, and it is said."""
+        row = await self.create()
+        text = base64.b64encode(NETPLAN).decode()
+        await self.refused("esxi-other", "boot-resource check-network", row["id"], config=text)
+        await self.refused("image-unknown", "boot-resource check-network", 77, config=text)

@@ -158,6 +158,17 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "boot-resource",
+        "check-network",
+        "what a deployment of this ESXi image does with a network configuration",
+        REGION,
+        ids=("id",),
+        parameters=(Parameter("config", "a netplan file", Kind.BYTES, required=True),),
+        answer=Answer.ROWS,
+        columns=("interface", "kind", "message"),
+        example="12 config@=/etc/netplan/50-maas.yaml",
+    ),
+    Verb(
+        "boot-resource",
         "rollback",
         "go back to the version kept before it (or to this kept one), on all racks, and pin it",
         REGION,

@@ -1,11 +1,12 @@
 """Answers about custom images."""
 
+import base64
 from typing import Any
 
 from common.errors import WrongUsage
 from common.verbs import BlobName
 from common.vocabulary import Question
-from regiond.admin.asked import Tell
+from regiond.admin.asked import Tell, number
 from regiond.custom_images import CustomImages, Wanted
 
 
@@ -29,3 +30,7 @@ class CustomImageAnswers:
         if "content" not in given:
             raise WrongUsage("missing: content@=", object="content", code="missing-parameter")
         return await self._custom_images.create(wanted, BlobName.parse(str(given["content"])))
+
+    async def boot_resource_check_network(self, question: Question, _: Tell) -> Any:
+        config = base64.b64decode(str(question.parameters["config"]))
+        return await self._custom_images.check_network(number(question, 0), config)

@@ -1,5 +1,6 @@
 """Every word of the shell that a region answers, and the keys that scripts rely on."""
 
+import base64
 import gzip
 import inspect
 
@@ -27,6 +28,7 @@ from tests.doubles.stream_source import Fault
 
 TGZ = gzip.compress(tar(), mtime=0)
 UPLOAD = BlobName(sha256_hex(TGZ), len(TGZ))
+NETPLAN = b'{"network": {"ethernets": {"eth0": {"dhcp4": true}}}}'
 PARTS = (
     SourceAnswers,
     ImageAnswers,
@@ -48,13 +50,19 @@ IDS = {
 NEEDED = {
     "boot-sources create": {"url": "http://127.0.0.1:9/", "unsigned": True},
     "boot-resources create": {"name": "mine", "architecture": "amd64", "content": str(UPLOAD)},
+    "boot-resource check-network": {"config": base64.b64encode(NETPLAN).decode()},
     "boot-source-selections create": {"os": "ubuntu", "release": "noble"},
     "rack-controllers create-token": {"name": "rack-2"},
     "rack-controller update": {"selections": ["ubuntu/noble"]},
     "config set": {"events_days": "31"},
 }
-# In their answers the shell has part: tests/regiond/test_bundle_imports.
-CARRIED = ("boot-resources export", "boot-resources import-bundle")
+# In the answers of two the shell has part (tests/regiond/test_bundle_imports); one is of ESXi
+# images alone, which no source has (tests/regiond/test_custom_images).
+CARRIED = (
+    "boot-resources export",
+    "boot-resources import-bundle",
+    "boot-resource check-network",
+)
 # They take something away that others want to look at.
 LAST = ("boot-source-selection delete", "boot-resource delete", "rack-controller delete",
         "boot-source delete")  # fmt: skip
