@@ -26,7 +26,7 @@ from common.serving import ByteSource, WholeBytes, content_type_of
 from common.unbroken import unbroken
 from regiond.blob_bytes import BlobBytes
 from regiond.chunk_cache import ChunkCache
-from regiond.store import blobs, events, images, own_stream
+from regiond.store import blobs, events, own_stream
 from regiond.store.database import Database
 from regiond.store.images import StoredImage
 from regiond.stream_documents import MANIFEST, draft, manifest, path_of
@@ -48,7 +48,6 @@ class OwnStream(Service):
         cache: of chunks.
         state_dir: where GnuPG may have its home.
         in_thread: runs GnuPG.
-        with_uploads: whether uploaded images are shown.
         clock: for pauses.
         now: seconds since the epoch.
     """
@@ -62,7 +61,6 @@ class OwnStream(Service):
         state_dir: Path,
         in_thread: InThread,
         *,
-        with_uploads: Callable[[], bool],
         clock: IReactorTime,
         now: Callable[[], float],
     ) -> None:
@@ -70,7 +68,6 @@ class OwnStream(Service):
         self._cache = cache
         self._state_dir = state_dir
         self._in_thread = in_thread
-        self._with_uploads = with_uploads
         self._clock = clock
         self._now = now
         self._bell = Bell(clock)
@@ -142,10 +139,9 @@ class OwnStream(Service):
             StorageError: the database failed.
         """
         found = await self._database.read(own_stream.published)
-        shown = [each for each in found.images if self._is_shown(each)]
-        if not (shown or found.documents):
+        if not (found.images or found.documents):
             return False
-        drafts = draft(shown, found.documents, found.at)
+        drafts = draft(found.images, found.documents, found.at)
         if not drafts.new and drafts.paths == found.documents.keys():
             return False
         texts = {path: each.text for path, each in drafts.new.items() if each.is_signed}
@@ -177,9 +173,6 @@ class OwnStream(Service):
         finally:
             self._signing.release()
 
-    def _is_shown(self, image: StoredImage) -> bool:
-        return image.type != "uploaded" or self._with_uploads()
-
     # What is asked for
 
     async def keyring(self, path: str) -> ByteSource:
@@ -206,8 +199,9 @@ class OwnStream(Service):
         elif is_item_path(path) and path.count("/") == _PARTS - 1:
             parts = path.split("/")
             key, name = ImageKey(*parts[:5]), parts[-1]
-            for image in await self._database.read(images.fetchable_images, key, self._now()):
-                if self._is_shown(image) and path == path_of(image, name):
+            versions = await self._database.read(own_stream.fetchable_images, key, self._now())
+            for image in versions:
+                if path == path_of(image, name):
                     found = await self._file(image, name)
                     if found is not None:
                         return found

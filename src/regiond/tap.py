@@ -87,7 +87,7 @@ from regiond.region_settings import RegionSettings
 from regiond.routes import Routes
 from regiond.schedule import Schedule
 from regiond.selections import Selections
-from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS, STREAM_UPLOADS
+from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
 from regiond.store import generations
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -203,7 +203,6 @@ class RegionDaemon(MultiService):
             cache,
             config.state_dir,
             self._in_thread("work"),
-            with_uploads=lambda: bool(self.settings.values[STREAM_UPLOADS]),
             clock=reactor,
             now=reactor.seconds,
         )

@@ -13,6 +13,7 @@ from common.errors import ConfigError
 from common.images import ImageKey
 from regiond import own_stream
 from regiond.own_stream import PAUSE_S, RETRY_S, OwnStream
+from regiond.settings_table import STREAM_UPLOADS
 from regiond.sources.signatures import verify
 from regiond.store import blobs, generations, images, leases
 from regiond.store import own_stream as stored
@@ -35,11 +36,9 @@ class StreamCase(WebTreeCase):
 
     Attributes:
         signings: how often GnuPG was asked to sign.
-        with_uploads: the setting.
     """
 
     async def setUp(self) -> None:
-        self.with_uploads = False
         self.signings = 0
         self.broken: ConfigError | None = None
         self.patch(own_stream, "sign_each", self.sign_each)
@@ -65,7 +64,6 @@ class StreamCase(WebTreeCase):
             self.cache,
             self.directory,
             inline,
-            with_uploads=lambda: self.with_uploads,
             clock=clock,
             now=lambda: self.time,
         )
@@ -88,6 +86,9 @@ class StreamCase(WebTreeCase):
     async def imported(self, content: bytes = b"root") -> None:
         await self.jammy(content)
         await self.succeed()
+
+    async def show_uploads(self, *, shown: bool) -> None:
+        await self.settings.change({STREAM_UPLOADS: str(shown)})
 
     async def upload(self, content: bytes) -> None:
         """A custom image, as a publish leaves it."""
@@ -166,7 +167,7 @@ class ServedTests(StreamCase):
 
     async def test_a_manifest_is_served_as_long_as_its_image(self) -> None:
         """It is made of what the image consists of."""
-        self.with_uploads = True
+        await self.show_uploads(shown=True)
         await self.upload(b"mine")
         await self.stream.refresh()
         (product,) = (await self.says("streams/v1/com.rackferry:images:single:v3:download.sjson"))[
@@ -241,12 +242,12 @@ class UploadTests(StreamCase):
         await self.upload(b"mine")
         self.assertFalse(await self.stream.refresh())
         self.assertEqual((await self.get(f"images-stream/{self.PATH}")).code, 404)
-        self.with_uploads = True
+        await self.show_uploads(shown=True)
         self.assertTrue(await self.stream.refresh())
         self.assertEqual(await self.served(self.PATH), b"mine")
         (entry,) = (await self.says(INDEX))["index"].values()
         self.assertEqual(entry["products"], ["com.rackferry.uploaded:v3:custom:mine:amd64:generic"])
-        self.with_uploads = False
+        await self.show_uploads(shown=False)
         self.assertTrue(await self.stream.refresh())
         self.assertEqual((await self.says(INDEX))["index"], {})
         self.assertEqual((await self.get(f"images-stream/{self.PATH}")).code, 404)

@@ -9,10 +9,12 @@ from collections.abc import Collection, Mapping
 import attrs
 from sqlalchemy import Connection, delete, func, select
 
-from regiond.store import blobs, generations, images
+from common.images import ImageKey
+from regiond.settings_table import STREAM_UPLOADS, all_values
+from regiond.store import blobs, generations, images, settings
 from regiond.store.blobs import Blob
 from regiond.store.images import StoredImage
-from regiond.store.tables import generation, stream_document, stream_key
+from regiond.store.tables import blob, generation, stream_document, stream_key
 from regiond.stream_documents import Draft, Written
 from regiond.stream_signing import SigningKey
 
@@ -26,7 +28,7 @@ class Published:
     Attributes:
         generation: its number; 0: nothing was published yet.
         at: since when, in seconds since the epoch.
-        images: those that are published.
+        images: those that are published and shown.
         documents: the documents that there are, by path; perhaps of an earlier state.
     """
 
@@ -42,13 +44,28 @@ def published(conn: Connection) -> Published:
     at = conn.execute(
         select(generation.c.created_at).where(generation.c.number == number)
     ).scalar_one_or_none()
-    rows = conn.execute(select(stream_document))
+    rows = conn.execute(
+        select(stream_document)
+        .join(blob, blob.c.sha256 == stream_document.c.sha256)
+        .where(blob.c.state == "complete")  # one that was damaged is made anew
+    )
     return Published(
         number,
         at or 0.0,
-        images.list_images(conn, ("published",)),
+        _shown(conn, images.list_images(conn, ("published",))),
         {row.path: Written(row.basis_sha256, row.updated) for row in rows},
     )
+
+
+def fetchable_images(conn: Connection, key: ImageKey, now: float) -> tuple[StoredImage, ...]:
+    """The versions of an image whose files are served, as ``images.fetchable_images``."""
+    return _shown(conn, images.fetchable_images(conn, key, now))
+
+
+def _shown(conn: Connection, found: tuple[StoredImage, ...]) -> tuple[StoredImage, ...]:
+    """Without uploaded ones, unless the setting says otherwise; the same in every region."""
+    with_uploads = all_values(settings.everything(conn))[STREAM_UPLOADS]
+    return tuple(each for each in found if with_uploads or each.type != "uploaded")
 
 
 def keep_documents(

@@ -1,9 +1,11 @@
 """The own stream's key and documents, on both engines."""
 
 import attrs
+from sqlalchemy import update
 
 from common.digests import sha256_hex
 from regiond.store import blobs, garbage, own_stream
+from regiond.store.tables import blob
 from regiond.stream_documents import Draft, Written
 from regiond.stream_signing import SigningKey
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
@@ -47,6 +49,16 @@ class OwnStreamSuite(Store):
         self.assertEqual((self.served(), self.served(OTHER)), (b"signed 2", b"signed 1"))
         self.assertTrue(self.keep(3, index=b"3"))
         self.assertEqual((self.served(), self.served(OTHER)), (b"signed 3", None))
+
+    def test_a_document_whose_bytes_are_not_whole_is_none(self) -> None:
+        """It is made anew."""
+        self.keep(1, index=b"1", other=b"1")
+        damaged = update(blob).where(blob.c.sha256 == sha256_hex(b"signed 1"))
+        self.write(lambda conn: conn.execute(damaged.values(state="partial")) and None)
+        self.assertEqual(self.read(own_stream.published).documents, {})
+        self.assertIsNone(self.served())
+        self.assertTrue(self.keep(1, index=b"1", other=b"1"))
+        self.assertEqual((self.served(), self.served(OTHER)), (b"signed 1", b"signed 1"))
 
     def test_an_earlier_state_replaces_nothing(self) -> None:
         """Another region was quicker, and looked later."""
