@@ -156,12 +156,17 @@ class MirrorCase(SynchronousTestCase):
 
     def wait_until_shown(self, site: Site, version: str) -> None:
         """The region's own stream follows a publish within seconds."""
-        end_s = time.monotonic() + SHOWN_LIMIT_S
-        while True:
+
+        def is_shown() -> bool:
             status, body, _ = asked(site.ports.web, STREAM_PRODUCTS)
-            if status == 200:
-                products = json.loads(body)["products"].values()
-                if all(version in product["versions"] for product in products):
-                    return
+            products = json.loads(body)["products"].values() if status == 200 else ()
+            return status == 200 and all(version in product["versions"] for product in products)
+
+        self.wait_until(is_shown)
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Ask until it holds."""
+        end_s = time.monotonic() + SHOWN_LIMIT_S
+        while not condition():
             self.assertLess(time.monotonic(), end_s, "the stream never showed it")
             time.sleep(0.1)

@@ -1,5 +1,7 @@
 """Real downstreams of a region: the reference client and other regions, by mirror and own stream."""
 
+import hashlib
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.integration.site import Site, temporary_site
 
 OLD, NEW = "20261101", "20261102"
 FILTERS = ("release=jammy", "arch=amd64")
+INDEX = "images-stream/streams/v1/index.sjson"
 IMAGE = "ubuntu/amd64/generic/jammy/stable"
 
 
@@ -118,6 +121,34 @@ class OtherRegionTests(MirrorCase):
                 answers.clear()
                 downstream.shell("boot-resources", "import", "wait")
                 self.assertEqual(answers, [304, 304])  # the index, and the one product file
+
+    def test_an_uploaded_image_reaches_another_region_if_the_setting_says_so(self) -> None:
+        """Until then nobody sees it; the other region then has it as it was sent, under its name."""
+        with temporary_site() as site, temporary_site() as downstream:
+            sent = site.directory / "mine.tgz"
+            with tarfile.open(sent, "w:gz") as archive:
+                archive.add(__file__, "etc/motd")
+            site.region.start()
+            site.shell(
+                *("boot-resources", "create", "name=mine", "architecture=amd64", "filetype=tgz"),
+                *(f"content@={sent}", "title=Mine"),
+            )
+            self.assertEqual(asked(site.ports.web, INDEX)[0], 404)
+            site.shell("config", "set", "images_stream_uploads=true")
+            self.wait_until(lambda: asked(site.ports.web, INDEX)[0] == 200)
+            url = web_url(site, "images-stream/")
+            downstream.region.start()
+            source = downstream.create_source(url, str(self.keyring(site)))
+            words = ("os=custom", "release=mine", "arches=amd64", "labels=*")
+            downstream.shell("boot-source-selections", "create", str(source), *words)
+            downstream.shell("boot-resources", "import", "wait")
+            (image,) = downstream.shell("boot-resources", "read")
+            self.assertEqual(
+                (image["name"], image["label"], image["state"]),
+                ("custom/mine", "uploaded", "published"),
+            )
+            (file,) = downstream.shell("boot-resource", "read", str(image["id"]))["files"]
+            self.assertEqual(file["sha256"], hashlib.sha256(sent.read_bytes()).hexdigest())
 
 
 @pytest.mark.slow
