@@ -307,18 +307,16 @@ class OtherShellsTests(ShellCase):
     """Completion in bash and zsh themselves."""
 
     LINES: ClassVar[dict[str, str]] = {
-        "rackferry boot-source ch\t": "rackferry boot-source check ",
-        "rackferry boot-sources create keyring_d\t": (
-            "rackferry boot-sources create keyring_data@="
-        ),
-        "rackferry --soc\t": "rackferry --socket=",
-        "rackferry boot-source update 1 enabled=f\t": (
+        "rackferry boot-source ch": "rackferry boot-source check ",
+        "rackferry boot-sources create keyring_d": ("rackferry boot-sources create keyring_data@="),
+        "rackferry --soc": "rackferry --socket=",
+        "rackferry boot-source update 1 enabled=f": (
             "rackferry boot-source update 1 enabled=false "
         ),
-        "rackferry check-config /etc/passwd\t": "rackferry check-config /etc/passwd",
-        "rackferry boot-source read \t": "rackferry boot-source read 1 ",
-        "rackferry rack-controller read rack\t": "rackferry rack-controller read rack-1 ",
-        "rackferry available-images read release=t\t": (
+        "rackferry check-config /etc/hostn": "rackferry check-config /etc/hostname ",
+        "rackferry boot-source read ": "rackferry boot-source read 1 ",
+        "rackferry rack-controller read rack": "rackferry rack-controller read rack-1 ",
+        "rackferry available-images read release=t": (
             "rackferry available-images read release=trixie "
         ),
     }
@@ -341,9 +339,9 @@ class OtherShellsTests(ShellCase):
         return terminal
 
     def check(self, terminal: Terminal) -> None:
-        for keys, line in self.LINES.items():
-            terminal.press(keys)
-            terminal.until(lambda text=line: terminal.line.startswith(f"$ {text}"), line)  # type: ignore[misc]
+        for begun, line in self.LINES.items():
+            terminal.press(begun)
+            terminal.completes(f"$ {line}")
             terminal.press(KILL_LINE)
             terminal.stands("$ ")
 

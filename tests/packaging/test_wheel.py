@@ -14,7 +14,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "src", "twisted")
+PARTS = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "docs", "src", "twisted")
 NOT_SHIPPED = shutil.ignore_patterns("__pycache__", "*.egg-info", "dropin.cache")
 TWISTD = "from twisted.scripts.twistd import run; run()"
 
@@ -79,7 +79,8 @@ class WheelTests(SynchronousTestCase):
             if path.is_file() and not re.search(r"__pycache__|\.egg-info", str(path))
         }
         with zipfile.ZipFile(self.wheel) as archive:
-            shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
+            names = archive.namelist()
+        shipped = {name for name in names if not re.search(r"\.(dist-info|data)/", name)}
         self.assertEqual(shipped, expected)
         self.assertIn("twisted/plugins/regiond_plugin.py", shipped)
         self.assertIn("twisted/plugins/rackd_plugin.py", shipped)
@@ -105,6 +106,11 @@ class WheelTests(SynchronousTestCase):
         text = _run(command, "--version", cwd=self.directory)
         self.assertEqual(text, f"rackferry {self.wheel.name.split('-')[1]}\n")
         self.assertIn("boot-sources", _run(command, "help", cwd=self.directory))
+
+    def test_the_manual_page_is_installed(self) -> None:
+        """Where man looks for it beside the command."""
+        page = self.python.parents[1] / "share" / "man" / "man1" / "rackferry.1"
+        self.assertEqual(page.read_text(), (ROOT / "docs" / "rackferry.1").read_text())
 
     def test_the_page_is_in_it(self) -> None:
         """Templates and files, as the checkout has them."""

@@ -71,6 +71,12 @@ def json_form(verb: Verb) -> str:
     ]
 
 
+def pasteable(verb: Verb, width: int) -> list[str]:
+    """The example, on as many lines as it takes; a shell joins them."""
+    *begun, last = _wrapped(f"rackferry {verb.example_line}", "", width - 2)
+    return [*(f"{line} \\" for line in begun), last]
+
+
 def _overview() -> str:
     lines = [f"usage: {USAGE}", "", "Without a noun: an interactive prompt.", ""]
     for noun in NOUNS:
@@ -81,27 +87,22 @@ def _overview() -> str:
 
 
 def _verb_help(verb: Verb) -> str:
-    lines = [f"rackferry {with_ids(verb)}", *_wrapped(verb.help, 2)]
+    first, *more = pasteable(verb, _WIDTH - len("  example: "))
+    lines = [f"rackferry {with_ids(verb)}", *_wrapped(verb.help)]
     lines += _columns(keys_and_flags(verb), _KEYS_WIDTH)
     lines += [
-        *_wrapped(f"answered by: {answered_by(verb)}; JSON: {json_form(verb)}", 2),
-        *_example(verb),
+        *_wrapped(f"answered by: {answered_by(verb)}; JSON: {json_form(verb)}"),
+        f"  example: {first}",
+        *(f"  {line}" for line in more),
     ]
     return "\n".join(lines)
 
 
-def _example(verb: Verb) -> list[str]:
-    """Pasteable, on as many lines as it takes."""
-    words = _wrapped(f"example: rackferry {verb.example_line}", 2, _WIDTH - 2)
-    return [f"{line} \\" for line in words[:-1]] + words[-1:]
-
-
-def _wrapped(text: str, indent: int, width: int = _WIDTH) -> list[str]:
-    space = " " * indent
+def _wrapped(text: str, indent: str = "  ", width: int = _WIDTH) -> list[str]:
     wrapper = textwrap.TextWrapper(
         width,
-        initial_indent=space,
-        subsequent_indent=space * 2,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
         break_long_words=False,
         break_on_hyphens=False,
     )

@@ -128,7 +128,8 @@ def _error_size() -> tuple[int, int]:
 def _screen() -> Screen:
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else 0
-    return Screen(is_terminal=is_terminal, width=width)
+    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return Screen(is_terminal=is_terminal, is_plain=is_plain, width=width)
 
 
 def _converse(session: Session, options: Sequence[str]) -> int:

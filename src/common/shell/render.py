@@ -32,14 +32,21 @@ class Screen:
     """What an answer is written for.
 
     Attributes:
-        is_terminal: whether it may have colour and is to fit.
+        is_terminal: whether it is to fit, and may have colour.
+        is_plain: no colour there either (NO_COLOR, or a terminal that has none).
         width: columns of that terminal.
         zone: the time zone of times; None for this machine's.
     """
 
     is_terminal: bool = False
+    is_plain: bool = False
     width: int = 80
     zone: tzinfo | None = None
+
+    @property
+    def has_colour(self) -> bool:
+        """Whether to write escapes for colour and bold."""
+        return self.is_terminal and not self.is_plain
 
 
 def as_json(answer: object) -> str:
@@ -185,7 +192,7 @@ def _drawn(drawn: Any, screen: Screen) -> str:
         file=buffer,
         width=screen.width if screen.is_terminal else _PLAIN_WIDTH,
         force_terminal=screen.is_terminal,
-        color_system="standard" if screen.is_terminal else None,
+        color_system="standard" if screen.has_colour else None,
         legacy_windows=False,
     )
     console.print(drawn)

@@ -55,7 +55,7 @@ class _Page:
     """Lines that fit a screen."""
 
     def __init__(self, screen: Screen) -> None:
-        self._is_terminal = screen.is_terminal
+        self._has_colour = screen.has_colour
         # Some terminals break the line after the last column; what is no terminal is not cut.
         self._width = max(40, screen.width - 1) if screen.is_terminal else _UNBOUNDED
         self._lines: list[str] = []
@@ -109,7 +109,7 @@ class _Page:
         return line if len(line) <= self._width else f"{line[: self._width - 3]}..."
 
     def _styled(self, text: str, style: str) -> str:
-        return f"{_SGR[style]}{text}\x1b[0m" if self._is_terminal else text
+        return f"{_SGR[style]}{text}\x1b[0m" if self._has_colour else text
 
     def text(self) -> str:
         return "".join(f"{line.rstrip()}\n" for line in self._lines)

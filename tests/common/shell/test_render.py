@@ -37,6 +37,13 @@ class TableTests(SynchronousTestCase):
         self.assertEqual(len(text.splitlines()), 2)
         self.assertNotIn("\x1b", text)
 
+    def test_no_colour_is_wanted(self) -> None:
+        """A terminal that is to have no colour gets no escape, but fits all the same."""
+        rows = [{"id": 1, "url": "http://" + "x" * 100}]
+        text = for_people(SOURCES, rows, Screen(is_terminal=True, is_plain=True, width=60))
+        self.assertNotIn("\x1b", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 60)
+
     def test_a_terminal_is_not_overrun(self) -> None:
         """On a terminal a long value is folded to the width."""
         rows = [{"id": 1, "url": "http://" + "x" * 100}]
