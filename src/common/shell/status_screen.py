@@ -16,6 +16,7 @@ from common.sizes import human_size
 MOST_SOURCES = 4
 MOST_RACKS = 6
 MOST_PROBLEMS = 8
+MOST_PINNED = 4
 SKEW_S = 60.0
 _LABEL = 10
 _UNBOUNDED = 10_000
@@ -31,7 +32,8 @@ def region_screen(status: Row, screen: Screen) -> str:
     page.verdict(status, "region", f"generation {status['generation']}")
     page.part("sources", _sources(status["sources"], status["now"]))
     page.part("import", [_import(status["import"], status["now"])])
-    page.part("images", [_images(status)])
+    page.part("images", _images(status))
+    page.part("canaries", _canaries(status.get("canaries"), status["now"]))
     page.part("space", [_space(status["space"])])
     page.part("racks", _racks(status["racks"], status["now"]), indent=2)
     page.problems(status["problems"], status["now"])
@@ -44,7 +46,7 @@ def rack_screen(status: Row, screen: Screen) -> str:
     page.verdict(status, "rack", f"generation {status['generation']}")
     page.part("region", [_region(status)])
     page.part("sync", [_sync(status)])
-    page.part("images", [f"{status['images']}; {human_size(status['size_bytes'])}"])
+    page.part("images", [f"{status['images']}; {human_size(status['size_bytes'])}{_kept(status)}"])
     page.part("space", [f"{human_size(status['free_bytes'])} free"])
     page.part("scrub", [_scrub(status["scrub"], status["now"])])
     page.problems(status["problems"], status["now"])
@@ -161,15 +163,34 @@ def _import(row: Row, now: float) -> str:
     return "; ".join(parts)
 
 
-def _images(status: Row) -> str:
-    images = status["images"]
-    text = (
+def _images(status: Row) -> list[str]:
+    images, pinned = status["images"], status.get("pinned", ())
+    counts = (
         f"{images['published']} published, {images['importing']} importing, {images['kept']} kept"
+        f"{f', {len(pinned)} pinned' if pinned else ''}; {human_size(images['published_bytes'])}"
     )
-    pinned = len(status.get("pinned", ()))
-    return (
-        f"{text}{f', {pinned} pinned' if pinned else ''}; {human_size(images['published_bytes'])}"
-    )
+    waiting = [
+        f"{row['name']} {row['architecture']} is pinned to {row['version']}; "
+        f"{row['waiting_version']} waits"
+        for row in pinned
+        if row["waiting_version"]
+    ]
+    rest = len(waiting) - MOST_PINNED
+    return [counts, *waiting[:MOST_PINNED]] + ([f"... and {rest} more"] if rest > 0 else [])
+
+
+def _canaries(row: Row | None, now: float) -> list[str]:
+    if row is None or not (row["names"] or row["waiting"]):
+        return []
+    names = ", ".join(row["names"]) or "none any more"
+    if not row["waiting"]:
+        return [f"{names}; nothing waits for the other racks"]
+    due_at = row["due_at"]
+    until = "rackferry rack-controllers canary promote"
+    if due_at is not None:
+        until = f"in {human_duration(due_at - now)}" if due_at > now else "when canaries are well"
+    waiting = f"{row['racks_waiting']} racks wait for {len(row['waiting'])} versions"
+    return [f"{names}; {waiting}, the next: {until}"]
 
 
 def _space(space: Row) -> str:
@@ -238,6 +259,14 @@ def _region(status: Row) -> str:
     if not status["region_connected"]:
         return "no region answers; what is held is served"
     return f"connected, at generation {status['region_generation']}"
+
+
+def _kept(status: Row) -> str:
+    kept = status.get("kept")
+    if not kept or not kept["images"]:
+        return ""
+    reason = f" ({kept['reason']})" if kept["reason"] else ""
+    return f"; {kept['complete']} of {kept['images']} older versions at hand{reason}"
 
 
 def _sync(status: Row) -> str:

@@ -98,6 +98,37 @@ class RegionScreenTests(SynchronousTestCase):
             ],
         )
 
+    def test_what_is_pinned_and_what_waits(self) -> None:
+        """By name, if something newer waits; of many the first few."""
+        row = {"name": "ubuntu/jammy", "architecture": "amd64/ga-22.04", "version": "20261101",
+               "waiting_version": "20261121"}  # fmt: skip
+        rows = lines(region(pinned=[row, {**row, "waiting_version": None}]))
+        self.assertIn("images    12 published, 1 importing, 9 kept, 2 pinned; 10 GiB", rows)
+        told = "          ubuntu/jammy amd64/ga-22.04 is pinned to 20261101; 20261121 waits"
+        self.assertEqual([row for row in rows if "waits" in row], [told])
+        rows = lines(region(pinned=[row] * 9))
+        self.assertEqual((rows.count(told), "          ... and 5 more" in rows), (4, True))
+
+    def test_canaries(self) -> None:
+        """Who they are, who waits for what, and until when."""
+
+        def told(**more: object) -> list[str]:
+            canaries = {
+                "names": ["rack-1"],
+                "racks_waiting": 4,
+                "due_at": None,
+                "waiting": [{}] * 3,
+            }
+            rows = lines(region(canaries=canaries | more), Screen())
+            return [row.removeprefix("canaries").strip() for row in rows if "canaries" in row]
+
+        waits = "rack-1; 4 racks wait for 3 versions, the next: "
+        self.assertEqual(told(due_at=NOW + 5400), [f"{waits}in 1 h 30 min"])
+        self.assertEqual(told(due_at=NOW - 1), [f"{waits}when canaries are well"])
+        self.assertEqual(told(), [f"{waits}rackferry rack-controllers canary promote"])
+        self.assertEqual(told(waiting=[]), ["rack-1; nothing waits for the other racks"])
+        self.assertEqual(told(names=[], waiting=[]), [])
+
     def test_a_clock_that_is_wrong(self) -> None:
         """It is named although the rack is synced; what is below a minute is not."""
         racks = [rack("a", clock_skew_s=75.0), rack("b", clock_skew_s=59.0)]
@@ -202,6 +233,12 @@ class RackScreenTests(SynchronousTestCase):
                 "scrub     0 damaged, ended 1 d ago; next in 1 d",
             ],
         )
+
+    def test_older_versions_at_hand(self) -> None:
+        """How many of those that are to be; and why not all."""
+        kept = {"images": 3, "complete": 2, "reason": "there is no room for more"}
+        (told,) = [row for row in lines(self.rack(kept=kept)) if row.startswith("images")]
+        self.assertTrue(told.startswith("images    12; 10 GiB; 2 of 3 older versions at hand (the"))
 
     def test_at_work_and_in_trouble(self) -> None:
         """How far a sync and a scrub are, that no region answers, and what to do."""
