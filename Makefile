@@ -6,7 +6,7 @@ BIN := $(CURDIR)/.venv/bin
 export PYTHONPATH := $(CURDIR):$(CURDIR)/src
 export PATH := $(BIN):$(PATH)
 
-.PHONY: help venv demo test test-slow boot-test check bench clean needs-gpg
+.PHONY: help venv demo test test-slow boot-test check bench screenshots clean needs-gpg
 
 help:
 	@echo "make demo       the main job, without root, in build/demo (STAY=1 NETBOOT=1 SOURCE=URL ...)"
@@ -15,6 +15,7 @@ help:
 	@echo "make boot-test  a machine under QEMU boots what a rack got from a region"
 	@echo "make check      lint, format, types, import rules, spelling"
 	@echo "make bench      ratios against peers (QUICK=1: minutes)"
+	@echo "make screenshots  pictures of each page, into docs/images (needs chromium)"
 	@echo "make clean      remove what was built"
 
 venv: .venv/.installed
@@ -55,6 +56,11 @@ check: venv
 
 bench: venv needs-gpg
 	$(BIN)/python bench/run.py
+
+screenshots: venv needs-gpg
+	@command -v chromium chromedriver >/dev/null || \
+	  { echo "make: chromium is missing; try: apt-get install chromium chromium-driver" >&2; exit 1; }
+	$(BIN)/python bench/pictures.py
 
 clean:
 	rm -rf .venv build dist src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis \
