@@ -28,7 +28,7 @@ class Published:
     Attributes:
         generation: its number; 0: nothing was published yet.
         at: since when, in seconds since the epoch.
-        images: those that are published and shown.
+        images: those that are shown: what racks hold that are no canaries.
         documents: the documents that there are, by path; perhaps of an earlier state.
     """
 
@@ -49,10 +49,11 @@ def published(conn: Connection) -> Published:
         .join(blob, blob.c.sha256 == stream_document.c.sha256)
         .where(blob.c.state == "complete")  # one that was damaged is made anew
     )
+    held = images.list_images(conn, ("published", "kept"))
     return Published(
         number,
         at or 0.0,
-        _shown(conn, images.list_images(conn, ("published",))),
+        _shown(conn, tuple(each for each in held if each.settled)),
         {row.path: Written(row.basis_sha256, row.updated) for row in rows},
     )
 

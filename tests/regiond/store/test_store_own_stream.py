@@ -4,7 +4,7 @@ import attrs
 from sqlalchemy import update
 
 from common.digests import sha256_hex
-from regiond.store import blobs, garbage, own_stream
+from regiond.store import blobs, garbage, own_stream, promotions, racks
 from regiond.store.tables import blob
 from regiond.stream_documents import Draft, Written
 from regiond.stream_signing import SigningKey
@@ -41,6 +41,20 @@ class OwnStreamSuite(Store):
         self.assertEqual((found.generation, found.at), (1, NOW))
         self.assertEqual([each.key.release for each in found.images], ["jammy"])
         self.assertEqual(found.documents, {INDEX: Written(sha256_hex(b"text"), 1)})
+
+    def test_others_get_what_racks_hold_that_are_no_canaries(self) -> None:
+        """A version that has yet to prove itself is not handed on."""
+        self.take_lease()
+        self.write(lambda conn: racks._active_rack(conn, "canary", NOW))
+        self.publish([content(10)], "1")
+        self.write(promotions.change, ("canary",), HOUR_S, NOW)
+        self.publish([content(11)], "2")
+        self.assertEqual(self.versions(), ["1"])
+        self.write(promotions.change, None, None, NOW, promotes=True)
+        self.assertEqual(self.versions(), ["2"])
+
+    def versions(self) -> list[str]:
+        return [each.version for each in self.read(own_stream.published).images]
 
     def test_documents_are_replaced_together(self) -> None:
         """What is not named any more goes; what did not change stays."""
