@@ -85,7 +85,7 @@ class BundleImage:
     files: tuple[BundledFile, ...]
     source: str | None = None
     title: str = ""
-    subarches: tuple[str, ...] = ()
+    base_image: str = ""
 
 
 @attrs.frozen

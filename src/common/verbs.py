@@ -184,5 +184,6 @@ FLAGS: Mapping[str, str] = {
     "follow": "go on with what comes, until Ctrl-C",
     "promote": "let all racks have what waits, now",
     "refresh": "ask the sources now",
+    "uploads": "take uploaded images, too, which nobody signed",
     "wait": "until it is over; Ctrl-C ends the waiting, not the work",
 }

@@ -57,7 +57,11 @@ class Bundle:
 
     def origin(self, name: str, path: str, size_bytes: int) -> "BundleOrigin":
         """A file of that source."""
-        return BundleOrigin(self._read, self.manifest, mirror_path(name, path), size_bytes)
+        return self.origin_at(mirror_path(name, path), size_bytes)
+
+    def origin_at(self, path: str, size_bytes: int) -> "BundleOrigin":
+        """A file, by its path in the bundle."""
+        return BundleOrigin(self._read, self.manifest, path, size_bytes)
 
 
 class BundledSources:
@@ -141,11 +145,12 @@ class BundleOrigin:
             SourceError: codes ``bundle-file-size`` and ``bundle-unreadable``.
             TransferError: the shell does not answer.
         """
-        body = PieceBody(self._piece, offset, self._size_bytes, cut=partial(_cut, self.name))
+        body = PieceBody(self.piece, offset, self._size_bytes, cut=partial(_cut, self.name))
         await body.begin()
         return body
 
-    async def _piece(self, offset: int, length: int) -> tuple[bytes, int]:
+    async def piece(self, offset: int, length: int) -> tuple[bytes, int]:
+        """A piece of it, and its size; raises as ``open`` does."""
         try:
             piece, size_bytes = await self._read(self._path, offset, length)
         except NotFound as error:

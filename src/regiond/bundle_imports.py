@@ -7,11 +7,13 @@ of this region's, whose keyring then judges the bundle's documents.
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+import attrs
 from twisted.internet.defer import Deferred
 
-from common.bundles import BundleSource, Manifest
-from common.errors import NotFound, WrongUsage
+from common.bundles import BundleImage, BundleSource, Manifest
+from common.errors import NotFound, RackferryError, WrongUsage
 from regiond.bundle import Bundle, BundledSources, Read
+from regiond.bundled_uploads import BundledUploads
 from regiond.import_service import ImportResult, ImportService
 from regiond.importer import Importer
 from regiond.source_fields import location_of
@@ -28,19 +30,31 @@ class BundleImports:
         database: the store.
         importer: does it.
         imports: sees to it that nothing else is imported meanwhile.
+        uploads: takes uploaded images.
     """
 
-    def __init__(self, database: Database, importer: Importer, imports: ImportService) -> None:
+    def __init__(
+        self,
+        database: Database,
+        importer: Importer,
+        imports: ImportService,
+        uploads: BundledUploads,
+    ) -> None:
         self._database = database
         self._importer = importer
         self._imports = imports
+        self._uploads = uploads
 
-    async def take(self, read: Read, source_id: int | None) -> ImportResult:
+    async def take(
+        self, read: Read, source_id: int | None, *, with_uploads: bool = False
+    ) -> ImportResult:
         """Import what a bundle brings of the selected images.
 
         Args:
             read: gives the bundle's files.
             source_id: the boot source that it is of; None: those with its URLs.
+            with_uploads: take the uploaded images, too, which nobody signed; otherwise they
+                are among those that are left out.
 
         Raises:
             ProtocolError: code ``bundle-manifest``.
@@ -57,7 +71,28 @@ class BundleImports:
             names = {source_id: the_one_of(bundle.manifest, chosen)}
         work = partial(self._importer.run_bundle, BundledSources(bundle, names))
         waiting: Deferred[ImportResult] = self._imports.request_bundle(work)
-        return await waiting
+        result = await waiting
+        if not with_uploads:
+            left_out = tuple(str(image.key) for image in bundle.manifest.uploads)
+            return attrs.evolve(result, left_out=(*result.left_out, *left_out))
+        for image in bundle.manifest.uploads:
+            result = await self._with_upload(bundle, image, result)
+        return result
+
+    async def _with_upload(
+        self, bundle: Bundle, image: BundleImage, result: ImportResult
+    ) -> ImportResult:
+        """What it came to with one uploaded image more; a failure costs this one."""
+        try:
+            read_bytes = await self._uploads.take(bundle, image)
+        except RackferryError as error:
+            failed = {**result.failed, str(image.key): error}
+            return attrs.evolve(result, outcome="incomplete", failed=failed)
+        return attrs.evolve(
+            result,
+            published=(*result.published, str(image.key)),
+            fetched_bytes=result.fetched_bytes + read_bytes,
+        )
 
 
 def matched(manifest: Manifest, known: Sequence[BootSource]) -> Mapping[int, str]:

@@ -14,7 +14,7 @@ from common.bundles import (
     mirror_path,
     upload_path,
 )
-from common.images import File, Image, SourceDocument
+from common.images import File, Image, ImageKey, SourceDocument
 from regiond.restrictions import may_hold
 
 Documents = Mapping[str, Mapping[str, SourceDocument]]
@@ -25,6 +25,8 @@ def lay_out(
     documents: Documents,
     sources: Mapping[str, BundleSource],
     words: Sequence[str] | None = None,
+    *,
+    base_images: Mapping[ImageKey, str] | None = None,
 ) -> Manifest:
     """The manifest of a bundle.
 
@@ -33,7 +35,9 @@ def lay_out(
         documents: what mirrors show: by source (its id as text), then by upstream path.
         sources: the boot sources by id; of each that has an image all documents are in it.
         words: which images, as for a rack that is restricted (None: all).
+        base_images: what uploaded images are deployed from, if not from MAAS's default.
     """
+    base_images = base_images or {}
     files: dict[str, BundleFile] = {}
     bundled: list[BundleImage] = []
     for image in images:
@@ -54,7 +58,7 @@ def lay_out(
                 tuple(BundledFile(file.name, file.ftype, path) for path, file in named.items()),
                 source,
                 image.title,
-                image.subarches,
+                base_images.get(image.key, ""),
             )
         )
     used = dict.fromkeys(each.source for each in bundled if each.source is not None)

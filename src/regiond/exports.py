@@ -15,7 +15,7 @@ from regiond.bundle_layout import lay_out
 from regiond.chunk_cache import ChunkCache
 from regiond.restrictions import checked, without_meaning
 from regiond.rows import shown_url
-from regiond.store import blobs, generations, sources
+from regiond.store import blobs, generations, images, sources
 from regiond.store.database import Database
 
 
@@ -42,14 +42,16 @@ class Exports:
         _, digest = await self._database.read(generations.current_generation)
         view = await self._view(digest)
         names = [each.document_sha256 for each in view.images.values()]
-        images = [await self._image(name) for name in (*names, *view.mirror_only)]
+        found = [await self._image(name) for name in (*names, *view.mirror_only)]
         known = {}
         for source in await self._database.read(sources.list_sources):
             stored = await self._database.read(sources.stored_documents, source.id)
             keys = sorted({each.fingerprint for each in stored.values()} - {""})
             known[str(source.id)] = BundleSource(shown_url(source.url), tuple(keys))
-        held = [image for image in images if image is not None]
-        manifest = lay_out(held, view.documents, known, wanted)
+        held = [image for image in found if image is not None]
+        published = await self._database.read(images.list_images, ("published",))
+        bases = {each.key: each.base_image for each in published if each.base_image}
+        manifest = lay_out(held, view.documents, known, wanted, base_images=bases)
         lost = without_meaning(wanted or (), [image.key for image in held])
         if lost or not manifest.images:
             raise NotFound(

@@ -59,6 +59,7 @@ from regiond.admin.uploads import UploadDoor
 from regiond.admin.web import WebAnswers
 from regiond.boot_sources import BootSources
 from regiond.bundle_imports import BundleImports
+from regiond.bundled_uploads import BundledUploads
 from regiond.canaries import Canaries
 from regiond.canary_watch import CanaryWatch
 from regiond.chunk_cache import ChunkCache
@@ -196,7 +197,6 @@ class RegionDaemon(MultiService):
         self.mirror = Mirror(self.database, cache, reactor.seconds)
         self.pinning = Pinning(self.database, reactor.seconds)
         self.exports = Exports(self.database, cache)
-        self.bundles = BundleImports(self.database, self.importer, self.imports)
         self.uploads = Uploads(self.database, self._in_thread("hash"), reactor.seconds)
         self.own_stream = OwnStream(
             self.database,
@@ -208,6 +208,12 @@ class RegionDaemon(MultiService):
         )
         self.custom_images = CustomImages(
             self.database, upstream, self._in_thread("work"), reactor.seconds
+        )
+        self.bundles = BundleImports(
+            self.database,
+            self.importer,
+            self.imports,
+            BundledUploads(self.uploads, self.custom_images),
         )
         self.fleet = RegionFleet(
             self.database,

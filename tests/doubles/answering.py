@@ -22,6 +22,7 @@ from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.web import WebAnswers
 from regiond.bundle_imports import BundleImports
+from regiond.bundled_uploads import BundledUploads
 from regiond.canaries import Canaries
 from regiond.chunk_cache import ChunkCache
 from regiond.custom_images import CustomImages
@@ -32,6 +33,7 @@ from regiond.import_status import ImportStatus
 from regiond.racks.sessions import Sessions
 from regiond.schedule import Schedule
 from regiond.store import blobs
+from regiond.uploads import Uploads
 from regiond.web_sessions import WebSessions
 from tests.doubles.importing import ImportCase
 from tests.doubles.streams import inline
@@ -66,7 +68,6 @@ class AnswerCase(ImportCase):
         self.imports = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
         cache = ChunkCache(read_chunk)
         self.exports = Exports(self.database, cache)
-        self.bundles = BundleImports(self.database, self.importer, self.imports)
         self.fleet = RegionFleet(
             self.database,
             cache,
@@ -90,6 +91,13 @@ class AnswerCase(ImportCase):
             self.database, lambda: self.time, lambda size: next(counter).to_bytes(size, "big")
         )
         self.custom_images = CustomImages(self.database, self.upstream, inline, lambda: self.time)
+        self.uploads = Uploads(self.database, inline, lambda: self.time)
+        self.bundles = BundleImports(
+            self.database,
+            self.importer,
+            self.imports,
+            BundledUploads(self.uploads, self.custom_images),
+        )
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),

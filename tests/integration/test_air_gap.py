@@ -176,7 +176,7 @@ class KilledTests(SynchronousTestCase):
 
     def begun(self, site: Site, *words: str) -> subprocess.Popen[str]:
         """A command that is in the middle of its bytes."""
-        argv = [*rackferry_command(), "--socket", str(site.region_socket), "--json", *words]
+        argv = [*rackferry_command(), "--socket", str(site.region_socket), *words]
         process = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
         )

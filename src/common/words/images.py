@@ -73,6 +73,7 @@ VERBS: tuple[Verb, ...] = (
         "import what an export wrote; verified like any source",
         REGION,
         ids=("bundle",),
+        flags=("uploads",),
         parameters=(
             Parameter(
                 "source",

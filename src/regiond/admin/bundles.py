@@ -37,13 +37,13 @@ class BundleAnswers:
 
     async def boot_resources_import_bundle(self, question: Question, shell: Shell) -> Any:
         source = question.parameters.get("source")
+        source_id = None if source is None else int(str(source))
+        uploads = "uploads" in question.flags
         telling = LoopingCall(lambda: shell(plain(self._importer.progress)))
         telling.clock = self._clock
         telling.start(PROGRESS_INTERVAL_S, now=False)
         try:
-            result = await self._bundles.take(
-                shell.read, None if source is None else int(str(source))
-            )
+            result = await self._bundles.take(shell.read, source_id, with_uploads=uploads)
         finally:
             telling.stop()
         return import_row(result)
