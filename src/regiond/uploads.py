@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from common.digests import CHUNK_BYTES, RunningDigest, is_sha256
 from common.errors import (
+    Busy,
     IntegrityError,
     NoSpace,
     ProtocolError,
@@ -32,6 +33,8 @@ MOST_AT_ONCE = 4
 """How many chunks are hashed and stored in one go."""
 MOST_WAITING_BYTES = 2 * CHUNK_BYTES
 """How much may wait for its turn before the sender has to."""
+SILENCE_S = 2.0
+"""How long a sender may be silent before another one takes over."""
 
 
 class Upload:
@@ -42,12 +45,18 @@ class Upload:
         hashing: runs hashing away from the reactor.
         running: the digest of what is held.
         size_bytes: of the whole.
+        now: seconds since the epoch.
     """
 
     log = Logger()
 
     def __init__(
-        self, rows: ChunkRows, hashing: Hashing, running: RunningDigest, size_bytes: int
+        self,
+        rows: ChunkRows,
+        hashing: Hashing,
+        running: RunningDigest,
+        size_bytes: int,
+        now: Callable[[], float],
     ) -> None:
         self._rows = rows
         self._hashing = hashing
@@ -58,6 +67,18 @@ class Upload:
         self._is_storing = False
         self._senders: list[Deferred[None]] = []
         self._failure: RackferryError | None = None
+        self._now = now
+        self._heard_at = now()
+
+    @property
+    def sha256(self) -> str:
+        """The blob's name."""
+        return self._rows.sha256
+
+    @property
+    def is_being_sent(self) -> bool:
+        """Whether somebody sends it, as far as one can tell."""
+        return self._failure is None and self._now() < self._heard_at + SILENCE_S
 
     @property
     def held_bytes(self) -> int:
@@ -79,6 +100,7 @@ class Upload:
                 f" {self._size_bytes} bytes, of which {self._taken_bytes} have come",
                 code="upload-order",
             )
+        self._heard_at = self._now()
         self._waiting += piece
         self._taken_bytes += len(piece)
         self._store_what_came()
@@ -101,14 +123,15 @@ class Upload:
         while self._is_storing:
             await self._turn()
         self._raise_failure()
-        if self._running.hexdigest() != self._rows.sha256:
+        if self._running.hexdigest() != self.sha256:
             await self._rows.restart()
-            raise IntegrityError(
+            self._failure = IntegrityError(
                 "what was sent has another SHA-256",
-                object=f"blob {self._rows.sha256}",
+                object=f"blob {self.sha256}",
                 code="upload-digest",
                 remedy="the file was changed while it was read: run the command again",
             )
+            raise self._failure
         await self._rows.finish(self._running.digests)
 
     async def stop(self) -> None:
@@ -157,7 +180,7 @@ class Upload:
             self._failure = error
         except Exception as error:  # noqa: BLE001 - the sender must hear of it, whatever it is
             self.log.failure("bug while storing an upload")
-            self._failure = bug(error, f"blob {self._rows.sha256}", "could not be stored")
+            self._failure = bug(error, f"blob {self.sha256}", "could not be stored")
         self._is_storing = False
         self._go_on()
 
@@ -183,6 +206,7 @@ class Uploads:
         self._now = now
         # Whoever is left by its sender stores what came, and is gone.
         self._open: WeakSet[Upload] = WeakSet()
+        self._opening: set[str] = set()
         self._is_stopping = False
 
     async def open(self, sha256: str, size_bytes: int) -> Upload | None:
@@ -190,7 +214,9 @@ class Uploads:
 
         Raises:
             WrongUsage: code ``upload-name``; that is no SHA-256 or no size.
-            Busy: code ``upload-import``; an import is fetching the same bytes.
+            Busy: code ``upload-import``; an import is fetching the same bytes. Code
+                ``upload-elsewhere``; another shell is sending them. Were they to take over from
+                each other, each verifying what is held first, both might never end.
             Stale: an import began to, just now; ask again.
             Conflict: code ``blob-size``; these bytes are known to have another size.
             NoSpace: code ``upload-space``; the rest does not fit.
@@ -201,6 +227,21 @@ class Uploads:
             )
         if await self._database.write(uploads.is_held, sha256, size_bytes):
             return None
+        senders = {upload.sha256 for upload in self._open if upload.is_being_sent}
+        if sha256 in senders | self._opening:
+            raise Busy(
+                "another shell is sending the same bytes",
+                object=f"blob {sha256}",
+                code="upload-elsewhere",
+                remedy="wait for it: what it has sent need not be sent again",
+            )
+        self._opening.add(sha256)
+        try:
+            return await self._take_up(sha256, size_bytes)
+        finally:
+            self._opening.discard(sha256)
+
+    async def _take_up(self, sha256: str, size_bytes: int) -> Upload:
         epoch = await self._database.write(uploads.new_epoch, sha256, self._now())
         rows = ChunkRows(self._database, self._hashing, sha256, size_bytes, epoch)
         running = await rows.resume()
@@ -209,7 +250,7 @@ class Uploads:
             await self._check_room(rest_bytes)
         if self._is_stopping:
             raise TransferError("the region is stopping", code="upload-stopping")
-        upload = Upload(rows, self._hashing, running, size_bytes)
+        upload = Upload(rows, self._hashing, running, size_bytes, self._now)
         self._open.add(upload)
         return upload
 

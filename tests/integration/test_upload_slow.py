@@ -7,12 +7,12 @@ import os
 import random
 import subprocess
 import time
+from hashlib import file_digest
 from pathlib import Path
 
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.digests import sha256_hex
 from tests.integration.processes import environment
 from tests.integration.shells import parsed, rackferry_command
 from tests.integration.site import Site, temporary_site
@@ -94,7 +94,7 @@ class UploadKillsTests(SynchronousTestCase):
         self.assertEqual((row["state"], row["size_bytes"]), ("published", SIZE_BYTES))
         (file,) = site.shell("boot-resource", "read", str(row["id"]))["files"]
         with content.open("rb") as opened:
-            self.assertEqual(file["sha256"], sha256_hex(opened.read()))
+            self.assertEqual(file["sha256"], file_digest(opened, "sha256").hexdigest())
         spent_s = time.monotonic() - began_s
         self.say(
             f"  {SIZE_BYTES / MIB:.0f} MiB, {len(sides)} kills: {max(relay.lost_bytes) / MIB:.2f} MiB"

@@ -10,17 +10,19 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, RunningDigest, sha256_hex
 from common.errors import (
+    Busy,
     Conflict,
     IntegrityError,
     NoSpace,
     ProtocolError,
+    Stale,
     StorageError,
     TransferError,
     WrongUsage,
 )
 from regiond.chunk_rows import ChunkRows
 from regiond.store import blobs
-from regiond.uploads import MOST_AT_ONCE, MOST_WAITING_BYTES, Upload, Uploads
+from regiond.uploads import MOST_AT_ONCE, MOST_WAITING_BYTES, SILENCE_S, Upload, Uploads
 from tests.doubles.stores import NOW, OnSQLite, Store, finished
 from tests.doubles.streams import inline, some_bytes
 
@@ -36,7 +38,8 @@ def pieces(content: bytes, begin: int = 0) -> list[tuple[int, bytes]]:
 class UploadsTests(Store, OnSQLite):
     def setUp(self) -> None:
         super().setUp()
-        self.uploads = Uploads(self.database, inline, lambda: NOW)
+        self.time = NOW
+        self.uploads = Uploads(self.database, inline, lambda: self.time)
 
     def opened(self, content: bytes = CONTENT) -> Upload:
         upload = finished(self.uploads.open(sha256_hex(content), len(content)))
@@ -79,6 +82,44 @@ class UploadsTests(Store, OnSQLite):
         self.send(again)
         finished(again.finish())
         self.assertIsNone(finished(self.uploads.open(NAME, len(CONTENT))))
+
+    def test_two_shells_do_not_take_it_from_each_other(self) -> None:
+        """The second waits while the first sends; it goes on when that has fallen silent."""
+        first = self.opened()
+        self.send(first, end=CHUNK_BYTES)
+        error = self.assertRaises(Busy, self.opened)
+        self.assertEqual(error.code, "upload-elsewhere")
+        self.time += SILENCE_S
+        second = self.opened()
+        self.assertEqual(second.held_bytes, CHUNK_BYTES)
+        self.send(second)
+        self.assertRaises(Stale, self.send_rest, first)
+        finished(second.finish())
+
+    def send_rest(self, upload: Upload) -> None:
+        for at, piece in pieces(CONTENT, CHUNK_BYTES):
+            finished(upload.write(at, piece))
+        finished(upload.finish())
+
+    def test_one_that_is_being_opened(self) -> None:
+        """What is held is verified for one shell at a time."""
+        finished(self.uploads.close(self._with_a_chunk()))
+        held: list[Deferred[Any]] = []
+
+        def hashing(work: Callable[[], Any]) -> "Deferred[Any]":
+            held.append(Deferred().addCallback(lambda _: work()))
+            return held[-1]
+
+        self.uploads = Uploads(self.database, hashing, lambda: self.time)
+        opening = Deferred.fromCoroutine(self.uploads.open(NAME, len(CONTENT)))
+        self.assertRaises(Busy, self.opened)
+        held.pop().callback(None)
+        self.assertEqual(self.successResultOf(opening).held_bytes, CHUNK_BYTES)
+
+    def _with_a_chunk(self) -> Upload:
+        upload = self.opened()
+        self.send(upload, end=CHUNK_BYTES)
+        return upload
 
     def test_a_closed_upload_takes_nothing_more(self) -> None:
         """Not while another goes on with it."""
@@ -170,7 +211,7 @@ class BackPressureTests(Store, OnSQLite):
         epoch = -1
         rows = ChunkRows(self.database, self.hashing, sha256_hex(content), size_bytes, epoch)
         running: RunningDigest = finished(rows.resume())
-        return Upload(rows, self.hashing, running, size_bytes)
+        return Upload(rows, self.hashing, running, size_bytes, lambda: NOW)
 
     def test_a_sender_that_is_quicker_than_the_disk_waits(self) -> None:
         """No more than a few MiB are in memory, and all of it arrives in order."""

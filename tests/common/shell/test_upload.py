@@ -45,7 +45,8 @@ class OverTheSocket(Store, TestCase):
         self.addCleanup(self.close)
         self.path = str(directory / "admin.sock")
         self.told: list[Any] = []
-        self.uploads = Uploads(self.database, inline, lambda: NOW)
+        self.time = NOW
+        self.uploads = Uploads(self.database, inline, lambda: self.time)
         await self.listen()
         self.addCleanup(self.stop)
 
@@ -79,10 +80,14 @@ class OverTheSocket(Store, TestCase):
         return Deferred.fromCoroutine(stopping())
 
     def upload(self, content: bytes = CONTENT, **more: Any) -> Upload:
+        more.setdefault("wait", self.wait)
         return Upload(
             self.path, io.BytesIO(content), sha256_hex(CONTENT), len(CONTENT),
             self.told.append, **more,
         )  # fmt: skip
+
+    def wait(self, seconds: float) -> None:
+        self.time += seconds
 
     async def run_upload(self, sending: Upload) -> None:
         await deferToThread(sending.run)
@@ -149,6 +154,7 @@ class UploadTests(OverTheSocket):
 
         def wait(seconds: float) -> None:
             pauses.append(seconds)
+            self.time += 10.0
             listening = lambda: Deferred.fromCoroutine(self.listen())  # noqa: E731
             blockingCallFromThread(reactor, listening)
 
