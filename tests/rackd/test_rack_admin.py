@@ -14,6 +14,7 @@ from rackd.admin import Admin
 from rackd.rack_settings import RackSettings
 from tests.doubles.disks import at_once
 from tests.doubles.following import JAMMY
+from tests.doubles.golden import golden, shape_of
 from tests.doubles.scrubbing import ScrubbingCase
 
 
@@ -50,7 +51,10 @@ class AdminTests(ScrubbingCase):
             keys = {"bandwidth": "1 MiB/s"} if verb.open_keys else {}
             asking = self.ask(verb.noun, verb.verb, ids=("bandwidth",) * len(verb.ids), **keys)
             if Place.RACK in verb.places:
-                self.successResultOf(asking)
+                answer = self.successResultOf(asking)
+                if answer and verb.noun != "boot-resources":
+                    kept = golden(Place.RACK, verb)
+                    self.assertEqual(shape_of(answer, "scrub"), shape_of(kept, "scrub"), verb.name)
             else:
                 self.failureResultOf(asking, WrongUsage)
 

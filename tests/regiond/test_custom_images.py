@@ -11,11 +11,12 @@ from common.digests import sha256_hex
 from common.errors import RackferryError
 from common.images import Image
 from common.verbs import BlobName
-from common.vocabulary import BY_NAME
+from common.vocabulary import BY_NAME, Place
 from regiond.netplan import MOST_BYTES
 from regiond.store import blobs, generations, images
 from tests.common.test_file_types import SAMPLES, tar
 from tests.doubles.answering import AnswerCase
+from tests.doubles.golden import golden, shape_of
 
 TGZ = gzip.compress(tar(), mtime=0)
 OTHER = gzip.compress(tar(9000), mtime=0)
@@ -211,6 +212,7 @@ class NetworkTests(CustomImageCase):
             (step,) = await self.check(row["id"])
             verb = BY_NAME["boot-resource", "check-network"]
             self.assertLessEqual(set(verb.columns), set(step))
+            self.assertEqual(shape_of([step]), shape_of(golden(Place.REGION, verb)))
             self.assertEqual(step["message"], "a NIC, 10.0.0.5/24, aliases 10.0.0.6/24")
 
     async def test_what_it_does_not(self) -> None:

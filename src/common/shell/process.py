@@ -1,6 +1,6 @@
 """The process of ``rackferry``: streams, the reactor, exit codes.
 
-What is slow to import (Twisted, rich, prompt-toolkit) is imported when a command needs it:
+What is slow to import (Twisted, prompt-toolkit) is imported when a command needs it:
 the first output of a one-shot command comes within half a second.
 """
 

@@ -1,14 +1,16 @@
 """Answers as people or programs want to read them.
 
-For programs: the JSON of the answer, as it is. For people: tables (drawn by rich, plain
-when the output is no terminal), readable sizes and times, and a friendly line instead of
-an empty table. Nothing here prints; texts are given back.
+For programs: the JSON of the answer, as it is. For people: tables (plain when the output is
+no terminal), readable sizes and times, and a friendly line instead of an empty table.
+Nothing here prints; texts are given back.
 """
 
-import io
 import json
+import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from itertools import zip_longest
 from typing import Any
 
 import attrs
@@ -19,9 +21,15 @@ from common.vocabulary import Answer, Verb
 
 Row = Mapping[str, Any]
 
-_PLAIN_WIDTH = 10_000  # a table that is read by a program is never folded
+_UNBOUNDED = 1 << 30  # what is read by a program is never folded
+_NARROWEST = 8
+_GAP = 2
+_BREAKS = (" ,/", "-")  # the better first
+_WORDS = re.compile(r"[^ ,/-]*[ ,/-]?")
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_SAYS_NOTHING: tuple[Any, ...] = (None, "", False, [])
 _TIME_KEYS = frozenset({"at", "created", "last_seen", "last_success", "last_sync", "updated"})
-_TIME_ENDING = "_at"
+_TIME_ENDINGS = ("_at", "_since", "_until")
 _BYTES_ENDING = "_bytes"
 _DATA_ENDING = "_data"  # base64, for programs
 _NO_SECTIONS: Mapping[str, Sequence[str]] = {}
@@ -36,12 +44,14 @@ class Screen:
         is_plain: no colour there either (NO_COLOR, or a terminal that has none).
         width: columns of that terminal.
         zone: the time zone of times; None for this machine's.
+        is_brief: whether times are without year and seconds.
     """
 
     is_terminal: bool = False
     is_plain: bool = False
     width: int = 80
     zone: tzinfo | None = None
+    is_brief: bool = False
 
     @property
     def has_colour(self) -> bool:
@@ -106,8 +116,9 @@ def cell(key: str, value: Any, screen: Screen) -> str:
             text = "yes" if value else "no"
         case int() if key.endswith(_BYTES_ENDING):
             text = human_size(value)
-        case int() | float() if key in _TIME_KEYS or key.endswith(_TIME_ENDING):
-            text = datetime.fromtimestamp(value, screen.zone).strftime("%Y-%m-%d %H:%M:%S")
+        case int() | float() if key in _TIME_KEYS or key.endswith(_TIME_ENDINGS):
+            form = "%m-%d %H:%M" if screen.is_brief else "%Y-%m-%d %H:%M:%S"
+            text = datetime.fromtimestamp(value, screen.zone).strftime(form)
         case float():
             text = f"{value:.2f}"
         case str() if key.endswith(_DATA_ENDING):
@@ -122,18 +133,87 @@ def cell(key: str, value: Any, screen: Screen) -> str:
 
 
 def table(rows: Sequence[Row], columns: Sequence[str], screen: Screen) -> str:
-    """Rows under the given columns, or under all keys that occur."""
-    from rich.table import Table  # noqa: PLC0415  (most commands draw no table)
-    from rich.text import Text  # noqa: PLC0415
+    """Rows under the given columns, or under all keys that occur.
 
+    On a terminal that is too narrow columns that say nothing are left out, times are short,
+    and the widest columns are folded.
+    """
     keys = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
-    drawn = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for key in keys:
-        is_size = key.endswith(_BYTES_ENDING)
-        drawn.add_column(_heading(key), justify="right" if is_size else "left", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(cell(key, row.get(key), screen)) for key in keys))
-    return _drawn(drawn, screen)
+    texts = [[cell(key, row.get(key), screen) for key in keys] for row in rows]
+    if screen.is_terminal and sum(_widths(keys, texts)) + _GAP * (len(keys) - 1) > screen.width:
+        brief = attrs.evolve(screen, is_brief=True)
+        told = [key for key in keys if any(row.get(key) not in _SAYS_NOTHING for row in rows)]
+        keys = told or keys
+        texts = [[cell(key, row.get(key), brief) for key in keys] for row in rows]
+    widths = _widths(keys, texts)
+    if screen.is_terminal:
+        room = screen.width - _GAP * (len(keys) - 1)
+        widths = _fitting(widths, _longest_words(keys, texts), room)
+    head = _lines([_heading(key) for key in keys], keys, widths)
+    if screen.has_colour:
+        head = [f"{_BOLD}{line}{_PLAIN}" for line in head]
+    body = [line for row in texts for line in _lines(row, keys, widths)]
+    return "".join(f"{line}\n" for line in (*head, *body))
+
+
+def _widths(keys: Sequence[str], texts: Sequence[Sequence[str]]) -> list[int]:
+    """What each column takes if nothing is folded."""
+    return [
+        max(len(_heading(key)), *(len(row[place]) for row in texts), 1)
+        for place, key in enumerate(keys)
+    ]
+
+
+def _fitting(widths: Sequence[int], words: Sequence[int], room: int) -> list[int]:
+    """The widest columns give way: first those whose words stay whole, then any."""
+    fitting = list(widths)
+    for most_narrow in (max(words, default=0), _NARROWEST):
+        floors = [min(word, most_narrow) for word in words]
+        while sum(fitting) > room:
+            spare = [
+                width if width > floor else 0 for width, floor in zip(fitting, floors, strict=True)
+            ]
+            if not any(spare):
+                break
+            fitting[spare.index(max(spare))] -= 1
+    return fitting
+
+
+def _longest_words(keys: Sequence[str], texts: Sequence[Sequence[str]]) -> list[int]:
+    """The longest word of each column that cannot be broken well; a size is one."""
+    return [
+        max(
+            len(text) if key.endswith(_BYTES_ENDING) else len(word)
+            for text in (_heading(key), *(row[place] for row in texts))
+            for word in _WORDS.findall(text) or [""]
+        )
+        for place, key in enumerate(keys)
+    ]
+
+
+def _lines(texts: Sequence[str], keys: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """One row, on as many lines as its longest cell needs."""
+    folded = [_fold(text, width) for text, width in zip(texts, widths, strict=True)]
+    return [
+        (" " * _GAP)
+        .join(
+            f"{part:>{width}}" if key.endswith(_BYTES_ENDING) else f"{part:<{width}}"
+            for key, part, width in zip(keys, parts, widths, strict=True)
+        )
+        .rstrip()
+        for parts in zip_longest(*folded, fillvalue="")
+    ]
+
+
+def _fold(text: str, width: int) -> list[str]:
+    """A text on lines of that width, broken where people would, if that can be."""
+    lines = []
+    while len(text) > width:
+        found = (max(text.rfind(mark, 0, width) for mark in marks) + 1 for marks in _BREAKS)
+        at = next((at for at in found if at > width // 3), width)
+        lines.append(text[:at].rstrip())
+        text = text[at:].lstrip()
+    return [*lines, text]
 
 
 def record(
@@ -145,13 +225,23 @@ def record(
     """
     simple = {key: value for key, value in fields.items() if not _is_section(value)}
     width = max((len(_heading(key)) for key in simple), default=0)
-    lines = [f"{_heading(key):<{width}}  {cell(key, simple[key], screen)}\n" for key in simple]
+    room = max(_NARROWEST, screen.width - width - _GAP) if screen.is_terminal else _UNBOUNDED
+    lines = [
+        f"{_heading(key) if not number else '':<{width}}  {line}\n"
+        for key in simple
+        for number, line in enumerate(_wrapped(cell(key, simple[key], screen), room))
+    ]
     within = [
         f"\n{_heading(key)}\n{_section(value, screen, sections.get(key, ()))}"
         for key, value in fields.items()
         if key not in simple
     ]
     return "".join(lines + within).lstrip("\n")
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """A value on lines of that width; a long word stays whole, so that it can be copied."""
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [text]
 
 
 def _is_section(value: Any) -> bool:
@@ -182,18 +272,3 @@ def _heading(key: str) -> str:
 def printable(text: str) -> str:
     """Without control characters: names of upstream and peers never steer a terminal."""
     return "".join(char if char.isprintable() else "�" for char in text)
-
-
-def _drawn(drawn: Any, screen: Screen) -> str:
-    from rich.console import Console  # noqa: PLC0415  (most commands draw no table)
-
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=screen.width if screen.is_terminal else _PLAIN_WIDTH,
-        force_terminal=screen.is_terminal,
-        color_system="standard" if screen.has_colour else None,
-        legacy_windows=False,
-    )
-    console.print(drawn)
-    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())

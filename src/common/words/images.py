@@ -9,7 +9,6 @@ IMAGE_COLUMNS = (
     "architecture",
     "label",
     "version",
-    "type",
     "state",
     "pinned",
     "size_bytes",

@@ -3,6 +3,7 @@
 import re
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.shell.render import Screen, for_people
@@ -165,6 +166,14 @@ class RegionScreenTests(SynchronousTestCase):
         parked = {**running, "state": "parked", "progress": None, "missing_bytes": 5 << 30}
         self.assertIn("import    parked; 5 GiB of space are missing",
                       lines(region(**{"import": parked})))  # fmt: skip
+
+    def test_colour(self) -> None:
+        """Green or red on a terminal that wants it, and nowhere else."""
+        for well, code in ((True, "32"), (False, "31")):
+            text = for_people(STATUS, region(well=well), TERMINAL)
+            self.assertTrue(text.startswith(f"\x1b[1;{code}mAll is well\x1b[0m: region"), text[:40])
+        plain = attrs.evolve(TERMINAL, is_plain=True)
+        self.assertNotIn("\x1b", for_people(STATUS, region(), plain))
 
     def test_sources(self) -> None:
         """The one that was read longest ago comes first; one that lags says so."""

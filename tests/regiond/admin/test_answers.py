@@ -23,6 +23,7 @@ from regiond.admin.web import WebAnswers
 from regiond.store import blobs
 from tests.common.test_file_types import tar
 from tests.doubles.answering import IDENTITY, AnswerCase
+from tests.doubles.golden import golden, shape_of
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.stream_source import Fault
 
@@ -63,6 +64,8 @@ CARRIED = (
     "boot-resources import-bundle",
     "boot-resource check-network",
 )
+# Without ``wait`` there is not much to tell.
+BEGUN = ("boot-resources import",)
 # They take something away that others want to look at.
 LAST = ("boot-source-selection delete", "boot-resource delete", "rack-controller delete",
         "boot-source delete")  # fmt: skip
@@ -136,6 +139,10 @@ class VocabularyTests(AnswerCase):
             promised = {*verb.columns, *KEYS_OF.get(words, "").split()}
             for row in rows:
                 self.assertEqual(promised - row.keys(), set(), words)
+            if words not in BEGUN:
+                within = ("import", "images", "space", "canaries")
+                kept = golden(Place.REGION, verb)
+                self.assertEqual(shape_of(answer, *within), shape_of(kept, *within), words)
 
     async def one_of_everything(self) -> None:
         await self.database.write(blobs.keep_whole, TGZ)
