@@ -21,6 +21,7 @@ _OFFERS = Question("available-images", "read")
 _SETTINGS = Question("config", "list")
 # kind -> the question, the key that is typed, the keys that explain it
 _LISTS: Mapping[str, tuple[Question, str, tuple[str, ...]]] = {
+    "event": (Question("events", "read", flags=("all",)), "code", ("cause",)),
     "image": (
         Question("boot-resources", "read"),
         "id",
@@ -73,7 +74,7 @@ def live_values(kind: str, typed: str, given: Mapping[str, str], rows: Rows) -> 
     """
     if kind in _LISTS:
         question, key, keys = _LISTS[kind]
-        return [Candidate(str(row[key]), _words(row, keys)) for row in rows(question)]
+        return _unique(Candidate(str(row[key]), _words(row, keys)) for row in rows(question))
     if kind == "selection" and given.get("source"):
         question = Question("boot-source-selections", "read", (given["source"],))
         return [Candidate(str(row["id"]), _words(row, _SELECTION_KEYS)) for row in rows(question)]

@@ -17,7 +17,7 @@ from common.vocabulary import Question
 KEEP_S = 10.0
 
 Ask = Callable[[str, Question], Any]
-_Key = tuple[str, str, str, tuple[str, ...]]
+_Key = tuple[str, str, str, tuple[str, ...], tuple[str, ...]]
 
 
 @attrs.define
@@ -44,7 +44,7 @@ class RecentAnswers:
 
     def rows(self, socket_path: str, question: Question) -> Sequence[Row]:
         """The rows, at most some seconds old; none if there is no answer in time."""
-        key = (socket_path, question.noun, question.verb, question.ids)
+        key = (socket_path, question.noun, question.verb, question.ids, question.flags)
         asked = self._asked.get(key)
         if asked is None or self._now_s() - asked.at_s > KEEP_S:
             asked = self._asked[key] = _Asked(self._now_s())

@@ -42,7 +42,9 @@ VERBS: tuple[Verb, ...] = (
         BOTH,
         parameters=(
             Parameter("level", "this and worse", choices=("info", "warning", "error")),
-            Parameter("code", "only these, for example admin-change: who changed what"),
+            Parameter(
+                "code", "only these, for example admin-change: who changed what", values="event"
+            ),
         ),
         flags=("all", "follow"),
         answer=Answer.ROWS,

@@ -97,6 +97,7 @@ VERBS: tuple[Verb, ...] = (
                 "architecture",
                 "amd64, or with its subarchitecture: amd64/generic",
                 required=True,
+                values="arch",
             ),
             Parameter(
                 "filetype",
@@ -105,7 +106,11 @@ VERBS: tuple[Verb, ...] = (
             ),
             Parameter("content", "the file", Kind.FILE, required=True),
             Parameter("title", "what people read"),
-            Parameter("base_image", "os/release of the system that it is deployed from"),
+            Parameter(
+                "base_image",
+                "os/release of the system that it is deployed from",
+                values="image-path",
+            ),
             Parameter("sha256", "the file's, to be checked before it is sent"),
             Parameter("size", "the file's, in bytes, to be checked, too", Kind.INTEGER),
         ),

@@ -23,6 +23,7 @@ ROWS: dict[tuple[str, str], list[dict[str, Any]]] = {
         {"id": 3, "name": "ubuntu/jammy", "architecture": "amd64/ga-22.04", "version": "20261121"}
     ],
     ("rack-controllers", "read"): [{"name": "rack-1", "status": "synced"}, {"name": "bad\x1b"}],
+    ("events", "read"): [{"code": "no-space", "cause": "full"}] * 2,
     ("config", "list"): [
         {"name": "boot_images_auto_import", "value": True, "default": True, "help": "whether"},
         {"name": "boot_images_versions", "value": 3, "default": 1, "help": "how many"},
@@ -112,6 +113,7 @@ class CompletionTests(SynchronousTestCase):
         self.assertEqual(
             self.completed("boot-source update 1 enabled="), ["enabled=true", "enabled=false"]
         )
+        self.assertEqual(self.completed("events read code="), ["code=no-space"])
         self.assertEqual(self.completed("boot-resources read type=u"), ["type=uploaded"])
         line = "boot-source-selections create 1 os="
         self.assertEqual(self.completed(line), ["os=ubuntu"])
@@ -219,6 +221,6 @@ class CompletionTests(SynchronousTestCase):
 
 
 KINDS = {
-    *("image", "rack", "setting", "source", "selection", "selected-release", "path"),
+    *("image", "event", "rack", "setting", "source", "selection", "selected-release", "path"),
     *("os", "release", "arch", "subarch", "label", "image-path"),
 }

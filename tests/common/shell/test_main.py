@@ -140,6 +140,7 @@ class MainTests(TestCase):
             ("--version",),
             ("help",),
             ("boot-sources", "--help"),
+            ("complete", "--", "boot-source", "read", ""),
             ("status", "--json"),
             ("maas", "admin", "boot-resources", "is-importing"),
         ):

@@ -66,6 +66,6 @@ class RecentAnswersTests(SynchronousTestCase):
         recent = RecentAnswers(ask, self.clock.seconds, 0.01)
         self.assertEqual(recent.rows("/s", SOURCES), ())
         may_answer.set()
-        patient = recent._asked["/s", "boot-sources", "read", ()]
+        patient = recent._asked["/s", "boot-sources", "read", (), ()]
         self.assertTrue(patient.is_answered.wait(FOREVER_S))
         self.assertEqual((recent.rows("/s", SOURCES), len(self.asked)), ([{"id": 1}], 1))
