@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 from unittest import SkipTest
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.processes import environment
@@ -15,6 +16,8 @@ from tests.integration.shells import rackferry_command
 from tests.integration.site import Site
 from tests.integration.sources import MIB, random_file
 from tests.integration.typing_at import Terminal, terminal_environment
+
+pytestmark = pytest.mark.timeout(300)  # a site is set up, and daemons are restarted
 
 PROMPT = "rackferry> "
 KILL_LINE = "\x15"
