@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from bench.rounds import SELECTION, fresh, sync_rack, timed  # noqa: E402  (made importable first)
+from bench.rounds import SELECTION, WrongResult, fresh, sync_rack, timed  # noqa: E402  (made importable first)
 from bench.run import publish  # noqa: E402
 from tests.integration.processes import cpu_seconds  # noqa: E402
 from tests.integration.site import Site  # noqa: E402
@@ -35,12 +35,15 @@ run()
 
 def synced(site: Site, count: int) -> tuple[float, float]:
     """A sync of an empty rack with so many transfers at once: wall and processor seconds."""
-    shutil.rmtree(site.images_dir, ignore_errors=True)
+    if site.images_dir.exists():
+        shutil.rmtree(site.images_dir)
     plain = list(site.rack.argv)
     site.rack.argv = [sys.executable, "-c", _TWISTD, str(count), *plain[1:]]
     site.region.pause()
     try:
         site.rack.start()
+        if site.current is not None:
+            raise WrongResult("the rack held images before the region answered")
         before_s = cpu_seconds(site.region.pid) + cpu_seconds(site.rack.pid)
         wall_s = timed(lambda: sync_rack(site))
         spent_s = cpu_seconds(site.region.pid) + cpu_seconds(site.rack.pid) - before_s
