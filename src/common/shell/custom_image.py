@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 
 import attrs
 
-from common.errors import IntegrityError, NoDaemon, WrongUsage
+from common.errors import IntegrityError, NoDaemon, TimedOut, WrongUsage
 from common.file_types import HEAD_BYTES, check_content
 from common.shell.line import Tell
 from common.shell.upload import PATIENCE_S, Upload
+from common.verbs import TIMEOUT
 from common.vocabulary import BlobName, Question
 
 DEFAULT_FILE_TYPE = "tgz"
@@ -51,10 +52,21 @@ def create(socket_path: str, ask: Ask, question: Question, path: str, tell: Tell
     return create_by(ask, send, question, path, tell)
 
 
-def create_by(ask: Ask, send: Send, question: Question, path: str, tell: Tell) -> Any:
-    """As ``create``, with what talks to the region given."""
+def create_by(
+    ask: Ask,
+    send: Send,
+    question: Question,
+    path: str,
+    tell: Tell,
+    *,
+    now: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> Any:
+    """As ``create``, with what talks to the region, and time (seconds), given."""
     given = dict(question.parameters)
-    checking = attrs.evolve(question, flags=tuple({*question.flags, "check"}))
+    tell = _until(tell, given.pop(TIMEOUT.name, None), path, now)
+    flags = tuple(dict.fromkeys((*question.flags, "check")))
+    checking = attrs.evolve(question, flags=flags, parameters=given)
     with open_file(path) as file:
         filetype = str(given.get("filetype", DEFAULT_FILE_TYPE))
         check_content(filetype, file.read(HEAD_BYTES), path)
@@ -65,7 +77,25 @@ def create_by(ask: Ask, send: Send, question: Question, path: str, tell: Tell) -
         _check_promises(given, content, path)
         send(file, content)
     parameters = {**given, "content": str(content)}
-    return _patiently(lambda: ask(attrs.evolve(question, parameters=parameters)), tell)
+    return _patiently(lambda: ask(attrs.evolve(question, parameters=parameters)), tell, now, wait)
+
+
+def _until(tell: Tell, time_s: object, path: str, now: Callable[[], float]) -> Tell:
+    """Tell how far it is, and end it when the time is over: it is told all the while."""
+    if not isinstance(time_s, int):
+        return tell
+    ends_at = now() + time_s
+
+    def tell_in_time(progress: Any) -> None:
+        if now() >= ends_at:
+            raise TimedOut(
+                f"not done within {time_s} s",
+                object=path,
+                remedy="run the same command again: what was sent is not sent again",
+            )
+        tell(progress)
+
+    return tell_in_time
 
 
 def open_file(path: str) -> BinaryIO:
@@ -115,14 +145,16 @@ def _check_promises(given: dict[str, Any], content: BlobName, path: str) -> None
             )
 
 
-def _patiently(ask: Callable[[], Any], tell: Tell) -> Any:
+def _patiently(
+    ask: Callable[[], Any], tell: Tell, now: Callable[[], float], wait: Callable[[float], None]
+) -> Any:
     """Ask again while the region is away: it may stop between the last byte and the answer."""
-    until_s = time.monotonic() + PATIENCE_S
+    gives_up_at = now() + PATIENCE_S
     while True:
         try:
             return ask()
         except NoDaemon as error:
-            if time.monotonic() > until_s:
+            if now() > gives_up_at:
                 raise
             tell({"phase": "waiting for the region", "object": error.message})
-            time.sleep(_PAUSE_S)
+            wait(_PAUSE_S)

@@ -117,6 +117,7 @@ VERBS: tuple[Verb, ...] = (
         flags=("check",),
         columns=(*IMAGE_COLUMNS, "message"),
         is_carried=True,
+        takes_time=True,
         example="name=my-image architecture=amd64 filetype=tgz content@=/srv/my-image.tgz",
         changes=True,
     ),

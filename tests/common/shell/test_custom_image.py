@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.errors import Conflict, IntegrityError, NoDaemon, RackferryError, WrongUsage
+from common.errors import Conflict, IntegrityError, NoDaemon, RackferryError, TimedOut, WrongUsage
 from common.shell import custom_image
 from common.shell.custom_image import create_by
 from common.vocabulary import BlobName, Question
@@ -27,7 +27,15 @@ class CreateTests(SynchronousTestCase):
         self.asked: list[Question] = []
         self.sent: list[BlobName] = []
         self.told: list[Any] = []
+        self.time, self.step_s = 0.0, 0.0
         self.failures: list[RackferryError] = []
+
+    def now(self) -> float:
+        self.time += self.step_s
+        return self.time
+
+    def wait(self, seconds: float) -> None:
+        self.time += seconds
 
     def ask(self, question: Question) -> Any:
         self.asked.append(question)
@@ -42,7 +50,10 @@ class CreateTests(SynchronousTestCase):
 
     def create(self, *flags: str, path: Path | str | None = None, **more: Any) -> Any:
         question = Question("boot-resources", "create", (), {**GIVEN, **more}, flags)
-        return create_by(self.ask, self.send, question, str(path or self.path), self.told.append)
+        return create_by(
+            self.ask, self.send, question, str(path or self.path), self.told.append,
+            now=self.now, wait=self.wait,
+        )  # fmt: skip
 
     def fails(self, kind: type[RackferryError], code: str, **more: Any) -> RackferryError:
         error: RackferryError = self.assertRaises(kind, self.create, **more)
@@ -87,6 +98,15 @@ class CreateTests(SynchronousTestCase):
         self.create(sha256=CONTENT.sha256.upper(), size=CONTENT.size_bytes)
         self.assertEqual(dict(self.asked[-1].parameters), {**GIVEN, "content": str(CONTENT)})
 
+    def test_a_time_that_is_over(self) -> None:
+        """It ends as soon as it is told how far it is; what was sent is not lost by that."""
+        self.step_s = 40.0
+        error = self.fails(TimedOut, "timed-out", timeout=30)
+        self.assertIn("run the same command again", error.remedy)
+        self.assertEqual(self.sent, [])
+        self.create(timeout=100)
+        self.assertNotIn("timeout", self.asked[-1].parameters)
+
     def test_files_that_cannot_be_sent(self) -> None:
         """A pipe, a directory, and one that is not there: each is named."""
         for path in ("-", "/", self.path.parent / "none"):
@@ -96,7 +116,6 @@ class CreateTests(SynchronousTestCase):
 
     def test_a_region_that_restarts_before_its_answer(self) -> None:
         """It is asked again: the same bytes are no second version."""
-        self.patch(custom_image, "_PAUSE_S", 0.0)
         ask = self.ask
 
         def going_away(question: Question) -> Any:
@@ -105,7 +124,10 @@ class CreateTests(SynchronousTestCase):
             return ask(question)
 
         question = Question("boot-resources", "create", (), GIVEN)
-        said = create_by(going_away, self.send, question, str(self.path), self.told.append)
+        said = create_by(
+            going_away, self.send, question, str(self.path), self.told.append,
+            now=self.now, wait=self.wait,
+        )  # fmt: skip
         self.assertEqual(said, {"id": 7})
         self.assertEqual(len(self.asked), 3)
 
