@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
@@ -29,7 +30,7 @@ from regiond.chunk_cache import ChunkCache
 from regiond.store import blobs, events, own_stream
 from regiond.store.database import Database
 from regiond.store.images import StoredImage
-from regiond.stream_documents import MANIFEST, draft, manifest, path_of
+from regiond.stream_documents import MANIFEST, Drafts, draft, manifest, path_of
 from regiond.stream_signing import OBJECT, SigningKey, make_key, sign_each
 
 PAUSE_S = 2.0
@@ -47,7 +48,7 @@ class OwnStream(Service):
         database: the store.
         cache: of chunks.
         state_dir: where GnuPG may have its home.
-        in_thread: runs GnuPG.
+        in_thread: runs GnuPG, and what takes as long.
         clock: for pauses.
         now: seconds since the epoch.
     """
@@ -127,7 +128,7 @@ class OwnStream(Service):
 
     async def _fail(self, error: RackferryError) -> None:
         try:
-            await self._settle(Event.of(error))
+            await self._settle(attrs.evolve(Event.of(error), object=OBJECT))
         except RackferryError as why:
             self.log.error("nor can that be recorded: {why}", why=why.line())
 
@@ -141,7 +142,9 @@ class OwnStream(Service):
         found = await self._database.read(own_stream.published)
         if not (found.images or found.documents):
             return False
-        drafts = draft(found.images, found.documents, found.at)
+        drafts: Drafts = await self._in_thread(
+            partial(draft, found.images, found.documents, found.at)
+        )
         if not drafts.new and drafts.paths == found.documents.keys():
             return False
         texts = {path: each.text for path, each in drafts.new.items() if each.is_signed}

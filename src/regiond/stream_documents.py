@@ -9,6 +9,7 @@ A document is written when what it says changes, and then says a later time than
 same state always has the same bytes.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -16,7 +17,7 @@ from typing import Any
 
 import attrs
 
-from common.canonical import canonical_json, lined_json
+from common.canonical import lined_json
 from common.digests import sha256_hex
 from common.names import is_item_path, is_segment
 from regiond.store.images import NeededFile, StoredImage
@@ -78,15 +79,18 @@ def draft(images: Iterable[StoredImage], known: Mapping[str, Written], at: float
     updated = max(int(at), *(each.updated + 1 for each in known.values()), 0)
     new: dict[str, Draft] = {}
     paths: set[str] = set()
+    texts: dict[str, bytes] = {}  # signed and plain products are the same text
 
     def write(path: str, says: Document) -> int:
         """Draft a document unless it is there; the time that it says."""
         paths.add(path)
-        basis_sha256 = sha256_hex(canonical_json(says))
+        basis_sha256 = sha256_hex(json.dumps(says, sort_keys=True).encode("ascii"))
         there = known.get(path)
         if there is not None and there.basis_sha256 == basis_sha256:
             return there.updated
-        text = lined_json(says | {"updated": _date(updated)})
+        if basis_sha256 not in texts:
+            texts[basis_sha256] = lined_json(says | {"updated": _date(updated)})
+        text = texts[basis_sha256]
         new[path] = Draft(basis_sha256, updated, text, path.endswith(".sjson"))
         return updated
 

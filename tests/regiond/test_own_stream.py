@@ -300,7 +300,7 @@ class ServiceTests(StreamCase):
         before = await self.documents()
         self.publish(self.product("jammy", {SECOND: {"squashfs": b"newer"}}))
         await self.succeed()
-        self.broken = ConfigError("no luck", object="images-stream", code="stream-signing")
+        self.broken = ConfigError("no luck", object="gpg", code="stream-signing")
         self.service.startService()
         await self.until(self.open_events)
         self.assertIn(("stream-signing", "images-stream"), await self.open_events())

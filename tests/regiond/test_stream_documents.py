@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -117,6 +117,11 @@ GRUB = attrs.evolve(
 )
 UPLOADED = image("custom/arm64/generic/mine/uploaded", ("root-dd",), type="uploaded", title="Mine")
 ALL = (GA, LOWLATENCY, CORE, CENTOS, GRUB, UPLOADED)
+
+STATES = st.lists(
+    st.tuples(st.sets(st.sampled_from(range(len(ALL)))), st.integers(-100, 100)), max_size=6
+)
+"""Which of the images are published, and by how much the clock was moved."""
 
 
 def there(drafts: Drafts, known: Mapping[str, Written] | None = None) -> dict[str, Written]:
@@ -284,7 +289,8 @@ class ChangeTests(SynchronousTestCase):
         for path, each in draft(ALL, {}, AT).new.items():
             self.assertEqual(each.is_signed, path.endswith(".sjson"))
 
-    @given(st.lists(st.tuples(st.sets(st.sampled_from(range(len(ALL)))), st.integers(-100, 100))))
+    @settings(deadline=None, max_examples=50)
+    @given(STATES)
     def test_time_never_goes_back(self, states: list[tuple[set[int], int]]) -> None:
         """Readers refuse a document older than the one before, whatever this machine's clock did."""
         known: dict[str, Written] = {}
