@@ -10,6 +10,7 @@ from regiond.fleet import RegionFleet
 from regiond.sync_standing import Standing, failure_of, progress_of, standing_of
 
 LOOK_INTERVAL_S = 0.5
+NOT_CONNECTED = "not connected"
 
 
 class RackSyncs:
@@ -36,7 +37,7 @@ class RackSyncs:
         told = await self._ask(name)
         rows = await self._rows(name)
         return [
-            {"name": row["name"], "status": "told" if row["name"] in told else "not connected"}
+            {"name": row["name"], "status": "told" if row["name"] in told else NOT_CONNECTED}
             for row in rows
         ]
 
@@ -53,23 +54,24 @@ class RackSyncs:
         wanted = await self._fleet.generation()
         names = {row["name"] for row in rows}
         before = self._fleet.looks_ended()
-        await self._ask(name)
+        told = await self._ask(name)
         while True:
             rows = [row for row in await self._fleet.list_racks() if row["name"] in names]
             ended = self._fleet.looks_ended()
+            looked = {each for each in names if ended.get(each, 0) > before.get(each, 0)}
             standings = {
-                row["name"]: standing_of(
-                    row,
-                    wanted,
-                    has_looked=ended.get(row["name"], 0) > before.get(row["name"], 0),
-                )
+                row["name"]: standing_of(row, wanted, has_looked=row["name"] in looked)
                 for row in rows
             }
+            away = names - looked - set(told)
             pending = [row for row in rows if standings[row["name"]] is Standing.PENDING]
             failed = [row for row in rows if standings[row["name"]] is Standing.FAILED]
             if not pending:
                 break
-            tell(progress_of(rows, pending, failed))
+            seen = [
+                row | {"status": NOT_CONNECTED} if row["name"] in away else row for row in pending
+            ]
+            tell(progress_of(rows, seen, failed))
             await deferLater(self._clock, LOOK_INTERVAL_S)
         if name is not None and not rows:
             await self._rows(name)  # it was deleted meanwhile, and is not found

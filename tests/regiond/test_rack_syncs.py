@@ -18,12 +18,13 @@ class RackSyncsTests(FleetCase):
         super().setUp()
         self.racks = {name: self.enrol(name) for name in ("rack-1", "rack-2")}
         self.asked: list[str | None] = []
+        self.is_away = False
         self.told: list[Any] = []
         self.syncs = RackSyncs(self.fleet, self.ask, self.clock)
 
     async def ask(self, name: str | None) -> list[str]:
         self.asked.append(name)
-        return [each for each in self.racks if name in {None, each}]
+        return [each for each in self.racks if name in {None, each} and not self.is_away]
 
     def wait(self, name: str | None = None) -> "Deferred[list[dict[str, str]]]":
         return Deferred.fromCoroutine(self.syncs.wait(name, self.told.append))
@@ -53,9 +54,13 @@ class RackSyncsTests(FleetCase):
         """One that was synced is asked again: it may be dead, or have lost its disk, since."""
         for name in self.racks:
             self.sync(name)
+        self.is_away = True
         waiting = self.wait()
         self.clock.advance(LOOK_INTERVAL_S)
         self.assertNoResult(waiting)
+        self.assertEqual(
+            self.told[-1]["waiting_for"], "rack-1 is not connected, rack-2 is not connected"
+        )
         for name in self.racks:
             self.sync(name)
         self.successResultOf(waiting)
