@@ -1,11 +1,26 @@
 """Who may write the blob of an upload: imports and uploads of the same bytes."""
 
+from datetime import date
+
 from common.digests import CHUNK_BYTES
-from common.errors import Busy, Stale
-from regiond.store import blobs, garbage, generations, leases, uploads
-from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished
+from common.errors import Busy, Conflict, Stale
+from common.images import ImageKey
+from regiond.store import blobs, garbage, generations, images, leases, pins, uploads
+from tests.doubles.stores import (
+    DAY_S,
+    NOW,
+    Content,
+    OnPostgreSQL,
+    OnSQLite,
+    Store,
+    content,
+    finished,
+)
 
 BYTES = content(3 * CHUNK_BYTES, seed=5)
+OTHER = content(CHUNK_BYTES + 7, seed=6)
+KEY = ImageKey("custom", "amd64", "generic", "ours", "uploaded")
+TODAY = date(2026, 11, 22)
 
 
 class UploadSuite(Store):
@@ -88,8 +103,66 @@ class UploadSuite(Store):
         self.assertRaises(Stale, self.append, blob, epoch, 2)
 
 
+class CreateSuite(Store):
+    def new(self, of: Content = BYTES, title: str = "") -> images.NewImage:
+        file = images.NeededFile("root-tgz", "root-tgz", of.sha256, of.size_bytes)
+        return images.NewImage(KEY, "", [file], type="uploaded", title=title)
+
+    def create(self, new: images.NewImage) -> uploads.Created:
+        return self.write(uploads.create_image, new, TODAY, NOW)
+
+    def test_versions_follow_each_other(self) -> None:
+        """Published without a lease; the same bytes again are the same image."""
+        self.take_lease()
+        self.store(BYTES, OTHER)
+        first = self.create(self.new(title="Ours"))
+        self.assertEqual((first.image.version, first.image.state), ("20261122", "published"))
+        again = self.create(self.new())
+        self.assertEqual((again.image, again.is_new), (first.image, False))
+        second = self.create(self.new(OTHER))
+        self.assertEqual(
+            (second.image.version, second.image.title, second.is_new), ("20261122.1", "Ours", True)
+        )
+        self.assertEqual(second.generation, first.generation + 1)
+
+    def test_what_is_not_all_there_leaves_nothing(self) -> None:
+        """No image and no generation."""
+        error = self.assertRaises(Conflict, self.create, self.new())
+        self.assertEqual(error.code, "image-incomplete")
+        self.assertEqual(self.read(images.list_images), ())
+        self.assertEqual(self.read(generations.current_generation), (0, ""))
+
+    def test_a_pinned_version_is_not_replaced(self) -> None:
+        """It is said before anything is sent, and again at the end."""
+        self.take_lease()
+        self.store(BYTES, OTHER)
+        first = self.create(self.new())
+        self.write(pins.pin, first.image.id, NOW)
+        for refused in (
+            lambda: self.read(uploads.demand_unpinned, KEY),
+            lambda: self.create(self.new(OTHER)),
+        ):
+            self.assertEqual(self.assertRaises(Conflict, refused).code, "image-pinned")
+
+    def test_names_of_what_came_from_sources(self) -> None:
+        """Uploads are not among them."""
+        self.take_lease()
+        self.store(BYTES)
+        self.create(self.new())
+        self.publish([OTHER])
+        self.assertEqual(self.read(uploads.names_of_sources), {("ubuntu", "jammy")})
+
+
 class UploadsOnSQLite(UploadSuite, OnSQLite):
     """The embedded database."""
+
+
+class CreateOnSQLite(CreateSuite, OnSQLite):
+    """The embedded database."""
+
+
+class CreateOnPostgreSQL(CreateSuite, OnPostgreSQL):
+    """Several regions on one."""
 
 
 class UploadsOnPostgreSQL(UploadSuite, OnPostgreSQL):
