@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.bundles import MANIFEST, Manifest
+from common.bundles import MANIFEST
 from tests.integration.processes import ROOT, environment
 from tests.integration.shells import ShellFailed, rackferry_command
 from tests.integration.site import Site, temporary_site
@@ -73,8 +73,22 @@ def signed_files(site: Site) -> dict[str, str]:
     return {path: name for path, name in found.items() if not path.endswith((".json", ".lock"))}
 
 
-def manifest_of(bundle: Path) -> Manifest:
-    return Manifest.from_document((bundle / MANIFEST).read_bytes())
+def changed(path: Path) -> None:
+    """One bit of a file."""
+    whole = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+
+
+def linked(path: Path) -> None:
+    """A link to the very same bytes."""
+    path.symlink_to(path.rename(path.with_name("elsewhere")))
+
+
+def shortened(path: Path) -> None:
+    """A file without its last byte."""
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1])
 
 
 @pytest.mark.timeout(300)
@@ -161,23 +175,42 @@ class AirGapTests(SynchronousTestCase):
             connected.shell("boot-resources", "export", str(bundle))
             (index,) = bundle.rglob("index.sjson")
             (kernel,) = (path for path in bundle.rglob("boot-kernel") if "jammy" in path.parts)
-            for path, code in ((index, "signature-bad"), (kernel, "integrity-sha256")):
+            for path, damage, code in (
+                (index, changed, "signature-bad"),
+                (index, Path.unlink, "bundle-document-missing"),
+                (kernel, changed, "integrity-sha256"),
+                (kernel, Path.unlink, "bundle-file-missing"),
+                (kernel, linked, "bundle-unreadable"),
+                (kernel, shortened, "bundle-file-size"),
+            ):
                 whole = path.read_bytes()
-                path.chmod(0o644)
-                path.write_bytes(whole[:99] + bytes([whole[99] ^ 1]) + whole[100:])
+                damage(path)
                 taken, exit_code = self.attempt(lonely, bundle)
                 self.assertEqual(exit_code, 1)
                 self.assertEqual([each["code"] for each in taken["failed"].values()], [code])
+                path.unlink(missing_ok=True)
                 path.write_bytes(whole)
-            self.assertEqual([name.split("/")[3] for name in taken["published"]], ["noble"])
             with tarfile.open(connected.directory / "climbing.tar", "w") as made:
                 made.add(bundle / MANIFEST, MANIFEST)
                 made.add(kernel, "mirror/1/../../../kernel")
-            with self.assertRaises(ShellFailed) as refused:
-                lonely.shell("boot-resources", "import-bundle", made.name)
-            self.assertEqual(refused.exception.error["code"], "bundle-tar")
+            self.refused("bundle-tar", lonely, made.name)
+            manifest = bundle / MANIFEST
+            whole = manifest.read_bytes()
+            manifest.chmod(0o644)
+            for document in (b"[" * 100_000, whole.replace(b"mirror/1/", b"mirror/1/../")):
+                manifest.write_bytes(document)
+                self.refused("bundle-manifest", lonely, str(bundle))
+            manifest.write_bytes(whole)
+            held = {row["name"] for row in lonely.shell("boot-resources", "read")
+                    if row["state"] == "published"}  # fmt: skip
+            self.assertEqual(held, {"ubuntu/noble"})
             taken, exit_code = self.attempt(lonely, bundle)
             self.assertEqual((exit_code, taken["failed"]), (0, {}))
+
+    def refused(self, code: str, site: Site, bundle: str) -> None:
+        with self.assertRaises(ShellFailed) as refused:
+            site.shell("boot-resources", "import-bundle", bundle)
+        self.assertEqual(refused.exception.error["code"], code)
 
     def attempt(self, site: Site, bundle: Path) -> tuple[dict[str, Any], int]:
         """The answer, also where something of it failed, and the exit code."""

@@ -73,6 +73,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("bundle",),
         flags=("uploads",),
+        columns=("outcome", "published", "left_out", "fetched_bytes"),
         parameters=(
             Parameter(
                 "source",
@@ -81,7 +82,6 @@ VERBS: tuple[Verb, ...] = (
                 values="source",
             ),
         ),
-        columns=("outcome", "published", "fetched_bytes"),
         is_carried=True,
         example="/media/stick",
         changes=True,
