@@ -200,6 +200,18 @@ class MoreTests(PageCase):
         (source,) = self.site.shell("boot-sources", "read")
         self.assertEqual(self.site.shell("boot-source-selections", "read", str(source["id"])), [])
 
+    def test_an_update_takes_no_focus_and_nothing_that_was_typed(self) -> None:
+        """Whoever uses the keyboard stays where they are."""
+        browser = self.log_in(self.browser())
+        browser.click("#kind-custom")
+        browser.fill("#url", "http://half.typed")
+        browser.driver.execute_script("document.getElementById('automatic').focus()")
+        self.addCleanup(self.site.shell, "config", "set", "boot_images_auto_import=")
+        self.site.shell("config", "set", "boot_images_auto_import=false")
+        browser.until_says("Automatic import is off", "#summary")
+        self.assertEqual(browser.driver.switch_to.active_element.get_attribute("id"), "automatic")
+        self.assertEqual(browser.find("#url").get_attribute("value"), "http://half.typed")
+
     def test_more_than_one_source_is_not_managed(self) -> None:
         """The warning comes with the second, without a reload of ours, and nothing can be done."""
         browser = self.log_in(self.browser())

@@ -21,6 +21,7 @@ class ImageRow:
         image_id: of what can be deleted; None if nothing is here.
         done: of the step that it is in, from 0 to 1; None if that cannot be said.
         kept: how many older versions are kept.
+        pinned: whether it stays at its version.
     """
 
     key: str
@@ -36,6 +37,7 @@ class ImageRow:
     image_id: int | None = None
     done: float | None = None
     kept: int = 0
+    pinned: bool = False
 
     @property
     def html_id(self) -> str:
@@ -96,6 +98,7 @@ def _row(key: str, shown: Row | None, offer: Row | None) -> ImageRow:
         "",
         "",
         image_id=None if shown is None else int(shown["id"]),
+        pinned=bool(shown and shown["pinned"]),
     )
 
 

@@ -114,7 +114,10 @@ def _send(request: Request, reply: Reply) -> None:
     for name, value in {**HEADERS, "Content-Type": reply.content_type, **reply.headers}.items():
         request.setHeader(name, value)
     if reply.stream is not None:
-        reply.stream(request)
+        if request.method == b"HEAD":
+            request.finish()
+        else:
+            reply.stream(request)
         return
     request.setHeader(b"content-length", b"%d" % len(reply.body))
     if request.method != b"HEAD":

@@ -187,9 +187,11 @@ class HeaderTests(PageCase):
         self.assertEqual((await self.browser.get("/static/../guard.py")).status, 404)
 
     async def test_head_has_no_body(self) -> None:
-        """And the same headers."""
-        answered = await self.browser.ask("HEAD", "/")
-        self.assertEqual((answered.status, answered.text), (200, ""))
+        """And the same headers; of a stream, too, which does not go on for ever then."""
+        await self.log_in()
+        for path in ("/", "/live?page=Images"):
+            answered = await self.browser.ask("HEAD", path)
+            self.assertEqual((answered.status, answered.text), (200, ""))
 
     async def test_every_path_of_a_form_is_answered(self) -> None:
         """What a template sends somewhere arrives."""

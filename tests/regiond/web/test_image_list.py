@@ -19,6 +19,7 @@ def image(state: str = "published", complete_bytes: int = 200, **more: Any) -> d
         "architecture": "amd64/ga-22.04",
         "label": "stable",
         "bootloader_type": None,
+        "pinned": False,
         "version": "20260101",
         "state": state,
         "size_bytes": 200,
@@ -84,6 +85,11 @@ class StateTests(SynchronousTestCase):
         """They have no row of their own."""
         row = self.row(image(), image("kept", id=2, version="1"), image("kept", id=3, version="0"))
         self.assertEqual((row.kept, row.image_id), (2, 1))
+
+    def test_a_pinned_version_is_marked(self) -> None:
+        """Or somebody would wonder why it gets no newer."""
+        self.assertTrue(self.row(image(pinned=True)).pinned)
+        self.assertFalse(self.row(image()).pinned)
 
     def test_the_source_says_what_it_is_called(self) -> None:
         """Before anything of it is here, and after."""
