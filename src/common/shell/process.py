@@ -71,16 +71,21 @@ def run(words: Sequence[str]) -> int:
     reactor_thread = ReactorThread()
     session = _session(reactor_thread)
     try:
-        return _converse(session, words) if is_empty(words) else session.run(words)
+        code = _converse(session, words) if is_empty(words) else session.run(words)
+        sys.stdout.flush()
     except RackferryError as error:
         return session.fail(error, words)
     except KeyboardInterrupt:
         sys.stderr.write("\nrackferry: interrupted; a daemon goes on with what it does\n")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough; nothing more can be written, not even at exit.
+    except OSError as error:
+        # The reader has seen enough, or the disk is full: nothing is written, not even at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"rackferry: {error.strerror or error}\n")
         return 1
+    else:
+        return code
     finally:
         reactor_thread.stop()
 

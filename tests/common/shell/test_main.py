@@ -187,6 +187,17 @@ class MainTests(TestCase):
         out, err, _ = await getProcessOutputAndValue("/bin/sh", ("-c", line), env=self._environment)
         self.assertEqual((json.loads(out), b"Traceback" in err), (EVENT, False), err)
 
+    async def test_a_full_disk(self) -> None:
+        """Output that cannot be written, much or little, is one line and code 1."""
+        for words in ("help", "--version", "boot-sources read"):
+            line = f'{sys.executable} -c "{RUN}" {words} > /dev/full'
+            out, err, code = await getProcessOutputAndValue(
+                "/bin/sh", ("-c", line), env=self._environment
+            )
+            self.assertEqual((out, code), (b"", 1))
+            self.assertNotIn(b"Traceback", err)
+            self.assertEqual(err.splitlines()[-1], b"rackferry: No space left on device")
+
     async def test_a_closed_pipe(self) -> None:
         """A reader that has gone away is no traceback."""
         self.answer = [{"id": number} for number in range(20_000)]
