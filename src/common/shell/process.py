@@ -71,7 +71,7 @@ def run(words: Sequence[str]) -> int:
     reactor_thread = ReactorThread()
     session = _session(reactor_thread)
     try:
-        code = _converse(session, words) if is_empty(words) else session.run(words)
+        exit_code = _converse(session, words) if is_empty(words) else session.run(words)
         sys.stdout.flush()
     except RackferryError as error:
         return session.fail(error, words)
@@ -85,7 +85,7 @@ def run(words: Sequence[str]) -> int:
             sys.stderr.write(f"rackferry: {error.strerror or error}\n")
         return 1
     else:
-        return code
+        return exit_code
     finally:
         reactor_thread.stop()
 
