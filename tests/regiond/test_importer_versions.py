@@ -36,8 +36,8 @@ class KeptVersionsTests(ImportCase):
         rows = await self.region.list_images("synced")
         self.assertEqual({row["version"]: row["state"] for row in rows}, {
             SECOND: "kept", THIRD: "published"})  # fmt: skip
-        self.assertEqual((await self.region.overview())["images"], {
-            "published": 1, "importing": 0, "kept": 1})  # fmt: skip
+        counts = (await self.region.overview())["images"]
+        self.assertEqual([counts[name] for name in ("published", "importing", "kept")], [1, 0, 1])
 
     async def test_a_lower_setting_lets_the_surplus_go_although_nothing_changed_upstream(
         self,

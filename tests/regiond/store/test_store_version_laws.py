@@ -53,6 +53,13 @@ STEPS = st.one_of(
 )
 
 
+_KEPT = [("keep", 3), ("publish", KEYS[0], 1), ("publish", KEYS[0], 2)]
+_TRIED = [*_KEPT, ("canary", {"canary"}, HOUR_S), ("publish", KEYS[0], 3)]
+BEGINNINGS: st.SearchStrategy[list[tuple[Any, ...]]] = st.sampled_from([[], _KEPT, _TRIED])
+TAKE_AWAY = frozenset({"delete", "let_go", "restrict", "canary"})
+"""The steps after which a rack may be without an image that it had."""
+
+
 class History(Store):
     """A store, and what is done to it."""
 
@@ -64,6 +71,7 @@ class History(Store):
         self.now = NOW
         self.pinned: set[int] = set()
         self.views: tuple[int, dict[str, str]] = (0, {})
+        self.shown: dict[str, dict[str, str]] = {name: {} for name in RACKS}
         self.take_lease()
         for name in RACKS:
             self.write(lambda conn, name=name: racks._active_rack(conn, name, NOW))
@@ -74,6 +82,16 @@ class History(Store):
             getattr(self, f"do_{step[0]}")(*step[1:])
         except RackferryError:
             return
+
+    def shown_now(self) -> dict[str, dict[str, str]]:
+        """The version of each image that each rack is to show."""
+        found = {}
+        for name in RACKS:
+            _, digest = self.read(generations.current_view, name)
+            document = self.read(generations.read_document, digest)
+            view = View.from_document(document) if document else View(0)
+            found[name] = {of: each.version for of, each in view.images.items()}
+        return found
 
     def image(self, place: int) -> StoredImage:
         found = self.read(images.list_images, ("published", "kept", "retired"))
@@ -98,6 +116,9 @@ class History(Store):
         done = self.write(pins.roll_back, self.image(place).id, self.now)
         self.pinned.discard(done.before.id if done.before else 0)
         self.pinned.add(done.now.id)
+        for shown in self.shown_now().values():
+            of = str(done.now.key)
+            assert shown.get(of, done.now.version) == done.now.version, "not on all racks at once"
 
     def do_delete(self, place: int) -> None:
         self.write(generations.retire_images, [self.image(place).id], None, self.now)
@@ -137,16 +158,19 @@ class History(Store):
 
 
 class VersionLaws(SynchronousTestCase):
-    @settings(max_examples=25, deadline=None)
-    @given(st.lists(STEPS, max_size=14))
-    def test_whatever_is_done(self, steps: list[tuple[Any, ...]]) -> None:
+    @settings(max_examples=30, deadline=None)
+    @given(BEGINNINGS, st.lists(STEPS, max_size=10))
+    def test_whatever_is_done(
+        self, beginning: list[tuple[Any, ...]], steps: list[tuple[Any, ...]]
+    ) -> None:
         """Views are whole and served, pins hold, numbers only rise, one version per image."""
         directory = Path(tempfile.mkdtemp(prefix="rf-laws-"))
         history = History(directory)
         try:
-            for step in steps:
+            for step in (*beginning, *steps):
                 history.do(step)
                 self.check(history)
+                self.check_shown(history, may_lose=step[0] in TAKE_AWAY)
         finally:
             finished(history.database.close())
             shutil.rmtree(directory)
@@ -162,6 +186,12 @@ class VersionLaws(SynchronousTestCase):
             for name in RACKS:
                 self.check_view(history, name, digests[name])
         self.check_rows(history)
+
+    def check_shown(self, history: History, *, may_lose: bool) -> None:
+        """No rack is without an image because of a newer one, of a clean-up or of time."""
+        before, history.shown = history.shown, history.shown_now()
+        for name, had in before.items():
+            self.assertTrue(may_lose or had.keys() <= history.shown[name].keys())
 
     def check_view(self, history: History, name: str, digest: str) -> None:
         """A rack can have every byte that its view names, and shows nothing that was retired."""
