@@ -21,7 +21,7 @@ HEADERS: Mapping[str, str] = {
         "img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
-    # With no-referrer a browser would say "Origin: null" in our own forms, too (ADR 12).
+    # With no-referrer a browser would say "Origin: null" in our own forms, too (ADR 14).
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
