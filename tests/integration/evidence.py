@@ -80,11 +80,11 @@ def region_holds(database: Path) -> RegionHolds:
         ):
             assert name in complete, f"{key} is published without {name}"
             published.add(key)
+        # Beside them there are documents: of sources, and of the region's own stream, old ones too.
+        files = {name for (name,) in rows.execute("SELECT sha256 FROM image_file")}
         documents = {name for (name,) in rows.execute("SELECT raw_sha256 FROM source_document")}
         assert documents <= complete, "a document was kept without its bytes"
-    return RegionHolds(
-        frozenset(complete - documents), all_bytes, partial_bytes, frozenset(published)
-    )
+    return RegionHolds(frozenset(complete & files), all_bytes, partial_bytes, frozenset(published))
 
 
 def _hashed(rows: sqlite3.Connection, blob_id: int, name: str) -> int:
