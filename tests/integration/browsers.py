@@ -5,12 +5,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 from selenium.common.exceptions import (
     ElementNotInteractableException,
     NoSuchElementException,
     StaleElementReferenceException,
+    WebDriverException,
 )
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from selenium.webdriver.common.by import By
@@ -26,6 +27,9 @@ _PASSING = (
     StaleElementReferenceException,
     ElementNotInteractableException,
 )
+_OTHER_PAGE = "does not belong to the document"
+"""What the driver says, under no name of its own, of an element while the next page comes."""
+
 _NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 
@@ -100,7 +104,16 @@ class Browser:
         waiting: WebDriverWait[Chrome] = WebDriverWait(
             self.driver, limit_s, poll_frequency=0.1, ignored_exceptions=_PASSING
         )
-        return waiting.until(lambda _: condition())
+
+        def held(_: Chrome) -> T | None:
+            try:
+                return condition()
+            except WebDriverException as error:
+                if _OTHER_PAGE in str(error.msg):
+                    return None
+                raise
+
+        return cast("T", waiting.until(held))
 
     def until_says(self, said: str, selector: str = "main", limit_s: float = LIMIT_S) -> None:
         """Wait until that can be read there."""

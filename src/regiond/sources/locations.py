@@ -65,6 +65,11 @@ class SourceLocation:
         """The one host that credentials are for."""
         return URL.from_text(self.base).host
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: one server, as browsers see it."""
+        return URL.from_text(self.base).replace(path=()).to_text()
+
     def is_same_place(self, other: "SourceLocation") -> bool:
         """Whether the same documents stand there, whoever asks for them."""
         return (self.base, self.index_path) == (other.base, other.index_path)

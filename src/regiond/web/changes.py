@@ -13,6 +13,7 @@ from common.errors import Conflict, NotFound, RackferryError, WrongUsage
 from common.questions import check_question
 from common.vocabulary import Place, Question
 from regiond.boot_sources import DEFAULT_SOURCE, BootSources
+from regiond.sources.locations import SourceLocation
 from regiond.web.guard import Asked
 from regiond.web.pages import Pages, SourceForm
 from regiond.web.rendering import Page
@@ -23,6 +24,8 @@ DONE: Mapping[str, str] = {
     "stop": "The import was stopped. What it fetched is kept.",
     "automatic": "Automatic import was changed.",
     "source": "The source was read and saved.",
+    "elsewhere": "The source was read and saved. It is another server, so the credentials of the "
+    "one before were taken away; if it wants any, put them into the URL.",
     "selection": "The selection was saved; an import has begun.",
     "same": "Nothing was changed.",
     "delete": "The image was deleted.",
@@ -107,7 +110,8 @@ class Changes:
         source_id = None if source is None else int(source["id"])
         typed = _typed(asked, source_id)
         try:
-            given = _given(asked, typed)
+            left = _left_behind(typed.url, source)
+            given = left | _given(asked, typed)
             tried = given | _decoded(given)
             await self._boot_sources.try_out(source_id, tried)
             if source_id is None:
@@ -118,7 +122,7 @@ class Changes:
         except RackferryError as error:
             return await self._pages.images(logged_in=True, typed=typed, error=error)
         await self._ask(Question("available-images", "read", (str(source_id),), flags=("refresh",)))
-        return "source"
+        return "elsewhere" if left else "source"
 
     async def _selection(self, asked: Asked, asker: str, source: Any) -> str:
         tables = await self._pages.tables([source] if source else [])
@@ -177,6 +181,15 @@ def _given(asked: Asked, typed: SourceForm) -> dict[str, str]:
     if typed.kind == "custom" and data:
         return given | {"keyring_data": data}
     return given | ({"keyring_filename": typed.keyring_filename} if typed.keyring_filename else {})
+
+
+def _left_behind(url: str, source: Any) -> dict[str, str]:
+    """Credentials are for the server that they were given for, and are not shown to another."""
+    if source is None or source["credentials"] == "none":
+        return {}
+    if SourceLocation.parse(url).origin == SourceLocation.parse(source["url"]).origin:
+        return {}
+    return dict.fromkeys(("username", "password", "bearer_token"), "")
 
 
 def _decoded(given: Mapping[str, str]) -> dict[str, bytes]:

@@ -141,6 +141,20 @@ class SourceTests(ChangeCase):
         """It is never shown, so it need not be typed again."""
         self.assertEqual((await self.connect(keyring_data="")).status, 303)
 
+    async def test_credentials_stay_with_the_server_they_were_given_for(self) -> None:
+        """Another path there is asked with them; another server never sees them."""
+        await self.ask("boot-source update", 1, username="bob", password="hidden")
+        answered = await self.connect(f"{self.urls[self.source]}streams/v1/index.sjson")
+        self.assertEqual(answered.header("location"), "/?done=source")
+        self.assertEqual((await self.ask("boot-source read", 1))["credentials"], "basic")
+        other = self.new_source()
+        self.publish(self.product("jammy", source=other), source=other)
+        answered = await self.connect(self.urls[other])
+        self.assertEqual(answered.header("location"), "/?done=elsewhere")
+        self.assertEqual((await self.ask("boot-source read", 1))["credentials"], "none")
+        self.assertTrue(other.headers)
+        self.assertNotIn("authorization", set().union(*other.headers.values()))
+
     async def test_maas_io_is_the_default(self) -> None:
         """Tried like any other, and shown as chosen when a source is that."""
         answered = await self.browser.post("/source", {"kind": "default"})
