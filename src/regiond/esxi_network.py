@@ -201,6 +201,9 @@ class _Reading:
 
     def _addresses(self, name: str, given: Config) -> tuple[str, ...]:
         self._check_routes(name, given)
+        for key in ("dhcp4", "dhcp6"):
+            if type(given.get(key, False)) is not bool:
+                self.problems.append(f"{name}: {key}: is true or false, without quotes")
         found = ["dhcp"] if given.get("dhcp4") or given.get("dhcp6") else []
         for each in _sequence(given.get("addresses")):
             options = next(iter(each.values()), None) if isinstance(each, Mapping) else {}

@@ -123,6 +123,8 @@ class NetworkTests(SynchronousTestCase):
         self.refused(
             network(bonds=bond("802.3ad"), vlans={"v5": {"id": 5, "link": "eth0"}}), "member"
         )
+        for truth in ("off", "false", 0, {}):
+            self.refused(network(ethernets={"eth0": {"dhcp4": truth}}), "eth0: dhcp4")
         for address in (
             "10.0.0.5",
             "10.0.0.5/33",

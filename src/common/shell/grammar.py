@@ -225,11 +225,20 @@ def _file(parameter: Parameter, content: bytes) -> Value:
         raise WrongUsage("is to be text", object=parameter.name) from None
 
 
+def _items(name: str, text: str) -> list[str]:
+    items = [item for item in text.split(",") if item]
+    if text and not items:  # $A,$B that nobody set; an empty list may mean a lot
+        raise WrongUsage(
+            "has commas and no value", object=name, remedy=f"{name}= alone is an empty list"
+        )
+    return items
+
+
 def _value(parameter: Parameter, text: str) -> Value:
     name = parameter.name
     match parameter.kind:
         case Kind.LIST:
-            return [item for item in text.split(",") if item]
+            return _items(name, text)
         case Kind.INTEGER if re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
         case Kind.INTEGER:
@@ -249,7 +258,8 @@ def _value(parameter: Parameter, text: str) -> Value:
         case Kind.DURATION:
             return seconds_of(text, name)
         case _ if parameter.choices and text not in parameter.choices:
-            raise unknown(f"value of {name}=", text, parameter.choices)
+            there_are = f"there are: {', '.join(parameter.choices)}"
+            raise unknown(f"value of {name}=", text, parameter.choices, there_are)
         case _:
             return text
 

@@ -224,10 +224,11 @@ def record(
     ``sections`` gives the columns of the tables within; without, all keys are shown.
     """
     simple = {key: value for key, value in fields.items() if not _is_section(value)}
-    width = max((len(_heading(key)) for key in simple), default=0)
+    names = {key: _name_beside(key, simple) for key in simple}
+    width = max(map(len, names.values()), default=0)
     room = max(_NARROWEST, screen.width - width - _GAP) if screen.is_terminal else _UNBOUNDED
     lines = [
-        f"{_heading(key) if not number else '':<{width}}  {line}\n"
+        f"{names[key] if not number else '':<{width}}  {line}\n"
         for key in simple
         for number, line in enumerate(_wrapped(cell(key, simple[key], screen), room))
     ]
@@ -267,6 +268,12 @@ def _nothing(verb: Verb) -> str:
 
 def _heading(key: str) -> str:
     return key.removesuffix(_BYTES_ENDING).replace("_", " ")
+
+
+def _name_beside(key: str, others: Row) -> str:
+    """A field's name; one of bytes says so if another is called the same."""
+    is_taken = key.removesuffix(_BYTES_ENDING) in others.keys() - {key}
+    return f"{_heading(key)} size" if is_taken else _heading(key)
 
 
 def printable(text: str) -> str:

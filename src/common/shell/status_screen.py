@@ -189,7 +189,9 @@ def _canaries(row: Row | None, now: float) -> list[str]:
     until = "rackferry rack-controllers canary promote"
     if due_at is not None:
         until = f"in {human_duration(due_at - now)}" if due_at > now else "when canaries are well"
-    waiting = f"{row['racks_waiting']} racks wait for {len(row['waiting'])} versions"
+    racks, versions = row["racks_waiting"], len(row["waiting"])
+    who = "1 rack waits" if racks == 1 else f"{racks or 'no'} racks wait"
+    waiting = f"{who} for {versions} version{'s' if versions != 1 else ''}"
     return [f"{names}; {waiting}, the next: {until}"]
 
 

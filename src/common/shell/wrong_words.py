@@ -20,8 +20,11 @@ def key_text(parameter: Parameter) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The most similar of the known words; "" if none is similar."""
+    """The one that begins so, or else the most similar of the known words; "" if none is."""
     folded = {each.casefold(): each for each in known}
+    begun = [each for key, each in folded.items() if word and key.startswith(word.casefold())]
+    if len(begun) == 1:
+        return begun[0]
     near = difflib.get_close_matches(word[:_LONGEST].casefold(), folded, 1, _NEAR_ENOUGH)
     return folded[near[0]] if near else ""
 

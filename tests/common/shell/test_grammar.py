@@ -61,6 +61,20 @@ class QuestionTests(SynchronousTestCase):
             question = _parse(line + arches).question
             self.assertEqual(question.parameters["arches"], ["amd64", "arm64"])
 
+    def test_commas_alone_are_no_list(self) -> None:
+        """Variables that nobody set do not clear what an empty list would clear."""
+        question = _parse("rack-controllers canary names=").question
+        self.assertEqual(question.parameters["names"], [])
+        with self.assertRaises(WrongUsage) as caught:
+            _parse("rack-controllers canary names=,")
+        self.assertIn("names=", caught.exception.remedy)
+
+    def test_values_are_listed(self) -> None:
+        """If none is similar, however many there are."""
+        with self.assertRaises(WrongUsage) as caught:
+            _parse("boot-resources create name=a architecture=amd64 content@=k.gpg filetype=qqq")
+        self.assertIn("self-extracting", caught.exception.remedy)
+
     def test_files(self) -> None:
         """A file is base64 for bytes, and stripped text for anything else."""
         question = _parse("boot-sources create url=u keyring_data@=k.gpg").question

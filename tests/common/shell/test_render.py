@@ -83,6 +83,12 @@ class RecordTests(SynchronousTestCase):
             ["x  1", "", "pieces", "  name   held", "  r1    1 KiB", "", "import", "  state  idle"],
         )
 
+    def test_two_of_one_name(self) -> None:
+        """How many and how large are told apart."""
+        export = BY_NAME["boot-resources", "export"]
+        text = for_people(export, {"elsewhere": 3, "elsewhere_bytes": 2048}, Screen())
+        self.assertEqual(text, "elsewhere       3\nelsewhere size  2 KiB\n")
+
     def test_tables_within(self) -> None:
         """A table inside an object has the columns that the vocabulary gives it."""
         files = [{"size_bytes": 5, "ftype": "squashfs", "name": "root", "source": 1}]

@@ -127,6 +127,11 @@ class RegionScreenTests(SynchronousTestCase):
         self.assertEqual(told(due_at=NOW + 5400), [f"{waits}in 1 h 30 min"])
         self.assertEqual(told(due_at=NOW - 1), [f"{waits}when canaries are well"])
         self.assertEqual(told(), [f"{waits}rackferry rack-controllers canary promote"])
+        one = told(racks_waiting=1, waiting=[{}], due_at=NOW - 1)
+        self.assertEqual(
+            one, ["rack-1; 1 rack waits for 1 version, the next: when canaries are well"]
+        )
+        self.assertIn("; no racks wait for 3 versions", told(racks_waiting=0)[0])
         self.assertEqual(told(waiting=[]), ["rack-1; nothing waits for the other racks"])
         self.assertEqual(told(names=[], waiting=[]), [])
 

@@ -17,6 +17,12 @@ class WrongWordsTests(SynchronousTestCase):
         self.assertEqual(nearest("CREAT", WORDS), "create")
         self.assertEqual(nearest("xyz", WORDS), "")
 
+    def test_one_that_begins_so(self) -> None:
+        """Comes before one that is only similar, if no other begins so, too."""
+        known = ("rack-controllers read", "rack-controllers import-boot-images")
+        self.assertEqual(nearest("rack-controllers import", known), known[1])
+        self.assertEqual(nearest("rea", ("ready", "read")), "read")
+
     def test_few_are_listed(self) -> None:
         """If none is similar, a few are all named; of many, where they are listed."""
         self.assertEqual(unknown("verb", "xyz", WORDS).remedy, "there are: read, create, delete")
