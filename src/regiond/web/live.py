@@ -180,10 +180,12 @@ class Live(Service):
     def _left(self, watcher: Watcher) -> None:
         if watcher in self._watchers:
             self._watchers.remove(watcher)
-        if not self._watchers and self._ticking.running:
-            self._ticking.stop()
 
     def _tick(self) -> Deferred[None]:
+        if not self._watchers:
+            # Only here: stopped and begun again in the middle of a turn, there would be two.
+            self._ticking.stop()
+            return succeed(None)
         self._working = Deferred.fromCoroutine(self._look_around())
         self._working.addErrback(_cancelled)
         return self._working

@@ -69,6 +69,7 @@ class LiveTests(SynchronousTestCase):
         self.pulse = 0
         self.takes_s = 0.0
         self.alive = True
+        self.held: Deferred[None] | None = None
         self.error: Exception | None = None
         self.live = Live(self.build, self.is_alive, lambda: self.pulse, self.clock)
         self.live.startService()
@@ -77,6 +78,8 @@ class LiveTests(SynchronousTestCase):
     async def build(self, title: str, query: dict[str, str], *, logged_in: bool) -> Page:
         self.built.append((title, query, logged_in))
         self.clock.rightNow += self.takes_s
+        if self.held is not None:
+            await self.held
         if self.error is not None:
             raise self.error
         rows = {name: Markup(f'<tr id="{name}">{text}</tr>') for name, text in self.rows.items()}
@@ -121,6 +124,20 @@ class LiveTests(SynchronousTestCase):
         self.live.note_change()
         self.wait(1)
         self.assertEqual(len(stream.messages), 2)
+
+    def test_a_page_that_is_loaded_anew_while_it_is_built_is_followed_once(self) -> None:
+        """However often: one look at a time, and none left over when everybody has gone."""
+        self.held = Deferred()
+        streams = []
+        for _ in range(3):
+            streams.append(self.watch())
+            streams[-1].leave()
+        self.watch()
+        self.assertEqual(len(self.built), 1)
+        self.held.callback(None)
+        self.held = None
+        self.wait(2)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
 
     def test_a_flood_of_changes_is_two_messages_a_second(self) -> None:
         """However many there are."""
@@ -167,6 +184,7 @@ class LiveTests(SynchronousTestCase):
         stream.leave()
         self.built.clear()
         self.live.note_change()
+        self.clock.advance(TICK_S)
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.built, [])
 
