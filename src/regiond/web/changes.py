@@ -94,8 +94,8 @@ class Changes:
         return "import"
 
     async def _stop(self, _: Asked, asker: str, __: Any) -> str:
-        await self._word(asker, "boot-resources stop-import")
-        return "stop"
+        answer = await self._word(asker, "boot-resources stop-import")
+        return "stop" if answer["stopped"] else "same"
 
     async def _automatic(self, asked: Asked, asker: str, _: Any) -> str:
         await self._word(asker, "config set", boot_images_auto_import=asked.field("to"))

@@ -191,6 +191,10 @@ class OtherTests(ChangeCase):
         self.assertEqual(answered.header("location"), "/?done=delete")
         self.assertEqual(await self.versions(), {})
 
+    async def test_a_stop_that_comes_too_late_is_no_stop(self) -> None:
+        """The import had ended already; the page does not say otherwise."""
+        self.assertEqual((await self.browser.post("/stop")).header("location"), "/?done=same")
+
     async def test_an_import_is_stopped(self) -> None:
         """What it fetched is kept, and the page offers to begin again."""
         await self.connect()
