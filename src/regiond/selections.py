@@ -99,7 +99,7 @@ class Selections:
                 why,
                 object=object_name(source_id),
                 code="selection-unmatched",
-                remedy=f"available-images read {source_id} lists what there is",
+                remedy=f"available-images read {source_id} refresh lists what there is now",
             )
         return wanted, False
 

@@ -164,6 +164,7 @@ class SelectionTests(AnswerCase):
             "selection-unmatched", "boot-source-selections create", 1, os="ubuntu", release="jamy"
         )
         self.assertIn("jammy", error.message)
+        self.assertIn("refresh", error.remedy)  # what is known may be older than the release
         error = await self.refused(
             "selection-unmatched",
             "boot-source-selections create",
