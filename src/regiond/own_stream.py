@@ -151,7 +151,7 @@ class OwnStream(Service):
         signed = await self._signed(texts)
         new = {path: (each, signed.get(path, each.text)) for path, each in drafts.new.items()}
         return await self._database.write(
-            own_stream.keep_documents, found.generation, new, drafts.paths
+            own_stream.keep_documents, found.generation, new, drafts.paths, self._now()
         )
 
     async def _signed(self, texts: dict[str, bytes]) -> dict[str, bytes]:

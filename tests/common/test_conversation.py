@@ -309,7 +309,12 @@ class LimitTests(_Pair):
 class GreetingTests(_Pair):
     """Hello first."""
 
-    async def hello(self, version: str, protocol: int) -> Mapping[str, Any]:
+    async def hello(
+        self,
+        version: str,
+        protocol: int,
+        now: float | None,
+    ) -> Mapping[str, Any]:
         if protocol != 1:
             raise ProtocolError("another protocol", code="protocol-version")
         return {

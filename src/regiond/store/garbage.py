@@ -9,7 +9,8 @@
 References are the rows of ``image_file`` (staged, published, and retired for a grace time),
 the last good documents of the sources, the documents that mirrors show, and those of the
 region's own stream.
-``collect`` does it all. Only the holder of the import lease calls these.
+``collect`` does it all. Only the holder of the import lease calls these; the first, which
+deletes nothing, whoever replaces something.
 """
 
 from sqlalchemy import Connection, delete, exists, or_, select, update

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from common.images import ImageKey
 from regiond.settings_table import STREAM_UPLOADS, all_values
-from regiond.store import blobs, generations, images, settings
+from regiond.store import blobs, garbage, generations, images, settings
 from regiond.store.blobs import Blob
 from regiond.store.images import StoredImage
 from regiond.store.tables import blob, generation, stream_document, stream_key
@@ -74,14 +74,19 @@ def keep_documents(
     number: int,
     new: Mapping[str, tuple[Draft, bytes]],
     paths: Collection[str],
+    now: float,
 ) -> bool:
     """Replace documents, all of them at once.
+
+    What was replaced is noted as garbage here: left to the next import, that would not be
+    one in which nothing is to be done.
 
     Args:
         conn: the transaction.
         number: the generation that they describe.
         new: by path, each as it was drafted and as it is served.
         paths: all that there are from now on.
+        now: seconds since the epoch.
 
     Returns:
         whether they were kept: not if there are some of a later generation.
@@ -104,6 +109,7 @@ def keep_documents(
                 updated=draft.updated,
             )
         )
+    garbage.mark_unreferenced(conn, now)
     return True
 
 

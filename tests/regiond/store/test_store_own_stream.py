@@ -24,7 +24,7 @@ class OwnStreamSuite(Store):
     def keep(self, number: int, *paths: str, **new: bytes) -> bool:
         """Documents of a generation: new ones by the last part of their names."""
         drafts = {f"streams/v1/{name}.sjson": draft(text) for name, text in new.items()}
-        return self.write(own_stream.keep_documents, number, drafts, {*drafts, *paths})
+        return self.write(own_stream.keep_documents, number, drafts, {*drafts, *paths}, NOW)
 
     def served(self, path: str = INDEX) -> bytes | None:
         blob = self.read(own_stream.find_document, path)
@@ -64,6 +64,13 @@ class OwnStreamSuite(Store):
         self.assertTrue(self.keep(3, index=b"3"))
         self.assertEqual((self.served(), self.served(OTHER)), (b"signed 3", None))
 
+    def test_what_is_replaced_gives_no_import_something_to_do(self) -> None:
+        """It is noted as garbage at once, and due only when its grace time is over."""
+        self.keep(1, index=b"1")
+        self.keep(2, index=b"2")
+        self.assertFalse(self.read(garbage.is_due, NOW, HOUR_S))
+        self.assertTrue(self.read(garbage.is_due, NOW + HOUR_S, HOUR_S))
+
     def test_a_document_whose_bytes_are_not_whole_is_none(self) -> None:
         """It is made anew."""
         self.keep(1, index=b"1", other=b"1")
@@ -86,10 +93,9 @@ class OwnStreamSuite(Store):
         old = self.read(own_stream.find_document, INDEX)
         self.assertEqual(finished(garbage.collect(self.database, NOW + DAY_S, HOUR_S)), 0)
         self.keep(2, index=b"2")
-        self.assertEqual(finished(garbage.collect(self.database, NOW + DAY_S, HOUR_S)), 0)
+        self.assertEqual(finished(garbage.collect(self.database, NOW, HOUR_S)), 0)
         self.assertEqual(self.read(blobs.find_complete, old.sha256), old)
-        after = NOW + DAY_S + HOUR_S
-        self.assertEqual(finished(garbage.collect(self.database, after, HOUR_S)), 1)
+        self.assertEqual(finished(garbage.collect(self.database, NOW + HOUR_S, HOUR_S)), 1)
         self.assertEqual(self.served(), b"signed 2")
 
     def test_the_first_key_is_the_key(self) -> None:
