@@ -170,6 +170,7 @@ class Importer:
         """
         began_s = self._clock.seconds()
         self.progress = Progress()
+        self._settled = None
         known = await self._database.read(sources.list_sources)
         looks = [
             await self._upstream.look_into(bundled.documents(source), source)
@@ -354,6 +355,8 @@ class Importer:
             run.note(attrs.evolve(Event.of(wrong), object=name))
         if look.reading is None:
             return True
+        if not look.in_bundle:  # what was wrong with a bundle is over when the source is read
+            run.looked_at.add(attrs.evolve(look, in_bundle=True).name)
         for problem in look.reading.problems:
             run.failed[problem.object or name] = problem
             run.note(attrs.evolve(Event.of(problem), object=name))

@@ -51,7 +51,8 @@ def changed(before: SourceFields, given: Mapping[str, Any]) -> SourceFields:
 
     Args:
         before: as they are; for a new source, with an empty URL.
-        given: by the names of the fields; "" or b"" clears.
+        given: by the names of the fields; "" or b"" clears. Credentials are for the server
+            that they were given for: with a URL at another one they go.
 
     Raises:
         WrongUsage: ``source-url``, ``source-keyring``, ``source-credentials``,
@@ -60,11 +61,14 @@ def changed(before: SourceFields, given: Mapping[str, Any]) -> SourceFields:
     wanted: dict[str, Any] = {
         name: None if value in {"", b""} else value for name, value in given.items()
     }
+    before = _apart(before)
     if "url" in wanted:
         wanted["url"], in_url = split_url(wanted["url"] or "")
         _add_credentials(wanted, in_url)
+        if before.url and _is_elsewhere(before.url, wanted["url"]):
+            before = attrs.evolve(before, username=None, password=None, bearer_token=None)
     _replace_kinds(wanted)
-    fields = attrs.evolve(_apart(before), **wanted)
+    fields = attrs.evolve(before, **wanted)
     _check(fields)
     return attrs.evolve(fields, rate_limit=_limits(fields))
 
@@ -82,16 +86,21 @@ def credentials_warning(before: SourceFields, after: SourceFields) -> str:
     """What to think of before credentials go there; "" if there are none, or all is well."""
     there = location_of(after)
     if not there.authorization:
+        if (
+            before.url
+            and location_of(before).authorization
+            and _is_elsewhere(before.url, after.url)
+        ):
+            return "it is another server, so the credentials of the one before were taken away"
         return ""
     if there.base.startswith("http://"):
         return "the credentials cross the network in the clear: the URL is http, not https"
-    if before.url and location_of(before).host != there.host and _same_person(before, after):
-        return f"the credentials that were given before go to {there.host} now"
     return ""
 
 
-def _same_person(one: SourceFields, other: SourceFields) -> bool:
-    return credentials_of(one) == credentials_of(other)
+def _is_elsewhere(one: str, other: str) -> bool:
+    """Whether two URLs lead to different servers."""
+    return SourceLocation.parse(one).origin != SourceLocation.parse(other).origin
 
 
 def _apart(fields: SourceFields) -> SourceFields:

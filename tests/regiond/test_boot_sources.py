@@ -398,13 +398,16 @@ class CredentialTests(AnswerCase):
             await self.ask("boot-source check", 1)
             self.assertEqual(self.source.headers[INDEX_PATH].get("authorization"), header, given)
 
-    async def test_a_new_host_is_told_with_the_credentials_it_gets(self) -> None:
-        """An admin who moves a source sees where the old password goes."""
+    async def test_credentials_stay_with_their_server(self) -> None:
+        """An admin who moves a source is told that the old password does not go along."""
         await self.ask("boot-source update", 1, url="https://one.example/", username="u")
-        row = await self.ask("boot-source update", 1, url="https://two.example/")
-        self.assertIn("two.example", row["warning"])
+        row = await self.ask("boot-source update", 1, url="https://one.example/elsewhere/")
+        self.assertEqual((row["credentials"], row.get("warning")), ("basic", None))
+        row = await self.ask("boot-source update", 1, url="https://two.example/elsewhere/")
+        self.assertEqual(row["credentials"], "none")
+        self.assertIn("taken away", row["warning"])
         row = await self.ask("boot-source update", 1, url="https://one.example/", username="v")
-        self.assertNotIn("warning", row)
+        self.assertEqual((row["credentials"], row.get("warning")), ("basic", None))
 
     async def test_credentials_in_the_url_of_an_older_release_work_and_can_be_changed(self) -> None:
         """They were kept in the URL; the first change of them takes them out of it."""

@@ -239,6 +239,9 @@ class RefusedTests(BundleCase):
         result = await self.expect({name: "bundle-older"}, newer)
         self.assertIsInstance(result.failed[name], Refused)
         self.assertIn(("bundle-older", name), await self.open_events())
+        await self.run_import()  # the source itself is well
+        self.assertNotIn(("bundle-older", name), await self.open_events())
+        await self.expect({name: "bundle-older"}, newer)
         await self.boot_sources.permit_rollback(1, permitted=True, by="a test")
         await self.expect({}, {"jammy": FIRST, "noble": FIRST})
         await self.database.read(sources.source, 1)

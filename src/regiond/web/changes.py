@@ -110,8 +110,7 @@ class Changes:
         source_id = None if source is None else int(source["id"])
         typed = _typed(asked, source_id)
         try:
-            left = _left_behind(typed.url, source)
-            given = left | _given(asked, typed)
+            given = _given(asked, typed)
             tried = given | _decoded(given)
             await self._boot_sources.try_out(source_id, tried)
             if source_id is None:
@@ -122,7 +121,7 @@ class Changes:
         except RackferryError as error:
             return await self._pages.images(logged_in=True, typed=typed, error=error)
         await self._ask(Question("available-images", "read", (str(source_id),), flags=("refresh",)))
-        return "elsewhere" if left else "source"
+        return "elsewhere" if _left_behind(typed.url, source) else "source"
 
     async def _selection(self, asked: Asked, asker: str, source: Any) -> str:
         tables = await self._pages.tables([source] if source else [])
@@ -183,13 +182,11 @@ def _given(asked: Asked, typed: SourceForm) -> dict[str, str]:
     return given | ({"keyring_filename": typed.keyring_filename} if typed.keyring_filename else {})
 
 
-def _left_behind(url: str, source: Any) -> dict[str, str]:
-    """Credentials are for the server that they were given for, and are not shown to another."""
+def _left_behind(url: str, source: Any) -> bool:
+    """Whether the credentials of the server before are gone (``source_fields.changed``)."""
     if source is None or source["credentials"] == "none":
-        return {}
-    if SourceLocation.parse(url).origin == SourceLocation.parse(source["url"]).origin:
-        return {}
-    return dict.fromkeys(("username", "password", "bearer_token"), "")
+        return False
+    return SourceLocation.parse(url).origin != SourceLocation.parse(source["url"]).origin
 
 
 def _decoded(given: Mapping[str, str]) -> dict[str, bytes]:
