@@ -37,7 +37,7 @@ demo: venv needs-gpg
 	$(BIN)/python bench/demo.py
 
 test: venv needs-gpg
-	$(BIN)/pytest -m "not slow" -n 2
+	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal
 
 test-slow: venv needs-gpg
 	$(BIN)/pytest -m "slow and not boot" $(if $(SHORT),-n 2 --dist loadfile)
