@@ -15,6 +15,8 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
+from common.errors import RackferryError
+
 Check = Callable[[], Awaitable[None]]
 
 HEALTH_TIMEOUT_S = 10.0
@@ -52,7 +54,9 @@ class Health(Resource):
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong is the answer
             self.log.warn("not healthy: {error}", error=error)
-            status, body = 503, {"ok": False, "reason": str(error) or type(error).__name__}
+            # What a library says may hold more than strangers are to know: the log has it.
+            reason = error.line() if isinstance(error, RackferryError) else type(error).__name__
+            status, body = 503, {"ok": False, "reason": reason}
         else:
             status, body = 200, {"ok": True}
         request.setResponseCode(status)

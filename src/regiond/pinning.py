@@ -40,10 +40,13 @@ class Pinning:
         before = await self._database.write(pins.unpin, image_id, self._now())
         if not before.pinned:
             return await self._row(image_id, "it was not pinned")
-        to = before.waiting_version
-        return await self._row(
-            image_id, f"the next import updates it{f' to {to}' if to else ', if there is anything'}"
-        )
+        if before.type == "uploaded":
+            said = "no import updates an upload; boot-resource rollback ID goes to the version ID"
+        elif before.waiting_version:
+            said = f"the next import updates it to {before.waiting_version}"
+        else:
+            said = "the next import updates it, if there is anything"
+        return await self._row(image_id, said)
 
     async def roll_back(self, image_id: int) -> dict[str, Any]:
         """Publish an older version again, at once and on all racks, and pin it.

@@ -1,9 +1,11 @@
 """Pins and going back, import by import, with a real source."""
 
+from sqlalchemy import update
 from twisted.internet.defer import Deferred
 
 from common.images import View
 from regiond.store import generations, images
+from regiond.store.tables import image
 from tests.doubles.importing import FIRST, JAMMY, KEYS, SECOND, ImportCase, path_of
 
 THIRD = "20250901"
@@ -53,6 +55,14 @@ class PinningTests(ImportCase):
         ):
             self.assertEqual((found["id"], found["waiting_version"]), (self.ids[1], THIRD))
         self.assertEqual((await self.run_import()).outcome, "unchanged")
+
+    async def test_no_import_updates_an_upload(self) -> None:
+        """So nobody is told to wait for one."""
+        await self.pinning.pin(self.ids[1])
+        uploaded = update(image).values(type="uploaded")
+        await self.database.write(lambda conn: conn.execute(uploaded) and None)
+        said = (await self.pinning.unpin(self.ids[1]))["message"]
+        self.assertIn("no import updates an upload", said)
 
     async def test_unpinned_it_is_updated_by_the_next_import(self) -> None:
         """Although nothing has changed upstream; the answer says to what."""
