@@ -9,14 +9,17 @@ The format is that of
 https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
+from functools import partial
 
 import attrs
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
+
+from common.events import Severity
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
@@ -50,16 +53,50 @@ class Metric:
         return family
 
 
+_GAUGE = Kind.GAUGE
+BUILD = Metric("rackferry_build_info", _GAUGE, "1; the release is a label", ("release",))
+PROBLEMS = Metric("rackferry_problems", _GAUGE, "open problems", ("severity",))
+CERTIFICATE_END = Metric(
+    "rackferry_certificate_expiry_timestamp_seconds",
+    _GAUGE,
+    "when a certificate expires",
+    ("certificate",),
+)
+REACTOR_LAG = Metric(
+    "rackferry_reactor_lag_seconds",
+    _GAUGE,
+    "the worst delay of the reactor in the last ten seconds",
+)
+OF_DAEMONS = (BUILD, PROBLEMS, CERTIFICATE_END, REACTOR_LAG)
+"""What both daemons measure; the last rows of their tables."""
+
+
+def of_daemon(
+    release: str,
+    problems: Iterable[Severity],
+    certificate_ends: Mapping[str, float | None],
+    reactor_lag_s: float,
+) -> Mapping[str, Samples]:
+    """The samples of these; ``problems`` are the severities of all that are open."""
+    counts = Counter(problems)
+    return {
+        BUILD.name: {(release,): 1},
+        PROBLEMS.name: {(each.value,): counts[each] for each in (Severity.WARNING, Severity.ERROR)},
+        CERTIFICATE_END.name: {(name,): end for name, end in certificate_ends.items()},
+        REACTOR_LAG.name: {(): reactor_lag_s},
+    }
+
+
 class Tally:
     """What happened since the start: counts by the name of the metric and its labels."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, Counter[tuple[str, ...]]] = {}
+        self._counts: defaultdict[str, defaultdict[tuple[str, ...], float]]
+        self._counts = defaultdict(partial(defaultdict, float))
 
     def add(self, name: str, amount: float = 1, *labels: str) -> None:
         """Count."""
-        # A Counter adds whatever adds; its type knows of whole numbers only.
-        self._counts.setdefault(name, Counter())[labels] += amount  # type: ignore[assignment]
+        self._counts[name][labels] += amount
 
     @property
     def samples(self) -> Mapping[str, Samples]:

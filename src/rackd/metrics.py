@@ -1,10 +1,8 @@
 """What a rack measures: gathered from those who know it, when somebody asks."""
 
-from collections import Counter
 from collections.abc import Callable
 
-from common.events import Severity
-from common.metrics import Tally, exposition
+from common.metrics import Tally, exposition, of_daemon
 from common.pulse import Pulse
 from common.release import release
 from rackd import metrics_table as table
@@ -14,8 +12,6 @@ from rackd.library import Library
 from rackd.partials import Threads
 from rackd.scrub import Scrub
 from rackd.syncing import Syncing
-
-_SEVERITIES = (Severity.WARNING, Severity.ERROR)
 
 
 class RackMetrics:
@@ -62,12 +58,10 @@ class RackMetrics:
         follower, scrub = self._follower, self._scrub.status()
         current = self._library.current
         images = current.record.images if current else ()
-        problems = Counter(each.severity for each in self._events.problems)
         return exposition(
             table.METRICS,
             self._tally.samples,
             {
-                table.BUILD: {(release(),): 1},
                 table.STATUS: {(follower.status,): 1},
                 table.CONNECTED: {(): follower.is_connected},
                 table.GENERATION: {(): current.record.generation if current else 0},
@@ -80,8 +74,11 @@ class RackMetrics:
                 table.SCRUB_CHECKED: {(): scrub["checked_bytes"]},
                 table.SCRUB_DAMAGED: {(): scrub["damaged"]},
                 table.SCRUB_END: {(): scrub["ended_at"]},
-                table.PROBLEMS: {(each.value,): problems[each] for each in _SEVERITIES},
-                table.CERTIFICATE_END: {("rack",): self._certificate_end()},
-                table.REACTOR_LAG: {(): self._pulse.lag_s},
             },
+            of_daemon(
+                release(),
+                [each.severity for each in self._events.problems],
+                {"rack": self._certificate_end()},
+                self._pulse.lag_s,
+            ),
         )

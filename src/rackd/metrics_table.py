@@ -1,10 +1,9 @@
 """The metrics of a rack (pure). A row here is a row of docs/monitoring.md."""
 
-from common.metrics import Kind, Metric
+from common.metrics import OF_DAEMONS, Kind, Metric
 
 GAUGE, COUNTER = Kind.GAUGE, Kind.COUNTER
 
-BUILD = "rackferry_build_info"
 STATUS = "rackferry_rackd_status"
 CONNECTED = "rackferry_rackd_region_connected"
 GENERATION = "rackferry_rackd_generation"
@@ -23,12 +22,8 @@ SCRUB_RUNNING = "rackferry_rackd_scrub_running"
 SCRUB_CHECKED = "rackferry_rackd_scrub_checked_bytes"
 SCRUB_DAMAGED = "rackferry_rackd_scrub_damaged"
 SCRUB_END = "rackferry_rackd_scrub_last_end_timestamp_seconds"
-PROBLEMS = "rackferry_problems"
-CERTIFICATE_END = "rackferry_certificate_expiry_timestamp_seconds"
-REACTOR_LAG = "rackferry_reactor_lag_seconds"
 
 METRICS = (
-    Metric(BUILD, GAUGE, "1; the release is a label", ("release",)),
     Metric(STATUS, GAUGE, "1; the status is a label", ("status",)),
     Metric(CONNECTED, GAUGE, "1 while a region answers"),
     Metric(GENERATION, GAUGE, "generation of the tree that machines see; 0: none"),
@@ -47,7 +42,5 @@ METRICS = (
     Metric(SCRUB_CHECKED, GAUGE, "bytes read by the running scrub, else by the last"),
     Metric(SCRUB_DAMAGED, GAUGE, "damaged files found by the running scrub, else by the last"),
     Metric(SCRUB_END, GAUGE, "when the last scrub ended"),
-    Metric(PROBLEMS, GAUGE, "open problems", ("severity",)),
-    Metric(CERTIFICATE_END, GAUGE, "when a certificate expires", ("certificate",)),
-    Metric(REACTOR_LAG, GAUGE, "the worst delay of the reactor in the last ten seconds"),
+    *OF_DAEMONS,
 )

@@ -1,11 +1,10 @@
 """What a region measures: gathered from those who know it, when somebody asks."""
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from common.events import Severity
-from common.metrics import Samples, Tally, exposition
+from common.metrics import Samples, Tally, exposition, of_daemon
 from common.pulse import Pulse
 from common.release import release
 from regiond import metrics_table as table
@@ -16,8 +15,6 @@ from regiond.import_service import ImportResult, ImportService
 from regiond.schedule import Past
 from regiond.store import blobs, events, generations, images
 from regiond.store.database import Database
-
-SEVERITIES = (Severity.WARNING, Severity.ERROR)
 
 
 class RegionMetrics:
@@ -57,18 +54,18 @@ class RegionMetrics:
 
     async def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
-        groups = (self._process, self._importing, self._kept, self._sources, self._racks)
+        groups = (self._daemon, self._importing, self._kept, self._sources, self._racks)
         found = [await gather() for gather in groups]
         return exposition(table.METRICS, self._tally.samples, *found)
 
-    async def _process(self) -> Mapping[str, Samples]:
-        return {
-            table.BUILD: {(release(),): 1},
-            table.CACHE_HITS: {(): self._cache.hits},
-            table.CACHE_MISSES: {(): self._cache.loads},
-            table.REACTOR_LAG: {(): self._pulse.lag_s},
-            table.CERTIFICATE_END: {(name,): end for name, end in self._certificates().items()},
-        }
+    async def _daemon(self) -> Mapping[str, Samples]:
+        problems = await self._database.read(events.list_events, Severity.WARNING)
+        return of_daemon(
+            release(),
+            [each.event.severity for each in problems],
+            self._certificates(),
+            self._pulse.lag_s,
+        )
 
     async def _importing(self) -> Mapping[str, Samples]:
         past = self._imports.past
@@ -80,16 +77,14 @@ class RegionMetrics:
     async def _kept(self) -> Mapping[str, Samples]:
         read = self._database.read
         number, _ = await read(generations.current_generation)
-        problems = Counter(
-            each.event.severity for each in await read(events.list_events, SEVERITIES[0])
-        )
         return {
             table.GENERATION: {(): number},
             table.IMAGES: _by_label(await read(images.count_by_state)),
             table.BLOB_BYTES: _by_label(await read(blobs.held_by_state)),
             table.DATABASE_BYTES: {(): await self._database.size_bytes()},
             table.FREE_BYTES: {(): await self._database.free_bytes()},
-            table.PROBLEMS: {(each.value,): problems[each] for each in SEVERITIES},
+            table.CACHE_HITS: {(): self._cache.hits},
+            table.CACHE_MISSES: {(): self._cache.loads},
         }
 
     async def _sources(self) -> Mapping[str, Samples]:

@@ -1,10 +1,9 @@
 """The metrics of a region (pure). A row here is a row of docs/monitoring.md."""
 
-from common.metrics import Kind, Metric
+from common.metrics import OF_DAEMONS, Kind, Metric
 
 GAUGE, COUNTER = Kind.GAUGE, Kind.COUNTER
 
-BUILD = "rackferry_build_info"
 GENERATION = "rackferry_region_generation"
 IMPORTS = "rackferry_imports_total"
 IMPORT_SECONDS = "rackferry_import_seconds_total"
@@ -28,12 +27,8 @@ RACK_SKEW = "rackferry_rack_clock_skew_seconds"
 RACK_RATE = "rackferry_rack_transfer_rate_bytes"
 RACK_SYNCED = "rackferry_rack_last_sync_timestamp_seconds"
 RACK_BYTES = "rackferry_rack_sent_bytes_total"
-PROBLEMS = "rackferry_problems"
-CERTIFICATE_END = "rackferry_certificate_expiry_timestamp_seconds"
-REACTOR_LAG = "rackferry_reactor_lag_seconds"
 
 METRICS = (
-    Metric(BUILD, GAUGE, "1; the release is a label", ("release",)),
     Metric(GENERATION, GAUGE, "number of the published state"),
     Metric(IMPORTS, COUNTER, "imports that ended, by how", ("outcome",)),
     Metric(IMPORT_SECONDS, COUNTER, "how long imports took, together"),
@@ -57,7 +52,5 @@ METRICS = (
     Metric(RACK_RATE, GAUGE, "bytes per second of a sync that is running", ("rack",)),
     Metric(RACK_SYNCED, GAUGE, "when a sync of a rack last ended well", ("rack",)),
     Metric(RACK_BYTES, COUNTER, "bytes of images sent to a rack by this region", ("rack",)),
-    Metric(PROBLEMS, GAUGE, "open problems", ("severity",)),
-    Metric(CERTIFICATE_END, GAUGE, "when a certificate expires", ("certificate",)),
-    Metric(REACTOR_LAG, GAUGE, "the worst delay of the reactor in the last ten seconds"),
+    *OF_DAEMONS,
 )

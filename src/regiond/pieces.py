@@ -7,7 +7,8 @@ with them what they have open.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -42,9 +43,13 @@ class Pieces:
         self._open: OrderedDict[tuple[str, bool], tuple[ByteSource, float]] = OrderedDict()
 
     async def read(
-        self, sha256: str, *, of_digests: bool, offset: int, length: int
-    ) -> tuple[bytes, int]:
-        """One piece, and the size of what it is of.
+        self,
+        sha256: str,
+        of_digests: bool,
+        offset: int,
+        length: int,
+    ) -> Mapping[str, Any]:
+        """Answer ``ReadBlob``: one piece, and the size of what it is of.
 
         It is shorter than asked for, or empty, if a limit holds back the rest.
 
@@ -67,7 +72,7 @@ class Pieces:
             )
         allowed = await self._pace(length)
         content = await source.read_chunk(chunk)
-        return content[first : first + allowed], source.size_bytes
+        return {"piece": content[first : first + allowed], "size_bytes": source.size_bytes}
 
     async def _source(self, sha256: str, *, of_digests: bool) -> ByteSource:
         key, now_s = (sha256, of_digests), self._clock.seconds()

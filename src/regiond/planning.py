@@ -176,11 +176,6 @@ class ImportPlan:
         return attrs.evolve(self, stage=stage, fetch=tuple(fetch))
 
     @property
-    def publish_at_once(self) -> tuple[PlannedImage, ...]:
-        """The staged images whose blobs are all held."""
-        return tuple(image for image in self.stage if image.is_held)
-
-    @property
     def fetch_bytes(self) -> int:
         """How many bytes are to be fetched."""
         return sum(blob.fetch_bytes for blob in self.fetch)

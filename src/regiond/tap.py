@@ -48,7 +48,7 @@ from common.systemd import Supervisor, SystemdService, endpoint_for
 from common.tls import ServerTLS
 from common.vocabulary import Place
 from regiond.admin.answers import RegionAnswers
-from regiond.admin.bundles import BlobDoor, BundleAnswers
+from regiond.admin.bundles import BundleAnswers, blob_door
 from regiond.admin.custom_images import CustomImageAnswers
 from regiond.admin.daemon import DaemonAnswers
 from regiond.admin.images import ImageAnswers
@@ -378,7 +378,7 @@ class RegionDaemon(MultiService):
                 self._reactor,
                 lambda: {
                     **UploadDoor(self.uploads).table,
-                    **BlobDoor(self.exports, self._reactor).table,
+                    **blob_door(self.exports, self._reactor),
                 },
                 peers=self._peers(),
             ),

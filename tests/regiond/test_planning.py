@@ -146,7 +146,7 @@ class FetchTests(SynchronousTestCase):
         self.assertEqual(len(plan.stage), 2)
         self.assertEqual(len(plan.fetch), 4)
         self.assertEqual(plan.fetch_bytes, sum(one.offer.size_bytes for one in plan.stage))
-        self.assertEqual((plan.publish_at_once, plan.retire), ((), ()))
+        self.assertEqual(([one.is_held for one in plan.stage], plan.retire), ([False, False], ()))
 
     def test_shared_blob(self) -> None:
         """A blob that several images have is fetched once, and from any of its places."""
@@ -180,7 +180,7 @@ class FetchTests(SynchronousTestCase):
         store = holding(source(offer()))
         store.images.clear()
         plan = plan_import([source(offer())], store.holdings)
-        self.assertEqual((len(plan.publish_at_once), plan.fetch), (1, ()))
+        self.assertEqual(([one.is_held for one in plan.stage], plan.fetch), ([True], ()))
 
     def test_same_version_other_bytes(self) -> None:
         """A version that was published again with other bytes is fetched."""

@@ -5,6 +5,7 @@ from functools import partial
 from cryptography import x509
 from twisted.internet.task import Clock
 
+from common import metrics
 from common.identity import new_key, serial_of
 from common.joining import signing_request
 from common.metrics import Tally
@@ -99,7 +100,7 @@ class RegionMetricsTests(AnswerCase):
         (error,) = result.failed.values()
         self.assertEqual(await self.value(table.IMPORT_FAILURES, code=error.code), 1)
         self.assertEqual(await self.value(table.IMPORTS, outcome="incomplete"), 1)
-        self.assertEqual(await self.value(table.PROBLEMS, severity="error"), 1)
+        self.assertEqual(await self.value(metrics.PROBLEMS.name, severity="error"), 1)
 
     async def test_racks(self) -> None:
         """How each is, how far behind, and what it was sent."""
@@ -123,8 +124,8 @@ class RegionMetricsTests(AnswerCase):
 
     async def test_the_process(self) -> None:
         """Its release, its certificates, its database, its memory."""
-        self.assertEqual(await self.value(table.BUILD, release=release()), 1)
-        self.assertEqual(await self.value(table.CERTIFICATE_END, certificate="ca"), EXPIRY)
+        self.assertEqual(await self.value(metrics.BUILD.name, release=release()), 1)
+        self.assertEqual(await self.value(metrics.CERTIFICATE_END.name, certificate="ca"), EXPIRY)
         self.assertGreater(await self.value(table.DATABASE_BYTES) or 0, 0)
         self.assertGreater(await self.value(table.FREE_BYTES) or 0, 0)
         self.assertGreater(await self.value("process_resident_memory_bytes") or 0, 0)

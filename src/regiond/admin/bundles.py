@@ -1,6 +1,5 @@
 """Answers about bundles: images that are carried to, or from, a region without a network."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -49,25 +48,9 @@ class BundleAnswers:
         return import_row(result)
 
 
-class BlobDoor:
-    """The blobs that one shell reads."""
-
-    def __init__(self, exports: Exports, clock: IReactorTime) -> None:
-        self._pieces = Pieces(exports.blob, clock, _at_once)
-        self.table: Table = {ReadBlob: self.read_blob}
-
-    async def read_blob(
-        self,
-        sha256: str,
-        of_digests: bool,
-        offset: int,
-        length: int,
-    ) -> Mapping[str, Any]:
-        """Give me a piece of that blob."""
-        piece, size_bytes = await self._pieces.read(
-            sha256, of_digests=of_digests, offset=offset, length=length
-        )
-        return {"piece": piece, "size_bytes": size_bytes}
+def blob_door(exports: Exports, clock: IReactorTime) -> Table:
+    """The blobs that one shell reads: what its connection may ask besides."""
+    return {ReadBlob: Pieces(exports.blob, clock, _at_once).read}
 
 
 async def _at_once(most_bytes: int) -> int:

@@ -69,7 +69,7 @@ class Session:
             Ping: self.ping,
             CurrentView: self.current_view,
             ReadDocument: self.read_document,
-            ReadBlob: self.read_blob,
+            ReadBlob: self._pieces.read,
             ReportProgress: self.report_progress,
             ReportSync: self.report_sync,
         }
@@ -130,19 +130,6 @@ class Session:
         """Give me a piece of that document."""
         rack = await self._authorised()
         piece, size_bytes = await self._fleet.document(rack, sha256, offset)
-        return {"piece": piece, "size_bytes": size_bytes}
-
-    async def read_blob(
-        self,
-        sha256: str,
-        of_digests: bool,
-        offset: int,
-        length: int,
-    ) -> Mapping[str, Any]:
-        """Give me a piece of that blob."""
-        piece, size_bytes = await self._pieces.read(
-            sha256, of_digests=of_digests, offset=offset, length=length
-        )
         return {"piece": piece, "size_bytes": size_bytes}
 
     async def report_progress(

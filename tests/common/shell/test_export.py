@@ -9,12 +9,13 @@ from twisted.internet.threads import deferToThread
 
 from common.asking import AdminSocket
 from common.bundles import MANIFEST, Manifest, mirror_path
-from common.commands import BLOB_PIECE_BYTES
+from common.commands import BLOB_PIECE_BYTES, ReadBlob
+from common.conversation import Table
 from common.digests import CHUNK_BYTES
 from common.errors import IntegrityError, NotFound, RackferryError
 from common.shell.carrying import carry
 from common.vocabulary import Place, Question
-from regiond.admin.bundles import BlobDoor
+from regiond.admin.bundles import blob_door
 from regiond.store import blobs
 from tests.doubles.answering import AnswerCase
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, NOBLE, SECOND, path_of
@@ -28,21 +29,23 @@ class ExportCase(AnswerCase):
         await super().setUp()
         self.socket = str(self.directory / "admin.sock")
         self.read_bytes = 0
-        self.door = door = BlobDoor(self.exports, reactor)
-        read_blob = next(iter(door.table.values()))
+        listening = AdminSocket(Place.REGION, self.answers.answer, reactor, self.door)
+        self.port = reactor.listenUNIX(self.socket, listening)
+        self.addCleanup(self.port.stopListening)
+        self.publish(self.product("jammy", {FIRST: {"squashfs": ROOT}}), self.product("noble"))
+        await self.select(JAMMY, NOBLE)
+        await self.succeed()
+
+    def door(self) -> Table:
+        """What a shell may ask besides; the bytes that it reads are counted."""
+        (read_blob,) = blob_door(self.exports, reactor).values()
 
         async def counted(**asked: Any) -> Any:
             answer = await read_blob(**asked)
             self.read_bytes += len(answer["piece"])
             return answer
 
-        table = dict.fromkeys(door.table, counted)
-        listening = AdminSocket(Place.REGION, self.answers.answer, reactor, lambda: table)
-        self.port = reactor.listenUNIX(self.socket, listening)
-        self.addCleanup(self.port.stopListening)
-        self.publish(self.product("jammy", {FIRST: {"squashfs": ROOT}}), self.product("noble"))
-        await self.select(JAMMY, NOBLE)
-        await self.succeed()
+        return {ReadBlob: counted}
 
     async def export(self, name: str, **given: Any) -> dict[str, Any]:
         question = Question("boot-resources", "export", (str(self.directory / name),), given)
@@ -141,7 +144,7 @@ class ExportTests(ExportCase):
                 return await find("0" * 64, of_digests)
             return await find(sha256, of_digests)
 
-        self.patch(self.door._pieces, "_find", gone)
+        self.patch(self.exports, "blob", gone)
         error = await self.failure("out")
         self.assertNotIn(MANIFEST, self.files("out"))
         self.assertTrue(error.remedy)
