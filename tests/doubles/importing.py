@@ -52,7 +52,7 @@ NOBLE = Selection("ubuntu", "noble", ("amd64",))
 HASTY = Limits(
     stall_timeout_s=0.3, min_rate=1, head_timeout_s=0.5, connect_timeout_s=2.0, max_attempts=2
 )
-PATIENT = Limits()
+PATIENT = Limits(max_attempts=2)
 KEYS = {
     "jammy": "ubuntu/amd64/ga-22.04/jammy/stable",
     "noble": "ubuntu/amd64/ga-24.04/noble/stable",
@@ -75,7 +75,7 @@ class ImportCase(TestCase):
     """
 
     timeout = 30  # seconds; what hangs is a failure with a name
-    limits = HASTY
+    limits = PATIENT
     hashing: Hashing = staticmethod(inline)
     database_reactor: Any = None
 
@@ -131,6 +131,11 @@ class ImportCase(TestCase):
         self.selections = Selections(self.database, self.upstream, now)
         self.region = Region(self.database, self.importer, now)
         self.pinning = Pinning(self.database, now)
+
+    def be(self, limits: Limits) -> None:
+        """Be patient, or hasty where a source is silent on purpose, from the next import on."""
+        self.limits = limits
+        self.importer = self.new_importer("region-1")
 
     def new_importer(self, name: str) -> Importer:
         """An importer as the region of that name would have it."""

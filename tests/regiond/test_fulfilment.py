@@ -14,6 +14,7 @@ from regiond.fulfilment import all_of
 from regiond.store import blobs, imports
 from tests.doubles.importing import (
     FIRST,
+    HASTY,
     JAMMY,
     KEYS,
     NOBLE,
@@ -48,6 +49,7 @@ class BadFileTests(ImportCase):
         await self.select(JAMMY, NOBLE)
 
     async def check_heals(self) -> None:
+        self.be(PATIENT)
         self.heal()
         await self.succeed()
         self.assertEqual(set(await self.versions()), {"jammy", "noble"})
@@ -85,6 +87,7 @@ class BadFileTests(ImportCase):
         """So does silence."""
         await self.broken()
         self.source.faults[ROOT] = Fault(silent=True)
+        self.be(HASTY)
         await self.check_costs_its_images_only("transfer-stalled")
         await self.check_heals()
 
@@ -92,6 +95,7 @@ class BadFileTests(ImportCase):
         """So does a body that stalls."""
         await self.broken()
         self.source.faults[ROOT] = Fault(stop_at=2)
+        self.be(HASTY)
         await self.check_costs_its_images_only("transfer-stalled")
         await self.check_heals()
 
@@ -167,8 +171,6 @@ class SharedTests(ImportCase):
 
 
 class InterruptedTests(ImportCase):
-    limits = PATIENT
-
     async def interrupted(self, chunks: int = 4) -> None:
         """An import is cancelled when so many whole chunks are held."""
         await self.jammy(LARGE)
@@ -262,7 +264,6 @@ class InterruptedTests(ImportCase):
 class ThreadedTests(ImportCase):
     """As in the daemon: the database and the hashing on threads of their own."""
 
-    limits = PATIENT
     hashing = staticmethod(deferToThread)
     database_reactor = reactor
 

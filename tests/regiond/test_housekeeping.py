@@ -7,7 +7,16 @@ from common.events import Event, Severity
 from regiond.housekeeping import DAY_S, GARBAGE_GRACE_S, EventExpiry, clean_up, is_due
 from regiond.store import events, settings
 from regiond.store.images import GRACE_S
-from tests.doubles.importing import FIRST, JAMMY, NOBLE, SECOND, ImportCase, path_of
+from tests.doubles.importing import (
+    FIRST,
+    HASTY,
+    JAMMY,
+    NOBLE,
+    PATIENT,
+    SECOND,
+    ImportCase,
+    path_of,
+)
 from tests.doubles.stream_source import Fault
 from tests.doubles.streams import some_bytes
 
@@ -61,7 +70,9 @@ class GarbageTests(ImportCase):
         """An update that was overtaken while it was fetched leaves nothing behind."""
         await self.jammy(LARGE)
         self.source.faults[ROOT] = Fault(stop_at=3 * CHUNK_BYTES)
+        self.be(HASTY)
         await self.run_import()
+        self.be(PATIENT)
         self.publish(self.product("jammy", {SECOND: {"squashfs": b"new"}}))
         await self.succeed()
         self.time += GARBAGE_GRACE_S - 1
@@ -76,6 +87,7 @@ class GarbageTests(ImportCase):
         """However long the source is broken, a partial of what is selected stays."""
         await self.jammy(LARGE)
         self.source.faults[ROOT] = Fault(stop_at=4 * CHUNK_BYTES)
+        self.be(HASTY)
         await self.run_import()
         for _ in range(3):
             self.time += 24 * 3600

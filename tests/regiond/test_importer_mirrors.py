@@ -146,6 +146,7 @@ class TogetherTests(MirrorCase):
 
         await self.until(half_way)
         await self.check_the_first_is_whole()
+        self.source.drop_connections()
         result = await importing
         self.assertEqual(result.outcome, "complete")
         self.assertEqual(await self.shown(), self.sent())

@@ -7,7 +7,7 @@ from common.errors import RackferryError
 from regiond.import_service import ImportService
 from regiond.schedule import Schedule
 from regiond.store import imports, leases
-from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, PATIENT, ImportCase, path_of
+from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, ImportCase, path_of
 from tests.doubles.stream_source import Fault
 from tests.doubles.streams import some_bytes
 
@@ -15,8 +15,6 @@ LARGE = some_bytes(3 << 20)
 
 
 class WhileItRunsTests(ImportCase):
-    limits = PATIENT
-
     async def setUp(self) -> None:
         await super().setUp()
         self.publish(self.product("jammy", {FIRST: {"squashfs": LARGE}}), self.product("noble"))

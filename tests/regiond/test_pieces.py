@@ -52,7 +52,8 @@ class PiecesTests(TestCase):
     async def read(
         self, offset: int, length: int, *, sha256: str = NAME, of_digests: bool = False
     ) -> tuple[bytes, int]:
-        return await self.pieces.read(sha256, of_digests=of_digests, offset=offset, length=length)
+        answer = await self.pieces.read(sha256, of_digests=of_digests, offset=offset, length=length)
+        return answer["piece"], answer["size_bytes"]
 
     async def test_pieces(self) -> None:
         """The bytes asked for, of the blob or of its digest list, and the size of the whole."""

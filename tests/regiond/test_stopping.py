@@ -15,7 +15,7 @@ from regiond.schedule import Schedule
 from regiond.sources import verified
 from regiond.store import blobs
 from regiond.upstream import Upstream
-from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, PATIENT, ImportCase, path_of
+from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, ImportCase, path_of
 from tests.doubles.stream_source import Fault
 from tests.doubles.streams import some_bytes
 
@@ -25,8 +25,6 @@ ROOT = path_of("jammy", "squashfs")
 
 class StopCase(ImportCase):
     """A service whose own clock stands still: a stop that returns has really stopped."""
-
-    limits = PATIENT
 
     async def setUp(self) -> None:
         await super().setUp()
