@@ -91,7 +91,7 @@ class Run:
         )
         return (
             f"{self.name}: killed {kills}; {mib(self.again_bytes)} again"
-            f"; READY {max(self.ready_s):.1f} s; {self.spent_s:.1f} s"
+            f"; READY {max(self.ready_s, default=0.0):.1f} s; {self.spent_s:.1f} s"
         )
 
 
