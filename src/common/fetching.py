@@ -26,6 +26,7 @@ from common.backoff import backoff
 from common.digests import RunningDigest, digest_at
 from common.errors import RackferryError, TransferError
 from common.inflow import Inflow, Pieces, Receiver
+from common.pools import Threads
 from common.throttle import PacedBody, Throttle
 from common.transfer import Goal, Head, Transfer
 from common.unbroken import unbroken
@@ -87,12 +88,6 @@ class Origin(Protocol):
         """
 
 
-class Hashing(Protocol):
-    """Runs a function in the hash thread pool: ``partial(deferToThreadPool, reactor, pool)``."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
-
-
 @attrs.frozen
 class Limits:
     """How patient a transfer is.
@@ -152,7 +147,7 @@ async def fetch(
     *,
     clock: IReactorTime,
     random: Callable[[], float],
-    hashing: Hashing,
+    hashing: Threads,
     limits: Limits,
     progress: Callable[[int], None],
     failed: Callable[[str], None] = lambda _: None,
@@ -201,7 +196,7 @@ class _Fetch:
     _sink: Sink
     _clock: IReactorTime
     _random: Callable[[], float]
-    _hashing: Hashing
+    _hashing: Threads
     _limits: Limits
     _progress: Callable[[int], None]
     _failed: Callable[[str], None]

@@ -8,15 +8,59 @@ import errno
 import grp
 import os
 import socket
+from functools import partial
 from pathlib import Path
+from typing import Any
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
 from common.config import unix_path
 from common.durable import make_directory, remove_file
 from common.errors import ConfigError
+from common.systemd import endpoint_for
+
+
+class Ports:
+    """The open ports of a daemon, each by its key in ``[listen]``.
+
+    Args:
+        reactor: opens them.
+        listen: the table ``[listen]``, with an endpoint string as each attribute.
+    """
+
+    def __init__(self, reactor: Any, listen: object) -> None:
+        self._reactor = reactor
+        self._listen = listen
+        self._ports: dict[str, IListeningPort] = {}
+
+    def open(self, name: str, factory: IProtocolFactory, group: str = "") -> None:
+        """Open a port: systemd's of that name, else the configured one. See ``listen``.
+
+        Raises:
+            ConfigError: it cannot be opened.
+        """
+        description = getattr(self._listen, name)
+        endpoint = endpoint_for(self._reactor, name, description)
+        failures: list[Any] = []
+        opening = Deferred.fromCoroutine(
+            listen(endpoint, factory, name=name, description=description, group=group)
+        )
+        # TCP and Unix ports are open, or not, when the call returns.
+        opening.addCallbacks(partial(self._ports.__setitem__, name), failures.append)
+        for failure in failures:
+            failure.raiseException()
+
+    def number(self, name: str) -> int:
+        """The number of an open TCP port: the one that is really bound."""
+        address: Any = self._ports[name].getHost()
+        return int(address.port)
+
+    async def close(self) -> None:
+        """Close all of them; connections stay."""
+        for port in self._ports.values():
+            await maybeDeferred(port.stopListening)
 
 
 async def listen(

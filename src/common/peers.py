@@ -3,13 +3,15 @@
 import pwd
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
-InThread = Callable[[Callable[[], str]], Awaitable[str]]
+from common.pools import Threads
+
+T = TypeVar("T")
 
 
-async def _at_once(work: Callable[[], str]) -> str:
+async def _at_once(work: Callable[[], T], /) -> T:
     return work()
 
 
@@ -20,7 +22,7 @@ class Peers:
         in_thread: runs what may block: a site's users may be in a directory that is slow.
     """
 
-    def __init__(self, in_thread: InThread = _at_once) -> None:
+    def __init__(self, in_thread: Threads = _at_once) -> None:
         self._in_thread = in_thread
         self._names: dict[int, str] = {}
 

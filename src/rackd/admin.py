@@ -10,13 +10,13 @@ from common.errors import WrongUsage
 from common.events import Occurrence, Severity, at_least, missed_row
 from common.images import ImageKey
 from common.meanwhile import meanwhile
+from common.pools import Threads
 from common.release import release
 from common.vocabulary import Question
 from common.wellbeing import verdict
 from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
-from rackd.partials import Threads
 from rackd.rack_settings import RackSettings
 from rackd.records import HeldImage, KeptImage
 from rackd.scrub import Scrub

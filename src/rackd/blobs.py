@@ -11,7 +11,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from common.digests import DIGEST_BYTES, RunningDigest, chunk_count
 from common.errors import TransferError
-from common.fetching import Hashing, Limits, Origin, Sink, fetch
+from common.fetching import Limits, Origin, Sink, fetch
+from common.pools import Threads
 from common.throttle import Throttle
 from common.transfer import Goal
 from rackd.library import Library
@@ -87,7 +88,7 @@ class BlobFetcher:
         *,
         clock: IReactorTime,
         random: Callable[[], float],
-        hashing: Hashing,
+        hashing: Threads,
         throttle: Throttle,
         wasted: Callable[[int], None] = lambda _: None,
     ) -> None:

@@ -15,12 +15,12 @@ from twisted.logger import Logger
 
 from common.errors import RackferryError, StorageError
 from common.events import Event, Severity
+from common.pools import Threads
 from common.unbroken import unbroken
 from rackd.boot_record import BootRecord
 from rackd.event_log import EventLog
 from rackd.examination import Examination
 from rackd.library import Library, blob_damaged
-from rackd.partials import Threads
 from rackd.records import HeldFile
 
 SMALL_BYTES = 256 << 20

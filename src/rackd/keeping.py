@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from common.errors import NoSpace, RackferryError
+from common.pools import Threads
 from rackd.kept import missing, to_fetch
 from rackd.library import Library
-from rackd.partials import Threads
 from rackd.retention import RETENTION_S
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.wanted import ViewReader

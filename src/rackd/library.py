@@ -27,12 +27,13 @@ from common import durable
 from common.digests import is_sha256, sha256_hex
 from common.errors import ConfigError, NoSpace, NotFound, SourceError, StorageError
 from common.images import File
+from common.pools import Threads
 from rackd import archives, snapshot
 from rackd.archives import Member
 from rackd.examination import Examination
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.mirror import Content
-from rackd.partials import PartialSink, Threads, keep_whole
+from rackd.partials import PartialSink, keep_whole
 from rackd.planning import CleanUp, Damaged, HeldSnapshot, Holdings
 from rackd.records import HeldFile, KeptImage, Record, snapshot_generation, snapshot_made_at
 from rackd.snapshot import Snapshot

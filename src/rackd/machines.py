@@ -33,13 +33,13 @@ from common.digests import CHUNK_BYTES
 from common.errors import Busy, NotFound, StorageError, WrongUsage
 from common.metrics import Tally
 from common.names import is_item_path, is_mirror_path
+from common.pools import Threads
 from common.serving import answering, content_type_of, serve
 from common.sites import QuietSite
 from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
 from rackd.metrics_table import SERVED_BYTES, SERVED_FILES
 from rackd.mirror import may_be_older
-from rackd.partials import Threads
 from rackd.pins import Pins
 from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from common.metrics import Tally, exposition, of_daemon
+from common.pools import Threads
 from common.pulse import Pulse
 from common.release import release
 from rackd import metrics_table as table
 from rackd.event_log import EventLog
 from rackd.follower import Follower
 from rackd.library import Library
-from rackd.partials import Threads
 from rackd.scrub import Scrub
 from rackd.syncing import Syncing
 

@@ -28,6 +28,7 @@ from twisted.internet.defer import Deferred, DeferredLock
 from common import durable
 from common.digests import CHUNK_BYTES, RunningDigest, chunk_count, digest_at
 from common.errors import IntegrityError, NoSpace, RackferryError, StorageError
+from common.pools import Threads
 from common.unbroken import unbroken
 
 T = TypeVar("T")
@@ -35,12 +36,6 @@ T = TypeVar("T")
 SYNC_EVERY_BYTES = 8 << 20
 MOST_UNSYNCED_BYTES = 16 << 20
 _VERIFIED_AT_ONCE = 64
-
-
-class Threads(Protocol):
-    """Runs a function in a thread pool: ``partial(deferToThreadPool, reactor, pool)``."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 def keep_whole(partial: Path, finished: Path, parts: Iterable[bytes]) -> None:

@@ -16,10 +16,10 @@ from common import durable
 from common.bandwidth import Window, read_windows, shown_windows
 from common.canonical import canonical_json, parse
 from common.errors import RackferryError
+from common.pools import Threads
 from common.settings import LIMITS, Setting, Table
 from common.throttle import Throttle
 from common.timetable import Timetable
-from rackd.partials import Threads
 
 BANDWIDTH = "bandwidth"
 

@@ -53,11 +53,11 @@ from common.errors import (
 )
 from common.identity import Identity, check_own_times, utc_now
 from common.identity_files import load_rack_identity
+from common.pools import Threads
 from common.regions import RegionEndpoint
 from common.release import release
 from common.tls import RackTLS
 from rackd.blob_reads import BlobReads
-from rackd.partials import Threads
 
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0

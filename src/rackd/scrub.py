@@ -25,12 +25,12 @@ from common.bell import Bell
 from common.canonical import canonical_json, parse
 from common.errors import InternalError, NoDaemon, ProtocolError, RackferryError, StorageError
 from common.events import Event, Severity
+from common.pools import Threads
 from common.unbroken import unbroken
 from rackd.checks import Checks
 from rackd.event_log import EventLog
 from rackd.examination import Examination, be_idle
 from rackd.library import Library
-from rackd.partials import Threads
 from rackd.scrub_record import ScrubRecord
 
 START_S = 60.0

@@ -22,9 +22,9 @@ from twisted.web.http import Request
 from zope.interface import implementer
 
 from common.errors import StorageError, TimedOut, TransferError
+from common.pools import Threads
 from common.ranges import Slice
 from common.serving import SEND_TIMEOUT_S
-from rackd.partials import Threads
 
 MOST_BYTES = 4 << 20
 """Of one call: more than a socket takes at once, less than a slow disk takes long for."""

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from common.errors import NoSpace, RackferryError, SourceError
 from common.events import Event, Severity
 from common.images import Image, View
+from common.pools import Threads
 from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
@@ -24,7 +25,6 @@ from rackd.kept import blobs_of, staying
 from rackd.library import Library, PutAside, Survey
 from rackd.menus import MenuSettings
 from rackd.mirror import Content
-from rackd.partials import Threads
 from rackd.planning import (
     Holdings,
     Layout,

@@ -7,20 +7,15 @@ can be read and not written is served, and opened as soon as it can be.
 
 import os
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.application.service import IService, MultiService
 from twisted.internet import reactor as global_reactor  # noqa: TID251  (the one place)
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
-from twisted.internet.threads import deferToThreadPool
-from twisted.logger import Logger
 from twisted.python import usage
-from twisted.python.threadpool import ThreadPool
 
 import common
 from common import durable
@@ -30,13 +25,14 @@ from common.config import RackdConfig, load, tcp_port
 from common.disks import demand_writable
 from common.errors import Busy, ConfigError, NoSpace, RackferryError, StorageError
 from common.health import Health
-from common.listening import listen
+from common.listening import Ports
 from common.metrics import Tally
 from common.metrics_page import MetricsPage
 from common.peers import Peers
+from common.pools import Pools, shared
 from common.pulse import Pulse
 from common.release import release
-from common.systemd import Supervisor, SystemdService, endpoint_for
+from common.systemd import Supervisor, SystemdService
 from common.vocabulary import Place
 from rackd.admin import Admin
 from rackd.amp_blobs import AmpBlobs
@@ -52,16 +48,12 @@ from rackd.machines import Machines, MachinesSite
 from rackd.menus import IMAGES_PORT, MenuSettings
 from rackd.metrics import RackMetrics
 from rackd.metrics_table import FETCHED_AGAIN_BYTES
-from rackd.partials import Threads
 from rackd.rack_settings import RackSettings
 from rackd.scrub import Scrub
 from rackd.syncing import Syncing
 from rackd.uplink import Uplink
 
-T = TypeVar("T")
-
 _THREADS = {"disk": 2, "sync": 2, "hash": 2, "serve": 4, "check": 2, "scrub": 1}
-_log = Logger()
 
 
 class Options(usage.Options):
@@ -88,9 +80,7 @@ class Rack(MultiService):
         super().__init__()
         self._reactor = reactor
         self._config = config
-        self._pools = {
-            name: ThreadPool(0, most, name=f"rackd-{name}") for name, most in _THREADS.items()
-        }
+        self._threads = Pools(reactor, "rackd", _THREADS)
         random = SystemRandom().random
         self.events = EventLog(reactor.seconds)
         self._tally = Tally()
@@ -102,17 +92,17 @@ class Rack(MultiService):
         )
         self.library = Library(
             config.images_dir,
-            on_disk=self._threads("disk"),
-            on_sync=self._threads("sync"),
+            on_disk=self._threads["disk"],
+            on_sync=self._threads["sync"],
             recipe=menus.recipe,
             reserve_bytes=None if config.reserve_mib is None else config.reserve_mib << 20,
         )
-        self.uplink = Uplink(reactor, config, random, self._threads("disk"))
+        self.uplink = Uplink(reactor, config, random, self._threads["disk"])
         self.settings = RackSettings(
             config.bandwidth,
             config.state_dir / "settings",
             clock=reactor,
-            on_disk=self._threads("disk"),
+            on_disk=self._threads["disk"],
         )
         is_over_amp = config.image_transport == "amp"
         blobs = BlobFetcher(
@@ -120,7 +110,7 @@ class Rack(MultiService):
             self.library,
             clock=reactor,
             random=random,
-            hashing=self._threads("hash"),
+            hashing=self._threads["hash"],
             throttle=self.settings.throttle,
             wasted=partial(self._tally.add, FETCHED_AGAIN_BYTES),
         )
@@ -130,7 +120,7 @@ class Rack(MultiService):
             blobs.fetch,
             clock=reactor,
             steady=time.monotonic,
-            on_disk=self._threads("disk"),
+            on_disk=self._threads["disk"],
             events=self.events,
             menus=menus,
         )
@@ -146,7 +136,7 @@ class Rack(MultiService):
         self.checks = Checks(
             self.library,
             BootRecord(config.state_dir / "verified", boot_id()),
-            on_check=self._threads("check"),
+            on_check=self._threads["check"],
             events=self.events,
             on_damage=self._damaged,
         )
@@ -156,7 +146,7 @@ class Rack(MultiService):
             config.state_dir / "scrub",
             clock=reactor,
             random=random,
-            on_scrub=self._threads("scrub"),
+            on_scrub=self._threads["scrub"],
             events=self.events,
             limit_bytes_s=config.scrub_limit_bytes_s,
         )
@@ -169,7 +159,7 @@ class Rack(MultiService):
             tally=self._tally,
             pulse=self._pulse,
             certificate_end=self._certificate_end,
-            on_disk=self._threads("serve"),
+            on_disk=self._threads["serve"],
         )
         self.uplink.on_connected = self.follower.connected
         self.uplink.on_lost = lambda _: self.follower.lost()
@@ -177,7 +167,7 @@ class Rack(MultiService):
         self.uplink.on_view_changed = lambda _, __: self.follower.trigger()
         self.uplink.on_sync_now = self.follower.asked
         self._systemd = SystemdService(reactor, supervisor, self._check_health)
-        self._ports: list[IListeningPort] = []
+        self.ports = Ports(reactor, config.listen)
         # Stopped in the reverse order: first nobody syncs any more, then the line is cut.
         for service in (self._systemd, self._pulse, self.uplink, self.follower, self.scrub):
             service.setServiceParent(self)
@@ -196,15 +186,11 @@ class Rack(MultiService):
         self._systemd.ready(f"serving {self._config.images_dir}")
 
     async def _stop(self) -> None:
-        for port in self._ports:
-            stopping = port.stopListening()
-            if stopping is not None:
-                await stopping
+        await self.ports.close()
         stopped = super().stopService()
         if stopped is not None:
             await stopped
-        for pool in self._pools.values():
-            pool.stop()
+        self._threads.stop()
         self.library.close()
 
     def stopService(self) -> Deferred[None]:
@@ -215,9 +201,8 @@ class Rack(MultiService):
         durable.make_directory(self._config.state_dir, 0o700)
         self._open_library()
         self.settings.open()
-        for pool in self._pools.values():
-            pool.start()
-        serving = self._threads("serve")
+        self._threads.start()
+        serving = self._threads["serve"]
         machines = Machines(
             self.library,
             self._reactor,
@@ -241,10 +226,11 @@ class Rack(MultiService):
             clock=self._reactor,
             on_disk=serving,
         )
-        self._listen("images", MachinesSite(machines, self._reactor, pages))
+        self.ports.open("images", MachinesSite(machines, self._reactor, pages))
         answers = Answers(admin.answer, self.events.keep)
-        peers = Peers(partial(deferToThreadPool, self._reactor, self._reactor.getThreadPool()))
-        self._listen("admin", AdminSocket(Place.RACK, answers.answer, self._reactor, peers=peers))
+        peers = Peers(shared(self._reactor))
+        socket = AdminSocket(Place.RACK, answers.answer, self._reactor, peers=peers)
+        self.ports.open("admin", socket)
 
     def _open_library(self) -> None:
         """What is there is served, too, if its disk is full or read-only; ``follower`` goes on."""
@@ -255,34 +241,19 @@ class Rack(MultiService):
                 raise
             self.events.raise_problem(error)
 
-    def _listen(self, name: str, factory: IProtocolFactory) -> None:
-        description = getattr(self._config.listen, name)
-        endpoint = endpoint_for(self._reactor, name, description)
-        failures: list[Any] = []
-        opening = Deferred.fromCoroutine(
-            listen(endpoint, factory, name=name, description=description)
-        )
-        # TCP and Unix ports are open, or not, when the call returns.
-        opening.addCallbacks(self._ports.append, failures.append)
-        for failure in failures:
-            failure.raiseException()
-
     def _damaged(self, error: StorageError) -> None:
         """A machine asked for a file that is not what it was: say so, and get it again."""
         self.events.raise_problem(error)
         self.follower.trigger()
 
-    def _threads(self, name: str) -> Threads:
-        return _OnPool(self._reactor, self._pools[name])
-
     async def _check_health(self) -> None:
         """The reactor runs this, and the disk answers."""
-        await self._threads("serve")(partial(free_bytes, self._config.images_dir))
+        await self._threads["serve"](partial(free_bytes, self._config.images_dir))
 
     async def _check_well(self) -> None:
         """As that, and the disk takes what is written: else no image ever becomes newer."""
         self._pulse.demand()
-        await self._threads("serve")(partial(demand_writable, self._config.images_dir))
+        await self._threads["serve"](partial(demand_writable, self._config.images_dir))
         if not self.library.is_open:
             raise StorageError("can only be read", object=str(self._config.images_dir))
 
@@ -296,17 +267,6 @@ class Rack(MultiService):
     def _certificate_end(self) -> float | None:
         identity = self.uplink.identity
         return identity.certificate.not_valid_after_utc.timestamp() if identity else None
-
-
-class _OnPool:
-    """Runs work in one thread pool."""
-
-    def __init__(self, reactor: Any, pool: ThreadPool) -> None:
-        self._reactor = reactor
-        self._pool = pool
-
-    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._pool, work)
 
 
 def check_neighbour() -> None:

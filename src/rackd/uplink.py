@@ -20,7 +20,7 @@ from common.errors import ConfigError, RackferryError
 from common.identity import Identity
 from common.identity_files import load_rack_identity
 from common.joining import join
-from rackd.partials import Threads
+from common.pools import Threads
 from rackd.region_client import RegionClient
 
 FIRST_RETRY_S = 2.0

@@ -10,7 +10,7 @@ from functools import partial
 
 from common.digests import RunningDigest
 from common.errors import IntegrityError, NotFound
-from common.fetching import Hashing
+from common.pools import Threads
 from regiond.store import blobs
 from regiond.store.database import Database
 
@@ -34,7 +34,7 @@ class ChunkRows:
     def __init__(
         self,
         database: Database,
-        hashing: Hashing,
+        hashing: Threads,
         sha256: str,
         size_bytes: int,
         epoch: int,

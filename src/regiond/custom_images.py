@@ -13,9 +13,9 @@ import attrs
 from common.canonical import plain
 from common.custom_names import check_base_image, custom_key, demand_free
 from common.errors import Conflict, WrongUsage
-from common.fetching import Hashing
 from common.file_types import FileType, check_content
 from common.images import ImageKey
+from common.pools import Threads
 from common.verbs import BlobName
 from regiond.esxi_network import plan_network
 from regiond.netplan import read_netplan
@@ -52,7 +52,7 @@ class CustomImages:
         self,
         database: Database,
         upstream: Upstream,
-        in_thread: Hashing,
+        in_thread: Threads,
         now: Callable[[], float],
     ) -> None:
         self._database = database

@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError, bug
 from common.events import Event
-from common.fetching import Hashing, Limits, Origin, Sink, fetch
+from common.fetching import Limits, Origin, Sink, fetch
+from common.pools import Threads
 from common.throttle import Throttle
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
@@ -91,7 +92,7 @@ class Transfers:
     """
 
     routes: Origins
-    hashing: Hashing
+    hashing: Threads
     limits: Limits
     clock: IReactorTime
     now: Callable[[], float]
@@ -247,7 +248,7 @@ class Fulfilment:
             wasted=transfers.wasted,
         )
 
-    def _sink(self, blob: BlobFetch, hashing: Hashing) -> Sink:
+    def _sink(self, blob: BlobFetch, hashing: Threads) -> Sink:
         if blob.size_bytes <= SMALL_BYTES:
             return SmallBlob(self._database, hashing, self._run.epoch, sha512=blob.sha512)
         return ChunkRows(

@@ -23,6 +23,7 @@ from common.errors import NotFound, RackferryError
 from common.events import Event
 from common.images import ImageKey
 from common.names import is_document_path, is_item_path
+from common.pools import Threads
 from common.serving import ByteSource, WholeBytes, content_type_of
 from common.unbroken import unbroken
 from regiond.blob_bytes import BlobBytes
@@ -37,8 +38,6 @@ PAUSE_S = 2.0
 """The least time from one set of documents to the next: an import publishes each second."""
 
 RETRY_S = 300.0
-
-InThread = Callable[[Callable[[], Any]], Deferred[Any]]
 
 
 class OwnStream(Service):
@@ -60,7 +59,7 @@ class OwnStream(Service):
         database: Database,
         cache: ChunkCache,
         state_dir: Path,
-        in_thread: InThread,
+        in_thread: Threads,
         *,
         clock: IReactorTime,
         now: Callable[[], float],

@@ -21,12 +21,12 @@ from twisted.web.iweb import IAgent, IPolicyForHTTPS
 
 from common.errors import ConfigError, RackferryError
 from common.origins import HttpOrigin
+from common.pools import Threads
 from common.proxies import Proxy
 from common.redirects import source_agent
 from regiond.named_files import read_named
 from regiond.source_fields import location_of, proxy_of
 from regiond.sources.locations import SourceLocation
-from regiond.sources.verified import InThread
 from regiond.store.sources import BootSource, SourceFields
 
 MOST_ROUTES = 64
@@ -109,7 +109,7 @@ class Routes:
     """
 
     def __init__(
-        self, reactor: Any, in_thread: InThread, *, connect_timeout_s: float, most_per_host: int
+        self, reactor: Any, in_thread: Threads, *, connect_timeout_s: float, most_per_host: int
     ) -> None:
         self._reactor = reactor
         self._in_thread = in_thread
@@ -178,7 +178,7 @@ def note_of(source: BootSource) -> str:
     return f" ({', '.join(words)})" if words else ""
 
 
-async def ca_warning(fields: SourceFields, in_thread: InThread) -> str:
+async def ca_warning(fields: SourceFields, in_thread: Threads) -> str:
     """What is wrong with a CA file that may be given all the same; "" if nothing is.
 
     Raises:

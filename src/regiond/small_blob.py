@@ -9,7 +9,7 @@ from functools import partial
 from hashlib import sha512
 
 from common.digests import CHUNK_BYTES, RunningDigest
-from common.fetching import Hashing
+from common.pools import Threads
 from regiond.chunk_rows import wrong_sha512
 from regiond.store import blobs
 from regiond.store.database import Database
@@ -28,7 +28,7 @@ class SmallBlob:
     """
 
     def __init__(
-        self, database: Database, hashing: Hashing, epoch: int, *, sha512: str = ""
+        self, database: Database, hashing: Threads, epoch: int, *, sha512: str = ""
     ) -> None:
         self._database = database
         self._hashing = hashing

@@ -23,7 +23,7 @@ from common.errors import (
     WrongUsage,
     bug,
 )
-from common.fetching import Hashing
+from common.pools import Threads
 from regiond.chunk_rows import ChunkRows
 from regiond.room import RoomWatch
 from regiond.store import uploads
@@ -53,7 +53,7 @@ class Upload:
     def __init__(
         self,
         rows: ChunkRows,
-        hashing: Hashing,
+        hashing: Threads,
         running: RunningDigest,
         size_bytes: int,
         now: Callable[[], float],
@@ -200,7 +200,7 @@ class Uploads:
         now: seconds since the epoch.
     """
 
-    def __init__(self, database: Database, hashing: Hashing, now: Callable[[], float]) -> None:
+    def __init__(self, database: Database, hashing: Threads, now: Callable[[], float]) -> None:
         self._database = database
         self._hashing = hashing
         self._now = now

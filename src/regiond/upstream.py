@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from common.errors import ConfigError, Conflict, RackferryError, bug
 from common.events import Event
+from common.pools import Threads
 from regiond.named_files import read_named
 from regiond.routes import Routes, ca_warning, note_of
 from regiond.source_fields import location_of
@@ -26,7 +27,7 @@ from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Documents, Retriever
 from regiond.sources.signatures import inspect_keyring
 from regiond.sources.verdict import Key
-from regiond.sources.verified import InThread, SourceAccess
+from regiond.sources.verified import SourceAccess
 from regiond.store import mirrors, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
@@ -121,7 +122,7 @@ class Upstream:
         self,
         database: Database,
         routes: Routes,
-        in_thread: InThread,
+        in_thread: Threads,
         *,
         clock: IReactorTime,
         now: Callable[[], float],

@@ -12,8 +12,9 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from common.config import RackListen
 from common.errors import ConfigError
-from common.listening import listen
+from common.listening import Ports, listen
 
 
 def dead_process() -> int:
@@ -76,3 +77,21 @@ class UnixSocketTests(TestCase):
         with self.assertRaises(ConfigError):
             await self.listen()
         self.assertEqual(self.path.read_text(), "mine")
+
+
+class PortsTests(TestCase):
+    """The ports of a daemon."""
+
+    async def test_the_number_is_the_one_that_is_bound(self) -> None:
+        """Whatever the configuration left open; and it is free again when they are closed."""
+        ports = Ports(reactor, RackListen(images="tcp:0:interface=127.0.0.1"))
+        ports.open("images", Factory.forProtocol(Protocol))
+        number = ports.number("images")
+        with self.assertRaises(ConfigError) as caught:
+            Ports(reactor, RackListen(images=f"tcp:{number}:interface=127.0.0.1")).open(
+                "images", Factory.forProtocol(Protocol)
+            )
+        self.assertIn("(images)", caught.exception.message)
+        await ports.close()
+        with socket.create_server(("127.0.0.1", number)):
+            pass

@@ -18,8 +18,9 @@ from twisted.trial.unittest import TestCase
 
 from common.errors import RackferryError
 from common.events import Event
-from common.fetching import Hashing, Limits
+from common.fetching import Limits
 from common.images import Selection
+from common.pools import Threads
 from regiond.boot_sources import BootSources
 from regiond.fulfilment import Transfers
 from regiond.import_service import ImportResult
@@ -76,7 +77,7 @@ class ImportCase(TestCase):
 
     timeout = 30  # seconds; what hangs is a failure with a name
     limits = PATIENT
-    hashing: Hashing = staticmethod(inline)
+    hashing: Threads = staticmethod(inline)
     database_reactor: Any = None
 
     async def setUp(self) -> None:

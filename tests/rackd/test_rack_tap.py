@@ -46,7 +46,7 @@ class TapCase(TestCase):
         return rack
 
     def port(self, rack: tap.Rack) -> int:
-        return int(rack._ports[0].getHost().port)  # type: ignore[attr-defined]  # an IPv4 address
+        return rack.ports.number("images")
 
     async def get(self, rack: tap.Rack, path: str) -> tuple[int, bytes]:
         response = await treq.get(f"http://127.0.0.1:{self.port(rack)}{path}", persistent=False)
@@ -145,8 +145,7 @@ class StartTests(TapCase):
             error = self.assertRaises(SystemExit, rack.startService)
         self.assertRegex(str(error), rf"^rackd: .*port in use: tcp:{port}.*\(images\)")
         rack.library.close()
-        for pool in rack._pools.values():
-            pool.stop()
+        rack._threads.stop()
 
     async def test_second(self) -> None:
         """A second rackd on the same directory is refused, and named the first."""

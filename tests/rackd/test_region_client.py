@@ -15,8 +15,8 @@ from common.digests import sha256_hex
 from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, TransferError
 from common.identity import Identity, certificate_pem, key_pem
 from common.identity_files import save_rack_certificate
+from common.pools import Threads
 from rackd import region_client
-from rackd.partials import Threads
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
 from regiond.racks.images import served_digests
 from tests.doubles.directories import fresh_directory

@@ -92,7 +92,7 @@ class DaemonCase(TestCase):
             await daemon.stopService()
 
     async def get(self, daemon: tap.RegionDaemon, path: str) -> tuple[int, dict[str, object]]:
-        port = daemon._bound_port("web")
+        port = daemon.ports.number("web")
         response = await treq.client.HTTPClient(Agent(reactor)).get(
             f"http://127.0.0.1:{port}{path}"
         )
@@ -118,7 +118,7 @@ class RunningTests(DaemonCase):
             await gate
 
         daemon = self.make(default=True)
-        self.patch(daemon.boot_sources, "make_default", slowly)
+        self.patch(daemon.cases.boot_sources, "make_default", slowly)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         self.assertEqual((await self.get(daemon, "/healthz"))[0], 200)
@@ -139,7 +139,7 @@ class RunningTests(DaemonCase):
             daemon = self.make(default=True)
             daemon.give_up = lines.append
             broken: Deferred[None] = Deferred()
-            self.patch(daemon.boot_sources, "make_default", lambda broken=broken: broken)
+            self.patch(daemon.cases.boot_sources, "make_default", lambda broken=broken: broken)
             daemon.startService()
             broken.errback(error)
             await daemon._starting
@@ -154,7 +154,7 @@ class RunningTests(DaemonCase):
             raise StorageError("page 7", object="regiond.db", code="database-damaged")
 
         daemon = self.make(default=True)
-        self.patch(daemon.boot_sources, "make_default", damaged)
+        self.patch(daemon.cases.boot_sources, "make_default", damaged)
         daemon.startService()
         self.addCleanup(self.stop, daemon)
         await daemon._starting
@@ -163,26 +163,26 @@ class RunningTests(DaemonCase):
     async def test_a_changed_setting_holds_at_once(self) -> None:
         """Set over the socket, it reaches the schedule by the change feed."""
         daemon = await self.start()
-        self.assertIsNone(daemon.imports.next_at)
-        daemon.imports.past = Past(reactor.seconds(), reactor.seconds(), Ending.DONE)
+        self.assertIsNone(daemon.importing.imports.next_at)
+        daemon.importing.imports.past = Past(reactor.seconds(), reactor.seconds(), Ending.DONE)
         words = {"boot_images_auto_import": "yes", "boot_images_import_interval_minutes": "90"}
         question = Question("config", "set", parameters=words)
         rows = await ask(str(self.directory / "admin.sock"), question)
         self.assertEqual([row["value"] for row in rows], [True, 90])
-        while daemon.imports.next_at is None:
+        while daemon.importing.imports.next_at is None:
             await deferLater(reactor, 0.005)
-        due_at = daemon.imports.past.began_s + 90 * 60
-        self.assertApproximates(daemon.imports.next_at, due_at, 1)
+        due_at = daemon.importing.imports.past.began_s + 90 * 60
+        self.assertApproximates(daemon.importing.imports.next_at, due_at, 1)
 
     async def test_the_default_source_is_made_once_and_its_deletion_remembered(self) -> None:
         """Over restarts, too."""
         daemon = await self.start(default=True)
-        (row,) = await daemon.boot_sources.list_all()
+        (row,) = await daemon.cases.boot_sources.list_all()
         self.assertEqual(row["url"], DEFAULT_SOURCE.url)
-        await daemon.boot_sources.delete(row["id"])
+        await daemon.cases.boot_sources.delete(row["id"])
         await self.stop(daemon)
         daemon = await self.start(default=True)
-        self.assertEqual(await daemon.boot_sources.list_all(), [])
+        self.assertEqual(await daemon.cases.boot_sources.list_all(), [])
 
     async def test_hooks_of_the_file_are_told(self) -> None:
         """The program that the file names is told of an event; without it no problem stays."""
@@ -203,7 +203,7 @@ class RunningTests(DaemonCase):
         told = json.loads(out.read_text())
         self.assertEqual((told["code"], told["region"]), ("no-space", "region-1"))
         await daemon._starting
-        rows = await daemon.region.list_events(Severity.INFO, cleared=False)
+        rows = await daemon.cases.region.list_events(Severity.INFO, cleared=False)
         self.assertEqual([row["code"] for row in rows], ["no-space"])
 
     async def test_the_certificate_is_renewed_while_it_runs(self) -> None:
@@ -215,14 +215,14 @@ class RunningTests(DaemonCase):
         daemon = await self.start()
         shown = await self.shown_certificate(daemon)
         (state / SERVER_FILE).write_bytes(key_pem(aged.key) + certificate_pem(aged.certificate))
-        daemon._renew_certificate()
+        daemon.ground.certificate.renew()
         renewed = await self.shown_certificate(daemon)
         self.assertEqual(len({shown, renewed, aged.certificate.serial_number}), 3)
 
     @staticmethod
     async def shown_certificate(daemon: tap.RegionDaemon) -> int:
         """The serial number of what a stranger is shown at the enrolment port."""
-        place = ("127.0.0.1", daemon._bound_port("enrol"))
+        place = ("127.0.0.1", daemon.ports.number("enrol"))
         pem = await deferToThread(ssl.get_server_certificate, place)
         return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
@@ -239,7 +239,7 @@ class MonitoringTests(DaemonCase):
     async def test_metrics(self) -> None:
         """Nothing that promtool complains of."""
         daemon = await self.start()
-        port = daemon._bound_port("web")
+        port = daemon.ports.number("web")
         client = treq.client.HTTPClient(Agent(reactor))
         response = await client.get(f"http://127.0.0.1:{port}/metrics")
         text = await response.content()
@@ -270,7 +270,7 @@ class MonitoringTests(DaemonCase):
     async def test_a_reactor_that_stood_still(self) -> None:
         """For as long as that is remembered."""
         daemon = await self.start()
-        daemon._pulse._lags.append(60.0)
+        daemon.ground.pulse._lags.append(60.0)
         await self.unwell(daemon, "stood still")
 
 

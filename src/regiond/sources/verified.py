@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 from common.digests import sha256_hex
 from common.errors import SignatureError, SourceError
+from common.pools import Threads
 from regiond.sources.locations import SourceLocation
 from regiond.sources.readings import FetchedDocument
 from regiond.sources.retrieval import Documents, Retrieved, Validators
@@ -18,13 +19,6 @@ from regiond.sources.signatures import Verified, verify_each
 PARALLEL_DOCUMENTS = 4
 
 T = TypeVar("T")
-
-
-class InThread(Protocol):
-    """Runs a function in a thread: ``partial(deferToThreadPool, reactor, pool)``."""
-
-    def __call__(self, work: Callable[[], T], /) -> Awaitable[T]:
-        """The result of ``work()``."""
 
 
 @attrs.frozen
@@ -41,7 +35,7 @@ class SourceAccess:
 
     retriever: Documents
     keyring: bytes | None = attrs.field(repr=False)
-    in_thread: InThread
+    in_thread: Threads
     now: float
     accepts_rollback: bool = False
 
