@@ -20,7 +20,7 @@ from regiond.source_fields import (
     fields_of,
     location_of,
 )
-from regiond.store import events, generations, sources
+from regiond.store import default_source, events, generations, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
 from regiond.upstream import Upstream, object_name
@@ -49,7 +49,7 @@ class BootSources:
     async def make_default(self) -> None:
         """Give an empty database its first source, once."""
         await self._database.write(
-            sources.make_default_source, DEFAULT_SOURCE, DEFAULT_SELECTION, self._now()
+            default_source.make_default_source, DEFAULT_SOURCE, DEFAULT_SELECTION, self._now()
         )
 
     async def list_all(self) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from regiond.esxi_network import plan_network
 from regiond.netplan import read_netplan
 from regiond.rows import image_row, key_columns
 from regiond.sources.releases import day_of
-from regiond.store import blobs, images, sources, uploads
+from regiond.store import blobs, images, source_documents, sources, uploads
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
 from regiond.upstream import Look, Upstream
@@ -145,7 +145,7 @@ class CustomImages:
         """By what sources said last: none is asked now, and a region without any has none."""
         found = await self._database.read(uploads.names_of_sources)
         for source in await self._database.read(sources.list_sources):
-            stored = await self._database.read(sources.stored_documents, source.id)
+            stored = await self._database.read(source_documents.stored_documents, source.id)
             if stored:
                 catalogue = await self._upstream.catalogue(Look(source, stored))
                 found |= {(offer.key.os, offer.key.release) for offer in catalogue.newest}

@@ -15,7 +15,7 @@ from regiond.bundle_layout import lay_out
 from regiond.chunk_cache import ChunkCache
 from regiond.restrictions import checked, without_meaning
 from regiond.rows import shown_url
-from regiond.store import blobs, generations, images, sources
+from regiond.store import blobs, generations, images, source_documents, sources
 from regiond.store.database import Database
 
 
@@ -45,7 +45,7 @@ class Exports:
         found = [await self._image(name) for name in (*names, *view.mirror_only)]
         known = {}
         for source in await self._database.read(sources.list_sources):
-            stored = await self._database.read(sources.stored_documents, source.id)
+            stored = await self._database.read(source_documents.stored_documents, source.id)
             keys = sorted({each.fingerprint for each in stored.values()} - {""})
             known[str(source.id)] = BundleSource(shown_url(source.url), tuple(keys))
         held = [image for image in found if image is not None]

@@ -36,7 +36,7 @@ from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import canaries, events, generations, pins, sources
+from regiond.store import canaries, events, generations, pins, revisions, selections, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream
 
@@ -84,7 +84,7 @@ class Importer:
 
     async def revision(self) -> int:
         """Changes whenever a source or a selection changes."""
-        return await self._database.read(sources.selection_revision)
+        return await self._database.read(revisions.selection_revision)
 
     def unsettle(self) -> None:
         """Something was taken away: the next import has to look at everything.
@@ -111,12 +111,12 @@ class Importer:
         offers = []
         for source in await self._database.read(sources.list_sources):
             look = looked_at.get(source.id)
-            selections = await self._database.read(sources.list_selections, source.id)
+            wanted = await self._database.read(selections.list_selections, source.id)
             offers.append(
                 SourceOffers(
                     source.id,
                     source.priority,
-                    tuple(each.selection for each in selections),
+                    tuple(each.selection for each in wanted),
                     (await self._upstream.catalogue(look)).newest if look else (),
                     day_of(self._now()),
                 )
@@ -125,7 +125,7 @@ class Importer:
 
     async def _notices(self, look: Look) -> tuple[Event, ...]:
         """What is to be known of a source, by what it said now or last."""
-        kept = await self._database.read(sources.list_selections, look.source.id)
+        kept = await self._database.read(selections.list_selections, look.source.id)
         return source_notices(
             look.name,
             [each.selection for each in kept],
@@ -367,7 +367,7 @@ class Importer:
 
     async def _check_selections(self, run: Run, look: Look) -> None:
         """Look at those that were accepted while the source could not be read."""
-        kept = await self._database.read(sources.list_selections, look.source.id)
+        kept = await self._database.read(selections.list_selections, look.source.id)
         unchecked = [each for each in kept if each.unchecked]
         if not unchecked:
             return
@@ -377,7 +377,7 @@ class Importer:
         for each in unchecked:
             why = explain_unmatched(each.selection, offers, today)
             if why is None:
-                await self._database.write(sources.mark_checked, each.id)
+                await self._database.write(selections.mark_checked, each.id)
             else:
                 reasons.append(f"selection {each.id}: {why}")
         if reasons:

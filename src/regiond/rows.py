@@ -14,7 +14,8 @@ from regiond.sources.matching import SourceOffers
 from regiond.sources.verdict import Key
 from regiond.store.canaries import Waiting
 from regiond.store.images import StoredImage
-from regiond.store.sources import BootSource, StoredSelection
+from regiond.store.sources import BootSource
+from regiond.store.selections import StoredSelection
 
 
 def source_row(source: BootSource) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from regiond.sources.catalogue import Catalogue
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched, well_formed
-from regiond.store import images, sources
+from regiond.store import images, selections, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource
 from regiond.upstream import Upstream, object_name
@@ -41,13 +41,13 @@ class Selections:
     async def list_all(self, source_id: int) -> list[dict[str, Any]]:
         """What is wanted of a source."""
         await self._database.read(sources.source, source_id)
-        found = await self._database.read(sources.list_selections, source_id)
+        found = await self._database.read(selections.list_selections, source_id)
         return [selection_row(each) for each in found]
 
     async def one(self, source_id: int, selection_id: int) -> dict[str, Any]:
         """One selection of a source."""
         return selection_row(
-            await self._database.read(sources.one_selection, source_id, selection_id)
+            await self._database.read(selections.one_selection, source_id, selection_id)
         )
 
     async def create(self, source_id: int, wanted: Selection) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class Selections:
         """
         wanted, unchecked = await self._checked(source_id, wanted)
         made = await self._database.write(
-            sources.create_selection, source_id, wanted, unchecked=unchecked, now=self._now()
+            selections.create_selection, source_id, wanted, unchecked=unchecked, now=self._now()
         )
         return selection_row(made)
 
@@ -72,12 +72,12 @@ class Selections:
         Raises:
             WrongUsage, Conflict: as ``create``.
         """
-        kept = await self._database.read(sources.one_selection, source_id, selection_id)
+        kept = await self._database.read(selections.one_selection, source_id, selection_id)
         wanted, unchecked = await self._checked(source_id, attrs.evolve(kept.selection, **changes))
         if (wanted, unchecked) == (kept.selection, kept.unchecked):
             return selection_row(kept)
         made = await self._database.write(
-            sources.update_selection,
+            selections.update_selection,
             source_id,
             selection_id,
             wanted,
@@ -108,7 +108,7 @@ class Selections:
 
     async def delete(self, source_id: int, selection_id: int) -> dict[str, Any]:
         """Want it no longer; its images go with the next import."""
-        await self._database.write(sources.delete_selection, source_id, selection_id, self._now())
+        await self._database.write(selections.delete_selection, source_id, selection_id, self._now())
         return {"id": selection_id, "deleted": True}
 
     # What is offered
@@ -155,7 +155,7 @@ class Selections:
         return None if found is None else await self._offer_rows(source, found)
 
     async def _offer_rows(self, source: BootSource, found: Catalogue) -> list[dict[str, Any]]:
-        kept = await self._database.read(sources.list_selections, source.id)
+        kept = await self._database.read(selections.list_selections, source.id)
         wanted = tuple(each.selection for each in kept)
         offered = SourceOffers(source.id, source.priority, wanted, found.newest, self._today())
         chosen = {offer.key for offer in offered.selected}

@@ -28,7 +28,7 @@ from regiond.sources.retrieval import Documents, Retriever
 from regiond.sources.signatures import inspect_keyring
 from regiond.sources.verdict import Key
 from regiond.sources.verified import SourceAccess
-from regiond.store import mirrors, sources
+from regiond.store import mirrors, source_documents, sources
 from regiond.store.database import Database
 from regiond.store.sources import BootSource, SourceFields
 
@@ -144,7 +144,7 @@ class Upstream:
         """
         stored: StoredDocuments = {}
         if not afresh:
-            stored = await self._database.read(sources.stored_documents, source.id)
+            stored = await self._database.read(source_documents.stored_documents, source.id)
         try:
             reading = await self._read(source, stored)
         except RackferryError as error:
@@ -166,7 +166,7 @@ class Upstream:
             documents: the bundle's, of that source.
             source: whose keyring and whose last good documents count.
         """
-        stored = await self._database.read(sources.stored_documents, source.id)
+        stored = await self._database.read(source_documents.stored_documents, source.id)
         try:
             access = await self._access(documents, source)
             reading = await read_source(location_of(source), stored, access)
@@ -176,7 +176,7 @@ class Upstream:
 
     async def as_it_was(self, source: BootSource) -> Look:
         """What a source said last, without asking it."""
-        return Look(source, await self._database.read(sources.stored_documents, source.id))
+        return Look(source, await self._database.read(source_documents.stored_documents, source.id))
 
     def _with_lag(self, source: BootSource, reading: SourceReading) -> SourceReading:
         """The reading, with the event of a source that has lagged behind for hours."""
@@ -244,7 +244,7 @@ class Upstream:
         Returns:
             the catalogue, and why the source could not be read, if it was tried and failed.
         """
-        stored = await self._database.read(sources.stored_documents, source.id)
+        stored = await self._database.read(source_documents.stored_documents, source.id)
         if not source.enabled:
             look = Look(source, stored, error=None if stored else _disabled(source))
         else:
@@ -258,7 +258,7 @@ class Upstream:
 
         Nothing is fetched: for whoever must not wait.
         """
-        stored = await self._database.read(sources.stored_documents, source.id)
+        stored = await self._database.read(source_documents.stored_documents, source.id)
         return await self.catalogue(Look(source, stored)) if stored else None
 
     async def keys_of(self, source: BootSource | SourceFields) -> tuple[Key, ...]:

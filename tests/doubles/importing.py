@@ -33,7 +33,7 @@ from regiond.routes import Routes
 from regiond.selections import Selections
 from regiond.settings_table import PARALLEL_TRANSFERS
 from regiond.sources import verified
-from regiond.store import events, generations, images, sources
+from regiond.store import events, generations, images, selections, sources
 from regiond.store.blobs import Blob, find_blob
 from regiond.store.database import Database
 from regiond.store.images import StoredImage
@@ -221,11 +221,11 @@ class ImportCase(TestCase):
     async def select(self, *wanted: Selection, source_id: int = 1) -> None:
         for each in wanted:
             await self.database.write(
-                sources.create_selection, source_id, each, unchecked=False, now=self.time
+                selections.create_selection, source_id, each, unchecked=False, now=self.time
             )
 
     async def deselect(self, selection_id: int, source_id: int = 1) -> None:
-        await self.database.write(sources.delete_selection, source_id, selection_id, self.time)
+        await self.database.write(selections.delete_selection, source_id, selection_id, self.time)
 
     async def jammy(self, content: bytes = b"root") -> None:
         """The source has jammy, and it is wanted."""

@@ -7,7 +7,7 @@ from twisted.logger import globalLogPublisher
 
 from common.images import FTYPES
 from regiond import fulfilment
-from regiond.store import changes, sources
+from regiond.store import changes, source_documents, sources
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint, gpg, public_keys
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, NOBLE, SECOND, path_of
@@ -65,7 +65,7 @@ class UpdateTests(AnswerCase):
         before = await self.kept()
         await self.update()
         self.assertEqual((await self.kept()).keyring_data, before.keyring_data)
-        self.assertEqual(set(await self.database.read(sources.stored_documents, 1)), set(DOCUMENTS))
+        self.assertEqual(set(await self.database.read(source_documents.stored_documents, 1)), set(DOCUMENTS))
 
     async def test_one_kind_of_keyring_replaces_the_other(self) -> None:
         """File, data, unsigned: whatever is given is the only one afterwards."""
@@ -199,7 +199,7 @@ class MovedTests(AnswerCase):
         self.assertEqual(
             {name: e.code for name, e in result.failed.items()}, {"boot-source 1": "source-changed"}
         )
-        self.assertEqual(await self.database.read(sources.stored_documents, 1), {})
+        self.assertEqual(await self.database.read(source_documents.stored_documents, 1), {})
         self.assertEqual(await self.versions(), {"jammy": FIRST})
         self.assertEqual([*await self.open_events()], [("source-changed", "import")])
         await self.succeed()

@@ -9,7 +9,7 @@ from common.images import Selection
 from regiond.heeding import Heeding
 from regiond.limits import Limits
 from regiond.region_settings import RegionSettings
-from regiond.store import settings, sources
+from regiond.store import selections, settings, sources
 from tests.doubles.stores import NOW, OnSQLite, Store, content, finished
 
 
@@ -65,7 +65,7 @@ class HeedingTests(Store, OnSQLite):
         """Each by the digest of its own view; and the own stream is made anew."""
         self.source("1 MiB/s")
         self.write(
-            sources.create_selection, 1, Selection("ubuntu", "jammy"), unchecked=False, now=NOW
+            selections.create_selection, 1, Selection("ubuntu", "jammy"), unchecked=False, now=NOW
         )
         self.take_lease()
         self.publish([content(10)])

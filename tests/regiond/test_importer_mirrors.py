@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.images import Image, Selection, View
-from regiond.store import blobs, generations, sources
+from regiond.store import blobs, generations, source_documents
 from regiond.store.tables import source_document
 from tests.doubles.importing import (
     DOCUMENTS,
@@ -115,7 +115,7 @@ class ShownTests(MirrorCase):
         await self.succeed()
         self.assertEqual(dict(self.source.requests), {INDEX_PATH: 2, STABLE_PATH: 1})
         self.assertEqual(await self.shown(), self.sent())
-        stored = await self.database.read(sources.stored_documents, 1)
+        stored = await self.database.read(source_documents.stored_documents, 1)
         self.assertTrue(all(each.is_raw_held for each in stored.values()))
         self.assertEqual((await self.run_import()).outcome, "unchanged")
 

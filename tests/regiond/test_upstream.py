@@ -4,7 +4,7 @@ import base64
 from pathlib import Path
 
 from common.errors import ConfigError, Conflict, SignatureError
-from regiond.store import sources
+from regiond.store import source_documents, sources
 from regiond.store.sources import SourceFields
 from regiond.upstream import Look, keyring_of
 from tests.doubles.gpg_keys import public_keys
@@ -28,7 +28,7 @@ class LookTests(ImportCase):
         self.assertEqual(self.fingerprint(), before)
         await self.upstream.keep(look)
         self.assertTrue((await self.look()).is_unchanged)
-        stored = await self.database.read(sources.stored_documents, 1)
+        stored = await self.database.read(source_documents.stored_documents, 1)
         self.assertEqual(set(stored), set(DOCUMENTS))
 
     async def test_keeping_what_did_not_change_writes_nothing(self) -> None:
@@ -66,7 +66,7 @@ class LookTests(ImportCase):
         self.source.files[other] = self.source.files.pop(STABLE_PATH)
         self.publish(self.product("jammy"))
         await self.upstream.keep(await self.look())
-        stored = await self.database.read(sources.stored_documents, 1)
+        stored = await self.database.read(source_documents.stored_documents, 1)
         self.assertNotIn(other, stored)
 
     async def test_keeping_for_a_deleted_source_is_refused(self) -> None:

@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Connection, select, update
 
 from common.errors import Conflict
-from regiond.store import canaries, changes, generations, sources
+from regiond.store import canaries, changes, generations, revisions
 from regiond.store.images import StoredImage, image_details, images_of
 from regiond.store.tables import image
 from regiond.versions import HeldVersion, previous
@@ -139,7 +139,7 @@ def note_waiting(conn: Connection, waiting: Mapping[int, str], now: float) -> No
 
 def _changed(conn: Connection, id: int, now: float) -> None:
     """The next import, of whatever region, has to look at everything."""
-    sources.count_revision(conn)
+    revisions.count_revision(conn)
     changes.record(conn, "image", str(id), now)
 
 

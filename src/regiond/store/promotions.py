@@ -6,7 +6,7 @@ import attrs
 from sqlalchemy import Connection, select, update
 
 from common.events import Event, Severity
-from regiond.store import canaries, changes, events, generations, racks, settings, sources
+from regiond.store import canaries, changes, events, generations, racks, revisions, settings
 from regiond.store.canaries import After
 from regiond.store.kept import retire_surplus
 from regiond.store.tables import image, rack
@@ -100,7 +100,7 @@ def _settle(conn: Connection, ids: Collection[int], now: float) -> None:
     canaries.settle(conn, ids)
     retire_surplus(conn, now)
     # Mirrors, and what made way for these, wait for the next import.
-    sources.count_revision(conn)
+    revisions.count_revision(conn)
 
 
 def _held_back(found: Outlook) -> Event:

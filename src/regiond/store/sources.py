@@ -1,25 +1,17 @@
-"""Boot sources, what is wanted of them, and their last good documents.
+"""Boot sources: where images come from."""
 
-``selection_revision`` grows whenever a source, a selection or a pin changes: an import that finds another
-number at its end than at its start has to be followed by a second one.
-"""
-
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Row, delete, exists, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
-from common.canonical import plain
 from common.errors import Conflict, NotFound
 from common.events import Event
-from common.images import Selection
-from regiond.sources.readings import StoredDocument
-from regiond.store import changes, events, settings
-from regiond.store.tables import blob, boot_source, selection, source_document
+from regiond.store import events
+from regiond.store.revisions import source_changed
+from regiond.store.tables import boot_source, source_document
 
-_REVISION = "selection-revision"
-_DEFAULT_MADE = "default-source-made"
 
 
 @attrs.frozen
@@ -66,17 +58,6 @@ class SourceFields:
     any_products: bool = False
 
 
-@attrs.frozen
-class StoredSelection:
-    """A selection of a source. ``unchecked``: accepted without looking into its catalogue."""
-
-    id: int
-    source_id: int
-    selection: Selection
-    unchecked: bool
-
-
-# Sources
 
 
 def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSource:
@@ -90,7 +71,7 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
         boot_source.insert().values(created_at=now, updated_at=now, **attrs.asdict(fields))
     )
     (id,) = added.inserted_primary_key or (0,)  # noqa: A001
-    _changed(conn, id, now)
+    source_changed(conn, id, now)
     return source(conn, id)
 
 
@@ -114,7 +95,7 @@ def update_source(conn: Connection, id: int, changed: Mapping[str, Any], now: fl
         conn.execute(delete(source_document).where(source_document.c.source_id == id))
         # How fresh it has to be was known from those documents alone: a fresh start.
         _set(conn, id, accept_rollback=None, lagging_since=None, last_success_at=None)
-    _changed(conn, id, now)
+    source_changed(conn, id, now)
     return source(conn, id)
 
 
@@ -165,7 +146,7 @@ def delete_source(conn: Connection, id: int, now: float) -> None:
     deleted = conn.execute(delete(boot_source).where(boot_source.c.id == id))
     if deleted.rowcount == 0:
         raise _no_source(id)
-    _changed(conn, id, now)
+    source_changed(conn, id, now)
 
 
 def source(conn: Connection, id: int) -> BootSource:
@@ -183,6 +164,11 @@ def source(conn: Connection, id: int) -> BootSource:
 def list_sources(conn: Connection) -> tuple[BootSource, ...]:
     """All sources, by id."""
     return tuple(_source(row) for row in conn.execute(select(boot_source).order_by("id")))
+
+
+def note_read(conn: Connection, id: int, at: float) -> None:
+    """It was read, and all that it said was good, at that time."""
+    _set(conn, id, last_success_at=at)
 
 
 def note_lag(conn: Connection, id: int, since: float | None) -> None:
@@ -211,18 +197,6 @@ def _set(conn: Connection, id: int, **values: Any) -> None:
     conn.execute(update(boot_source).where(boot_source.c.id == id).values(**values))
 
 
-def make_default_source(
-    conn: Connection, fields: SourceFields, wanted: Selection, now: float
-) -> BootSource | None:
-    """The source that an empty database gets, once: deleting it is remembered."""
-    if settings.get(conn, _DEFAULT_MADE, default=False):
-        return None
-    settings.put(conn, _DEFAULT_MADE, value=True, now=now)
-    if list_sources(conn):
-        return None
-    made = create_source(conn, fields, now)
-    create_selection(conn, made.id, wanted, unchecked=True, now=now)
-    return made
 
 
 def _check_url(conn: Connection, url: str, own_id: int) -> None:
@@ -249,203 +223,3 @@ def _no_source(id: int) -> NotFound:
 
 def _source(row: Row[Any]) -> BootSource:
     return BootSource(**row._asdict())
-
-
-# Selections
-
-
-def create_selection(
-    conn: Connection,
-    source_id: int,
-    wanted: Selection,
-    *,
-    unchecked: bool,
-    now: float,
-) -> StoredSelection:
-    """Want something of a source.
-
-    Raises:
-        NotFound: no such source.
-        Conflict: there is a selection of that os and release.
-    """
-    source(conn, source_id)
-    _check_release(conn, source_id, wanted, 0)
-    added = conn.execute(
-        selection.insert().values(
-            source_id=source_id, unchecked=unchecked, created_at=now, **plain(wanted)
-        )
-    )
-    (id,) = added.inserted_primary_key or (0,)  # noqa: A001
-    _changed(conn, source_id, now)
-    return StoredSelection(id, source_id, wanted, unchecked)
-
-
-def update_selection(
-    conn: Connection, source_id: int, id: int, wanted: Selection, *, unchecked: bool, now: float
-) -> StoredSelection:
-    """Want something else of a source.
-
-    Raises:
-        NotFound: that source has no such selection.
-        Conflict: another selection is of that os and release.
-    """
-    one_selection(conn, source_id, id)
-    _check_release(conn, source_id, wanted, id)
-    conn.execute(
-        update(selection).where(selection.c.id == id).values(unchecked=unchecked, **plain(wanted))
-    )
-    _changed(conn, source_id, now)
-    return StoredSelection(id, source_id, wanted, unchecked)
-
-
-def one_selection(conn: Connection, source_id: int, id: int) -> StoredSelection:
-    """A selection of a source.
-
-    Raises:
-        NotFound: that source has no such selection.
-    """
-    for kept in list_selections(conn, source_id):
-        if kept.id == id:
-            return kept
-    raise _no_selection(source_id, id)
-
-
-def _check_release(conn: Connection, source_id: int, wanted: Selection, own_id: int) -> None:
-    for other in list_selections(conn, source_id):
-        same = (other.selection.os, other.selection.release) == (wanted.os, wanted.release)
-        if same and other.id != own_id:
-            raise Conflict(
-                f"selection {other.id} means {wanted.os}/{wanted.release} already",
-                object=f"boot-source {source_id}",
-                code="selection-exists",
-                remedy=f"update selection {other.id}, or delete it first",
-            )
-
-
-def _no_selection(source_id: int, id: int) -> NotFound:
-    return NotFound(
-        f"boot source {source_id} has no such selection",
-        object=f"selection {id}",
-        code="selection-unknown",
-        remedy=f"boot-source-selections read {source_id} lists them",
-    )
-
-
-def list_selections(conn: Connection, source_id: int | None = None) -> tuple[StoredSelection, ...]:
-    """The selections of a source, or of all, by id."""
-    query = select(selection).order_by(selection.c.id)
-    if source_id is not None:
-        query = query.where(selection.c.source_id == source_id)
-    return tuple(
-        StoredSelection(
-            row.id,
-            row.source_id,
-            Selection(
-                row.os, row.release, tuple(row.arches), tuple(row.subarches), tuple(row.labels)
-            ),
-            row.unchecked,
-        )
-        for row in conn.execute(query)
-    )
-
-
-def mark_checked(conn: Connection, id: int) -> None:
-    """A selection was found to fit its source's catalogue."""
-    conn.execute(update(selection).where(selection.c.id == id).values(unchecked=False))
-
-
-def delete_selection(conn: Connection, source_id: int, id: int, now: float) -> None:
-    """Want it no longer.
-
-    Raises:
-        NotFound: that source has no such selection.
-    """
-    deleted = conn.execute(
-        delete(selection).where(selection.c.id == id, selection.c.source_id == source_id)
-    )
-    if deleted.rowcount == 0:
-        raise _no_selection(source_id, id)
-    _changed(conn, source_id, now)
-
-
-def selection_revision(conn: Connection) -> int:
-    """A number that changes whenever an import may have something else to do than before."""
-    return int(settings.get(conn, _REVISION, 0))
-
-
-def count_revision(conn: Connection) -> None:
-    """Something changed that imports go by."""
-    settings.add(conn, _REVISION)
-
-
-def _changed(conn: Connection, source_id: int, now: float) -> None:
-    count_revision(conn)
-    changes.record(conn, "source", str(source_id), now)
-
-
-# Documents
-
-
-def stored_documents(conn: Connection, source_id: int) -> dict[str, StoredDocument]:
-    """The last good documents of a source, by path."""
-    is_raw_held = exists().where(
-        blob.c.sha256 == source_document.c.raw_sha256, blob.c.state == "complete"
-    )
-    rows = conn.execute(
-        select(source_document, is_raw_held.label("is_raw_held")).where(
-            source_document.c.source_id == source_id
-        )
-    )
-    return {
-        row.path: StoredDocument(
-            path=row.path,
-            sha256=row.raw_sha256,
-            payload=bytes(row.payload),
-            etag=row.etag,
-            last_modified=row.last_modified,
-            updated=row.updated,
-            fingerprint=row.fingerprint,
-            is_raw_held=bool(row.is_raw_held),
-        )
-        for row in rows
-    }
-
-
-def keep_documents(
-    conn: Connection,
-    read: BootSource,
-    changed: Iterable[StoredDocument],
-    paths: Iterable[str],
-    now: float,
-) -> None:
-    """Keep what a source said: its last good documents, and when it was read.
-
-    Args:
-        conn: in a transaction.
-        read: the source as it was when it was read.
-        changed: documents to keep in place of those of the same paths.
-        paths: of all its documents; others are forgotten.
-        now: seconds since the epoch.
-
-    Raises:
-        Conflict: code ``source-changed``; what was read is not what it is now.
-    """
-    demand_unchanged(conn, read)
-    kept = source_document.c.source_id == read.id
-    conn.execute(delete(source_document).where(kept, source_document.c.path.not_in(list(paths))))
-    for document in changed:
-        conn.execute(delete(source_document).where(kept, source_document.c.path == document.path))
-        conn.execute(
-            source_document.insert().values(
-                source_id=read.id,
-                path=document.path,
-                raw_sha256=document.sha256,
-                payload=document.payload,
-                etag=document.etag,
-                last_modified=document.last_modified,
-                updated=document.updated,
-                fingerprint=document.fingerprint,
-                fetched_at=now,
-            )
-        )
-    _set(conn, read.id, last_success_at=now)

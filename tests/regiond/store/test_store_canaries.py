@@ -2,19 +2,7 @@
 
 from common.errors import NotFound
 from common.images import View
-from regiond.store import (
-    canaries,
-    changes,
-    events,
-    generations,
-    images,
-    kept,
-    pins,
-    promotions,
-    racks,
-    settings,
-    sources,
-)
+from regiond.store import canaries, changes, events, generations, images, kept, pins, promotions, racks, revisions, settings
 from regiond.store.kept import VERSIONS
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, key
 
@@ -98,13 +86,13 @@ class CanarySuite(Store):
         number, _ = self.read(generations.current_generation)
         self.assertEqual(self.promote_due(NOW + 2 * HOUR_S - 1), 0)
         self.assertEqual(self.everybody(), ["2", "1", "1"])
-        revision = self.read(sources.selection_revision)
+        revision = self.read(revisions.selection_revision)
         self.assertEqual(self.promote_due(NOW + 2 * HOUR_S), 1)
         self.assertEqual(self.everybody(), ["2", "2", "2"])
         self.assertEqual(self.read(generations.current_generation)[0], number + 1)
         self.assertEqual(self.read(images.image_details, self.first).state, "retired")
         self.assertEqual(self.read(canaries.waiting), ())
-        self.assertGreater(self.read(sources.selection_revision), revision)
+        self.assertGreater(self.read(revisions.selection_revision), revision)
         facts = self.read(events.list_events, cleared=True)
         self.assertEqual([each.event.code for each in facts], ["canary-promoted"])
         self.assertEqual(self.promote_due(NOW + DAY_S), 0)

@@ -4,7 +4,7 @@ from common.digests import CHUNK_BYTES, digest_list, sha256_hex
 from common.errors import Stale
 from common.images import SourceDocument, View
 from regiond.sources.readings import FetchedDocument
-from regiond.store import blobs, garbage, generations, images, mirrors, sources
+from regiond.store import blobs, garbage, generations, images, mirrors, source_documents, sources
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
 
 INDEX = "streams/v1/index.sjson"
@@ -29,7 +29,7 @@ class MirrorSuite(Store):
     def keep(self, **raw: bytes) -> dict[str, str]:
         """Documents as an import keeps them; path -> SHA-256."""
         documents = [fetched(f"streams/v1/{name}.sjson", each) for name, each in raw.items()]
-        known = self.read(sources.stored_documents, 1)
+        known = self.read(source_documents.stored_documents, 1)
         paths = {*known, *(each.path for each in documents)}
         self.write(mirrors.keep_documents, self.source, documents, paths, NOW)
         return {each.path: each.sha256 for each in documents}
@@ -79,8 +79,8 @@ class MirrorSuite(Store):
         self.keep(index=b"signed")
         document = fetched(STABLE, b"never kept as sent").to_stored()
         paths = (INDEX, STABLE)
-        self.write(sources.keep_documents, self.source, [document], paths, NOW)
-        stored = self.read(sources.stored_documents, 1)
+        self.write(source_documents.keep_documents, self.source, [document], paths, NOW)
+        stored = self.read(source_documents.stored_documents, 1)
         self.assertTrue(stored[INDEX].is_raw_held)
         self.assertFalse(stored[STABLE].is_raw_held)
 

@@ -1,7 +1,7 @@
 """Pinned versions, and going back to a kept one."""
 
 from common.errors import Conflict, NotFound
-from regiond.store import changes, generations, images, pins, settings, sources
+from regiond.store import changes, generations, images, pins, revisions, settings
 from regiond.store.kept import VERSIONS
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, Store, content, key
 
@@ -117,10 +117,10 @@ class PinSuite(Store):
         for work, image_id in (
             (pins.pin, self.ids[2]), (pins.unpin, self.ids[2]), (pins.roll_back, self.ids[2])
         ):  # fmt: skip
-            revision = self.read(sources.selection_revision)
+            revision = self.read(revisions.selection_revision)
             last = self.read(changes.last_id)
             self.write(work, image_id, NOW)
-            self.assertGreater(self.read(sources.selection_revision), revision)
+            self.assertGreater(self.read(revisions.selection_revision), revision)
             told = self.read(changes.since, last)
             self.assertIn("image", [each.kind for each in told])
 
