@@ -28,7 +28,7 @@ from regiond.publishing import Publishing
 from regiond.slots import Slots
 from regiond.small_blob import MOST_BYTES as SMALL_BYTES
 from regiond.small_blob import SmallBlob
-from regiond.store import generations, images
+from regiond.store import images, publication
 from regiond.store.changes import Change
 from regiond.store.database import Database
 from regiond.store.images import NeededFile, NewImage
@@ -269,7 +269,7 @@ class Fulfilment:
     async def _publish(self, ready: Sequence[_Staged]) -> None:
         try:
             published = await self._database.write(
-                generations.publish_images,
+                publication.publish_images,
                 [staged.image_id for staged in ready],
                 self._run.epoch,
                 self._transfers.now(),

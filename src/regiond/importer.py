@@ -36,7 +36,7 @@ from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import canaries, events, generations, pins, revisions, selections, sources
+from regiond.store import canaries, events, generations, pins, publication, revisions, selections, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream
 
@@ -305,7 +305,7 @@ class Importer:
         retired = set(plan.retirements(set(run.published) - waiting)) - run.retired_ids
         if retired:
             await self._database.write(
-                generations.retire_images,
+                publication.retire_images,
                 retired,
                 run.epoch,
                 self._now(),
@@ -325,7 +325,7 @@ class Importer:
             if look.reading is None or not look.reading.problems:
                 complete.add(look.source.id)
         await self._database.write(
-            generations.show_documents,
+            publication.show_documents,
             read,
             # Racks that wait for an image hold what the documents of before name.
             complete - plan.incomplete(run.published) - {each.source_id for each in waiting},

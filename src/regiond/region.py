@@ -14,7 +14,7 @@ from common.events import Event, Severity, at_least, missed_row
 from regiond.importer import Importer
 from regiond.rows import image_row, key_columns
 from regiond.settings_table import all_values
-from regiond.store import blobs, events, generations, images, settings
+from regiond.store import blobs, events, generations, images, publication, settings
 from regiond.store.changes import Change
 from regiond.store.database import Database
 
@@ -127,7 +127,7 @@ class Region:
         """Let a version go: a published one leaves the racks, and is fetched again if wanted."""
         found = await self._database.read(images.image_details, image_id)
         generation = await self._database.write(
-            generations.retire_images, [image_id], None, self.now()
+            publication.retire_images, [image_id], None, self.now()
         )
         self._importer.unsettle()
         return {"id": found.id, "deleted": True, "generation": generation}

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.images import ImageKey
-from regiond.store import blobs, generations, images, leases
+from regiond.store import blobs, images, leases, publication
 from regiond.store.database import Database
 from regiond.store.threads import Inline
 from tests.doubles import postgres
@@ -96,7 +96,7 @@ class Store:
         return finished(self.database.write(work, *args, **kwargs))
 
     def take_lease(self, holder: str = "region-1") -> int:
-        epoch = self.write(leases.acquire, generations.IMPORT_LEASE, holder, NOW, 15.0)
+        epoch = self.write(leases.acquire, publication.IMPORT_LEASE, holder, NOW, 15.0)
         assert epoch is not None
         self.epoch = epoch
         return epoch
@@ -140,7 +140,7 @@ class Store:
     def publish_staged(self, image: int, epoch: int | None = None, now: float = NOW) -> int:
         """Publish a staged image; the generation, or raises why it was refused."""
         ids, epoch = [image], self.epoch if epoch is None else epoch
-        published = self.write(generations.publish_images, ids, epoch, now)
+        published = self.write(publication.publish_images, ids, epoch, now)
         for why in published.refused.values():
             raise why
         return published.generation

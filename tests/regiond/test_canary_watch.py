@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 
 from regiond.canary_watch import LONGEST_S, OVERDUE_S, CanaryWatch
-from regiond.store import canaries, events, generations, images, promotions, racks
+from regiond.store import canaries, events, generations, images, promotions, publication, racks
 from tests.doubles.stores import NOW, OnSQLite, Store, content
 
 HOUR_S = 3600.0
@@ -81,7 +81,7 @@ class CanaryWatchTests(Store, OnSQLite):
         self.clock.pump([LONGEST_S] * 12)
         self.assertEqual(len(self.read(events.list_events)), 1)
         (found,) = self.read(images.list_images)
-        self.write(generations.retire_images, [found.id], None, self.now())
+        self.write(publication.retire_images, [found.id], None, self.now())
         self.assertEqual(self.read(events.list_events), ())
 
     def test_without_canaries_it_only_looks_now_and_then(self) -> None:

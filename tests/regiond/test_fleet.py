@@ -72,7 +72,7 @@ class DocumentTests(FleetCase):
         """It is paged, and whole when it is put together."""
         rack = self.enrol()
         large = bytes(2 * PIECE_BYTES) + b"end"
-        (digest,) = self.write(generations._keep_documents, [large]).values()
+        (digest,) = self.write(generations.keep_documents, [large]).values()
         pieces: list[bytes] = []
         size_bytes = 1
         while sum(map(len, pieces)) < size_bytes:

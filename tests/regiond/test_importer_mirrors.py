@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.images import Image, Selection, View
-from regiond.store import blobs, generations, source_documents
+from regiond.store import blobs, generations, publication, source_documents
 from regiond.store.tables import source_document
 from tests.doubles.importing import (
     DOCUMENTS,
@@ -233,7 +233,7 @@ class TogetherTests(MirrorCase):
         await self.succeed()
         self.assertEqual(await self.versions(), {"jammy": FIRST})
         before: list[View] = []
-        show = generations.show_documents
+        show = publication.show_documents
 
         def looked_at(conn: Any, *args: Any) -> int:
             _, digest = generations.current_generation(conn)

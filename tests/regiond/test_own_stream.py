@@ -15,7 +15,7 @@ from regiond import own_stream
 from regiond.own_stream import PAUSE_S, RETRY_S, OwnStream
 from regiond.settings_table import STREAM_UPLOADS
 from regiond.sources.signatures import verify
-from regiond.store import blobs, generations, images, leases
+from regiond.store import blobs, images, leases, publication
 from regiond.store import own_stream as stored
 from regiond.store.images import GRACE_S, NeededFile, NewImage
 from regiond.stream_signing import SigningKey
@@ -93,7 +93,7 @@ class StreamCase(WebTreeCase):
     async def upload(self, content: bytes) -> None:
         """A custom image, as a publish leaves it."""
         epoch = await self.database.write(
-            leases.acquire, generations.IMPORT_LEASE, "uploads", self.time, 15.0
+            leases.acquire, publication.IMPORT_LEASE, "uploads", self.time, 15.0
         )
         sha256 = await self.database.write(blobs.keep_whole, content)
         new = NewImage(
@@ -103,7 +103,7 @@ class StreamCase(WebTreeCase):
             type="uploaded",
         )
         ids = await self.database.write(images.stage_images, [new], self.time)
-        await self.database.write(generations.publish_images, ids, epoch, self.time)
+        await self.database.write(publication.publish_images, ids, epoch, self.time)
 
 
 class ServedTests(StreamCase):

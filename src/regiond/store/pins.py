@@ -11,7 +11,7 @@ import attrs
 from sqlalchemy import Connection, select, update
 
 from common.errors import Conflict
-from regiond.store import canaries, changes, generations, revisions
+from regiond.store import canaries, changes, generations, publication, revisions
 from regiond.store.images import StoredImage, image_details, images_of
 from regiond.store.tables import image
 from regiond.versions import HeldVersion, previous
@@ -79,7 +79,7 @@ def roll_back(conn: Connection, id: int, now: float) -> RolledBack:
     held = {each.id: each for each in images_of(conn, asked.key)}
     before = next((each for each in held.values() if each.state == "published"), None)
     target = _target(asked, held, before)
-    generations.demand_complete(target, generations.complete_blobs(conn, [target]))
+    publication.demand_complete(target, publication.complete_blobs(conn, [target]))
     if before is not None:
         conn.execute(
             update(image)

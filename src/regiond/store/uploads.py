@@ -17,7 +17,8 @@ from common.custom_names import next_version
 from common.errors import Busy
 from common.images import ImageKey
 from regiond.store import leases
-from regiond.store.generations import IMPORT_LEASE, current_generation, publish_images
+from regiond.store.generations import current_generation
+from regiond.store.publication import IMPORT_LEASE, publish_images
 from regiond.store.images import (
     NewImage,
     StoredImage,

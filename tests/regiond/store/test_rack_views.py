@@ -2,7 +2,7 @@
 
 from common.errors import NotFound
 from common.images import View
-from regiond.store import generations, images, racks
+from regiond.store import generations, images, publication, racks
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, Store, content, key
 
 KERNEL = content(10, seed=1)
@@ -111,7 +111,7 @@ class RackViewSuite(Store):
     def test_before_the_first_publish(self) -> None:
         """A restriction without images is no generation."""
         for each in self.read(images.list_images):
-            self.write(generations.retire_images, [each.id], self.epoch, NOW)
+            self.write(publication.retire_images, [each.id], self.epoch, NOW)
         self.restrict("*/jammy")
         self.assertEqual(self.digest("small"), self.digest("large"))
 

@@ -2,7 +2,7 @@
 
 from common.errors import NotFound
 from common.images import View
-from regiond.store import canaries, changes, events, generations, images, kept, pins, promotions, racks, revisions, settings
+from regiond.store import canaries, changes, events, generations, images, kept, pins, promotions, publication, racks, revisions, settings
 from regiond.store.kept import VERSIONS
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, key
 
@@ -196,9 +196,9 @@ class CanarySuite(Store):
     def test_what_is_deleted_leaves_all_racks(self) -> None:
         """An image goes in every version that some rack shows; one version goes alone."""
         second = self.version(2)
-        self.write(generations.retire_images, [self.first], None, NOW)
+        self.write(publication.retire_images, [self.first], None, NOW)
         self.assertEqual(self.everybody(), ["2", None, None])
-        self.write(generations.retire_images, [second], None, NOW)
+        self.write(publication.retire_images, [second], None, NOW)
         self.assertEqual(self.everybody(), [None] * 3)
         self.version(1)
         newer = self.version(2)
@@ -206,7 +206,7 @@ class CanarySuite(Store):
         self.version(3)
         self.assertEqual(self.everybody(), ["3", "2", "2"])
         (published,) = self.read(images.list_images, ("published",))
-        self.write(generations.retire_images, [published.id], None, NOW)
+        self.write(publication.retire_images, [published.id], None, NOW)
         self.assertEqual(self.everybody(), [None] * 3)
         self.assertEqual(self.read(images.image_details, newer).state, "retired")
 
@@ -224,7 +224,7 @@ class CanarySuite(Store):
     def test_the_first_image_of_all(self) -> None:
         """Canaries get it although the others are to hold nothing yet."""
         for each in self.read(images.list_images):
-            self.write(generations.retire_images, [each.id], None, NOW)
+            self.write(publication.retire_images, [each.id], None, NOW)
         self.version(3, of=NOBLE)
         self.assertEqual(self.everybody(NOBLE), ["3", None, None])
 

@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, Stale
-from regiond.store import blobs, garbage, generations, images
+from regiond.store import blobs, garbage, images, publication
 from regiond.store.tables import chunk
 from tests.doubles.stores import (
     DAY_S,
@@ -68,7 +68,7 @@ class GarbageSuite(Store):
         image = self.stage([GARBAGE])
         self.assertEqual(self.write(garbage.condemn, NOW + DAY_S), 0)
         self.write(garbage.mark_unreferenced, NOW + DAY_S)
-        self.write(generations.retire_images, [image], None, NOW)
+        self.write(publication.retire_images, [image], None, NOW)
         self.write(garbage.mark_unreferenced, NOW + 2 * DAY_S)
         self.assertEqual(self.write(garbage.condemn, NOW + DAY_S), 0)
         self.assertEqual(self.write(garbage.condemn, NOW + 2 * DAY_S), 1)

@@ -2,7 +2,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import NotFound
 from regiond.holdings import read_holdings
 from regiond.planning import HeldState
-from regiond.store import blobs, generations, images
+from regiond.store import blobs, images, publication
 from tests.doubles.stores import (
     NOW,
     OnPostgreSQL,
@@ -66,14 +66,14 @@ class ImageSuite(Store):
         self.publish_staged(image)
         self.assertTrue(may[0](*may[1:], NOW))
         self.assertFalse(self.read(images.is_blob_in_view, SQUASHFS.sha256, None, NOW))
-        self.write(generations.retire_images, [image], self.epoch, NOW)
+        self.write(publication.retire_images, [image], self.epoch, NOW)
         self.assertTrue(may[0](*may[1:], NOW + images.GRACE_S - 1))
         self.assertFalse(may[0](*may[1:], NOW + images.GRACE_S))
 
     def test_retired_images_are_forgotten_after_the_grace_time(self) -> None:
         """Until then their blobs are referenced."""
         image = self.publish([KERNEL])
-        self.write(generations.retire_images, [image], self.epoch, NOW)
+        self.write(publication.retire_images, [image], self.epoch, NOW)
         self.assertEqual(self.write(images.forget_retired, NOW + images.GRACE_S - 1), 0)
         self.assertEqual(self.write(images.forget_retired, NOW + images.GRACE_S), 1)
         self.assertRaises(NotFound, self.read, images.image_details, image)

@@ -3,7 +3,7 @@
 from common.errors import Conflict
 from common.images import View
 from regiond.housekeeping import GARBAGE_GRACE_S
-from regiond.store import blobs, garbage, generations, images, settings
+from regiond.store import blobs, garbage, generations, images, publication, settings
 from regiond.store.kept import VERSIONS, retire_surplus, surplus_images
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
 
@@ -91,7 +91,7 @@ class KeptSuite(Store):
         """Exactly that one, on racks, too."""
         self.keep(3)
         ids = self.publish_versions(3)
-        self.assertEqual(self.write(generations.retire_images, ids[:1], None, NOW), 4)
+        self.assertEqual(self.write(publication.retire_images, ids[:1], None, NOW), 4)
         self.assertEqual(self.states(ids), ["retired", "kept", "published"])
         self.assertEqual(self.view().kept, self.documents(ids[1:2]))
 

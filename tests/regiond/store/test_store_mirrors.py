@@ -4,7 +4,7 @@ from common.digests import CHUNK_BYTES, digest_list, sha256_hex
 from common.errors import Stale
 from common.images import SourceDocument, View
 from regiond.sources.readings import FetchedDocument
-from regiond.store import blobs, garbage, generations, images, mirrors, source_documents, sources
+from regiond.store import blobs, garbage, generations, images, mirrors, publication, source_documents, sources
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
 
 INDEX = "streams/v1/index.sjson"
@@ -37,7 +37,7 @@ class MirrorSuite(Store):
     def show(self, documents: dict[str, str], *, is_complete: bool = True) -> int:
         complete = {1} if is_complete else set()
         read = {self.source: documents}
-        return self.write(generations.show_documents, read, complete, self.epoch, NOW)
+        return self.write(publication.show_documents, read, complete, self.epoch, NOW)
 
     def view(self) -> View:
         _, digest = self.read(generations.current_generation)
@@ -137,7 +137,7 @@ class MirrorSuite(Store):
         self.assertEqual(self.show(documents), 0)
         image = self.publish([OLD], of=JAMMY)
         self.show(documents)
-        self.write(generations.retire_images, [image], self.epoch, NOW)
+        self.write(publication.retire_images, [image], self.epoch, NOW)
         self.show(documents)
         self.assertEqual(self.view().documents, {})
 
@@ -185,7 +185,7 @@ class MirrorSuite(Store):
         documents = self.keep(index=b"signed")
         before = self.read(generations.current_generation)
         read, epoch = {self.source: documents}, self.epoch - 1
-        self.assertRaises(Stale, self.write, generations.show_documents, read, {1}, epoch, NOW)
+        self.assertRaises(Stale, self.write, publication.show_documents, read, {1}, epoch, NOW)
         self.assertEqual(self.read(generations.current_generation), before)
 
     def test_a_deleted_source_is_no_mirror_from_that_moment_on(self) -> None:
@@ -231,11 +231,11 @@ class MirrorSuite(Store):
         _, new = self.supersede()
         self.show(self.keep(index=b"second"))
         self.assertEqual(self.found(), NEW.sha256)
-        self.write(generations.retire_images, [new], self.epoch, NOW + HOUR_S)
+        self.write(publication.retire_images, [new], self.epoch, NOW + HOUR_S)
         other = self.publish([NEWEST], of=NOBLE, now=NOW + HOUR_S)
         self.show(self.keep(index=b"third"))
         self.assertEqual(self.found(), NEWEST.sha256)
-        self.write(generations.retire_images, [other], self.epoch, NOW + HOUR_S)
+        self.write(publication.retire_images, [other], self.epoch, NOW + HOUR_S)
         self.assertIn(self.found(), {NEW.sha256, OLD.sha256})
         self.assertIsNone(self.found(now=NOW + 4 * HOUR_S))
 
@@ -280,16 +280,16 @@ class MirrorSuite(Store):
         """By an admin, or by a selection: every version of it leaves the mirrors."""
         for epoch in (None, self.epoch):
             _, new = self.supersede()
-            self.write(generations.retire_images, [new], epoch, NOW)
+            self.write(publication.retire_images, [new], epoch, NOW)
             self.assertEqual((self.view().images, self.view().mirror_only), ({}, ()))
 
     def test_deleting_one_version_takes_no_other_out(self) -> None:
         """The superseded version goes alone; it is not the one that racks boot from."""
         old, new = self.supersede()
         other = self.publish([NEWEST], "3", JAMMY)
-        self.write(generations.retire_images, [new], None, NOW)
+        self.write(publication.retire_images, [new], None, NOW)
         self.assertEqual(self.view().mirror_only, (self.document_of(old),))
-        self.write(generations.retire_images, [old], None, NOW)
+        self.write(publication.retire_images, [old], None, NOW)
         self.assertEqual(self.view().mirror_only, ())
         self.assertEqual(self.view().images[str(JAMMY)].document_sha256, self.document_of(other))
 
@@ -297,7 +297,7 @@ class MirrorSuite(Store):
         """A version that was still on its way was no part of any mirror."""
         old, _ = self.supersede()
         staged = self.stage([NEWEST], "3", JAMMY)
-        self.write(generations.retire_images, [staged], self.epoch, NOW)
+        self.write(publication.retire_images, [staged], self.epoch, NOW)
         self.assertEqual(self.view().mirror_only, (self.document_of(old),))
 
     def test_a_release_that_has_a_successor_stays_with_mirrors(self) -> None:
@@ -305,7 +305,7 @@ class MirrorSuite(Store):
         old = self.publish([OLD], of=JAMMY)
         self.publish([NEW], of=NOBLE)
         self.show(self.keep(index=b"first"))
-        self.write(generations.retire_images, [old], self.epoch, NOW, stay_mirrored=True)
+        self.write(publication.retire_images, [old], self.epoch, NOW, stay_mirrored=True)
         self.assertEqual(self.view().mirror_only, (self.document_of(old),))
         self.show(self.keep(index=b"second"))
         self.assertEqual(self.view().mirror_only, ())

@@ -1,7 +1,7 @@
 """Pinned versions, and going back to a kept one."""
 
 from common.errors import Conflict, NotFound
-from regiond.store import changes, generations, images, pins, revisions, settings
+from regiond.store import changes, generations, images, pins, publication, revisions, settings
 from regiond.store.kept import VERSIONS
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, Store, content, key
 
@@ -33,7 +33,7 @@ class PinSuite(Store):
         newer = self.stage([CONTENTS[3]], version="3")
         other = self.stage([CONTENTS[3]], version="3", of=key("noble"))
         self.store(CONTENTS[3])
-        published = self.write(generations.publish_images, [newer, other], self.epoch, NOW)
+        published = self.write(publication.publish_images, [newer, other], self.epoch, NOW)
         self.assertEqual(
             {each: why.code for each, why in published.refused.items()}, {newer: "image-pinned"}
         )
@@ -44,9 +44,9 @@ class PinSuite(Store):
         """An admin is told how; an import that does not want it leaves it alone."""
         self.write(pins.pin, self.ids[2], NOW)
         generation = self.read(generations.current_generation)
-        error = self.refused("image-pinned", generations.retire_images, [self.ids[2]], None, NOW)
+        error = self.refused("image-pinned", publication.retire_images, [self.ids[2]], None, NOW)
         self.assertIn(f"unpin {self.ids[2]}", error.remedy)
-        self.write(generations.retire_images, self.ids[2:], self.epoch, NOW)
+        self.write(publication.retire_images, self.ids[2:], self.epoch, NOW)
         self.assertEqual(self.states(), ["kept", "kept", "published!"])
         self.assertEqual(self.read(generations.current_generation), generation)
 
@@ -61,7 +61,7 @@ class PinSuite(Store):
     def test_only_what_is_published_can_be_pinned(self) -> None:
         """Each other state is named, with what to do instead."""
         importing = self.stage([CONTENTS[3]], version="3")
-        self.write(generations.retire_images, self.ids[:1], None, NOW)
+        self.write(publication.retire_images, self.ids[:1], None, NOW)
         for work in (pins.pin, pins.unpin):
             for image_id, code in (
                 (self.ids[0], "image-retired"),
@@ -100,7 +100,7 @@ class PinSuite(Store):
 
     def test_a_kept_version_without_a_published_one(self) -> None:
         """The published one was deleted: what is kept can be had back."""
-        self.write(generations.retire_images, self.ids[2:], None, NOW)
+        self.write(publication.retire_images, self.ids[2:], None, NOW)
         self.assertIsNone(self.write(pins.roll_back, self.ids[1], NOW).before)
         self.assertEqual(self.states(), ["kept", "published!", "retired"])
 

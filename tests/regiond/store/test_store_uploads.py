@@ -5,7 +5,7 @@ from datetime import date
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, Conflict, Stale
 from common.images import ImageKey
-from regiond.store import blobs, garbage, generations, images, leases, pins, uploads
+from regiond.store import blobs, garbage, generations, images, leases, pins, publication, uploads
 from tests.doubles.stores import (
     DAY_S,
     NOW,
@@ -54,7 +54,7 @@ class UploadSuite(Store):
         self.append(blob, lease, 1)
         error = self.assertRaises(Busy, self.new_epoch)
         self.assertEqual(error.code, "upload-import")
-        self.write(leases.release, generations.IMPORT_LEASE, lease)
+        self.write(leases.release, publication.IMPORT_LEASE, lease)
         again = self.new_epoch()
         self.assertEqual(self.claim(again).held_chunks, 2)
         self.append(blob, again, 2)

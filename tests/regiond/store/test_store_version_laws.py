@@ -13,17 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from common.errors import RackferryError
 from common.images import Image, View
 from regiond.housekeeping import GARBAGE_GRACE_S
-from regiond.store import (
-    blobs,
-    canaries,
-    garbage,
-    generations,
-    images,
-    pins,
-    promotions,
-    rack_views,
-    racks,
-)
+from regiond.store import blobs, canaries, garbage, generations, images, pins, promotions, publication, rack_views, racks
 from regiond.store import settings as stored_settings
 from regiond.store.database import Database
 from regiond.store.images import StoredImage
@@ -121,10 +111,10 @@ class History(Store):
             assert shown.get(of, done.now.version) == done.now.version, "not on all racks at once"
 
     def do_delete(self, place: int) -> None:
-        self.write(generations.retire_images, [self.image(place).id], None, self.now)
+        self.write(publication.retire_images, [self.image(place).id], None, self.now)
 
     def do_let_go(self, place: int) -> None:
-        self.write(generations.retire_images, [self.image(place).id], self.epoch, self.now)
+        self.write(publication.retire_images, [self.image(place).id], self.epoch, self.now)
 
     def do_canary(self, names: set[str], after: canaries.After) -> None:
         self.write(promotions.change, names, after, self.now)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from common.digests import RunningDigest, sha256_hex
 from common.events import Event, Severity
 from common.images import ImageKey
-from regiond.store import blobs, events, generations, images, leases, tables
+from regiond.store import blobs, events, generations, images, leases, publication, tables
 from tests.doubles.browsing import PageCase
 from tests.doubles.importing import JAMMY
 
@@ -18,7 +18,7 @@ RACKS, IMAGES = 200, 500
 
 def many_images(conn: Connection, now: float) -> None:
     """So many images, of one small blob, published."""
-    epoch = leases.acquire(conn, generations.IMPORT_LEASE, "region-1", now, 15.0)
+    epoch = leases.acquire(conn, publication.IMPORT_LEASE, "region-1", now, 15.0)
     assert epoch is not None
     running = RunningDigest()
     (digest,) = running.add_all([b"x"])
@@ -35,7 +35,7 @@ def many_images(conn: Connection, now: float) -> None:
         for number in range(IMAGES)
     ]
     ids = images.stage_images(conn, new, now)
-    generations.publish_images(conn, ids, epoch, now)
+    publication.publish_images(conn, ids, epoch, now)
 
 
 def many_racks(conn: Connection, now: float) -> None:
