@@ -11,7 +11,7 @@ from functools import partial
 from common.digests import RunningDigest
 from common.errors import IntegrityError, NotFound
 from common.pools import Threads
-from regiond.store import blobs
+from regiond.store import blob_writing, blobs
 from regiond.store.database import Database
 
 MOST_UNSYNCED_BYTES = 16 << 20
@@ -55,13 +55,13 @@ class ChunkRows:
     async def resume(self) -> RunningDigest:
         """Claim the blob for this writer and hash what it holds."""
         blob = await self._database.write(
-            blobs.claim_blob, self.sha256, self._size_bytes, self._epoch
+            blob_writing.claim_blob, self.sha256, self._size_bytes, self._epoch
         )
         self._blob_id = blob.id
         running = RunningDigest()
         for seq in range(blob.held_chunks):
             if not await self._verifies(running, seq):
-                await self._database.write(blobs.drop_chunks, blob.id, self._epoch, seq)
+                await self._database.write(blob_writing.drop_chunks, blob.id, self._epoch, seq)
                 break
         self._next_seq = running.chunks
         return running
@@ -84,14 +84,14 @@ class ChunkRows:
         while sum(size for _, size in self._unsynced) + size_bytes > MOST_UNSYNCED_BYTES:
             await log.synced(self._unsynced.popleft()[0])
         await self._database.append(
-            blobs.append_chunks, self._blob_id, self._epoch, first_seq, rows
+            blob_writing.append_chunks, self._blob_id, self._epoch, first_seq, rows
         )
         self._unsynced.append((log.position, size_bytes))
         self._next_seq = first_seq + len(rows)
 
     async def restart(self) -> None:
         """Forget all rows."""
-        await self._database.write(blobs.drop_chunks, self._blob_id, self._epoch, 0)
+        await self._database.write(blob_writing.drop_chunks, self._blob_id, self._epoch, 0)
         self._next_seq = 0
 
     async def finish(self, digests: bytes) -> None:
@@ -102,7 +102,7 @@ class ChunkRows:
         """
         if self._sha512:
             await self._check_sha512()
-        await self._database.write(blobs.complete_blob, self._blob_id, self._epoch, digests)
+        await self._database.write(blob_writing.complete_blob, self._blob_id, self._epoch, digests)
 
     async def _check_sha512(self) -> None:
         """A second pass, for the few streams that promise both: SHA-256 names, so it leads."""

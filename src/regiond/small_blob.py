@@ -11,7 +11,7 @@ from hashlib import sha512
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.pools import Threads
 from regiond.chunk_rows import wrong_sha512
-from regiond.store import blobs
+from regiond.store import blob_writing
 from regiond.store.database import Database
 
 MOST_BYTES = CHUNK_BYTES
@@ -59,4 +59,4 @@ class SmallBlob:
             found = (await self._hashing(partial(sha512, self._content))).hexdigest()
             if found != self._sha512:
                 raise wrong_sha512(found, self._sha512, digests.hex())
-        await self._database.write(blobs.keep_small, self._content, self._epoch)
+        await self._database.write(blob_writing.keep_small, self._content, self._epoch)

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.images import ImageKey
-from regiond.store import blobs, images, leases, publication
+from regiond.store import blob_writing, images, leases, publication
 from regiond.store.database import Database
 from regiond.store.threads import Inline
 from tests.doubles import postgres
@@ -104,10 +104,10 @@ class Store:
     def store(self, *contents: Content) -> None:
         """Complete blobs of these contents."""
         for each in contents:
-            blob = self.write(blobs.claim_blob, each.sha256, each.size_bytes, self.epoch)
+            blob = self.write(blob_writing.claim_blob, each.sha256, each.size_bytes, self.epoch)
             if not blob.is_complete:
-                self.write(blobs.append_chunks, blob.id, self.epoch, 0, each.rows)
-                self.write(blobs.complete_blob, blob.id, self.epoch, each.digests)
+                self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, each.rows)
+                self.write(blob_writing.complete_blob, blob.id, self.epoch, each.digests)
 
     def stage(
         self,

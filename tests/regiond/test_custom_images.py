@@ -13,7 +13,7 @@ from common.images import Image
 from common.verbs import BlobName
 from common.vocabulary import BY_NAME, Place
 from regiond.netplan import MOST_BYTES
-from regiond.store import blobs, generations, images
+from regiond.store import blob_writing, generations, images
 from tests.common.test_file_types import SAMPLES, tar
 from tests.doubles.answering import AnswerCase
 from tests.doubles.golden import golden, shape_of
@@ -26,7 +26,7 @@ CREATE = "boot-resources create"
 class CustomImageCase(AnswerCase):
     async def hold(self, content: bytes) -> str:
         """Bytes that were sent."""
-        await self.database.write(blobs.keep_whole, content)
+        await self.database.write(blob_writing.keep_whole, content)
         return str(BlobName(sha256_hex(content), len(content)))
 
     async def create(self, content: bytes = TGZ, **more: Any) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import attrs
 
 from common.digests import sha256_hex
 from common.errors import NotFound
-from regiond.store import blobs
+from regiond.store import blob_writing
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import fingerprint
 from tests.doubles.importing import FIRST, JAMMY, SECOND, path_of
@@ -34,10 +34,10 @@ class ExportsTests(AnswerCase):
 
     async def test_blobs(self) -> None:
         """Any that is complete; no partial, no digest list, none that is unknown."""
-        name = await self.database.write(blobs.keep_whole, b"whole")
+        name = await self.database.write(blob_writing.keep_whole, b"whole")
         source = await self.exports.blob(name, False)
         self.assertEqual(await source.read_chunk(0), b"whole")
-        await self.database.write(blobs.claim_blob, sha256_hex(b"partial"), 7, 1)
+        await self.database.write(blob_writing.claim_blob, sha256_hex(b"partial"), 7, 1)
         for sha256, of_digests in (
             (name, True),
             (sha256_hex(b"partial"), False),

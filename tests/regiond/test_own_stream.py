@@ -15,7 +15,7 @@ from regiond import own_stream
 from regiond.own_stream import PAUSE_S, RETRY_S, OwnStream
 from regiond.settings_table import STREAM_UPLOADS
 from regiond.sources.signatures import verify
-from regiond.store import blobs, images, leases, publication
+from regiond.store import blob_writing, images, leases, publication
 from regiond.store import own_stream as stored
 from regiond.store.images import GRACE_S, NeededFile, NewImage
 from regiond.stream_signing import SigningKey
@@ -95,7 +95,7 @@ class StreamCase(WebTreeCase):
         epoch = await self.database.write(
             leases.acquire, publication.IMPORT_LEASE, "uploads", self.time, 15.0
         )
-        sha256 = await self.database.write(blobs.keep_whole, content)
+        sha256 = await self.database.write(blob_writing.keep_whole, content)
         new = NewImage(
             ImageKey("custom", "amd64", "generic", "mine", "uploaded"),
             FIRST,

@@ -5,7 +5,7 @@ from hashlib import sha512
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.errors import IntegrityError, Stale
 from regiond.small_blob import SmallBlob
-from regiond.store import blobs
+from regiond.store import blob_writing, blobs
 from regiond.store.blobs import Blob
 from tests.doubles.stores import OnPostgreSQL, OnSQLite, Store, finished
 from tests.doubles.streams import inline, some_bytes
@@ -72,9 +72,9 @@ class SmallBlobSuite(Store):
         """With its chunk or without."""
         name = digest_of(SMALL)
         for rows in ([], [(SMALL, name)]):
-            stale = self.write(blobs.claim_blob, name.hex(), len(SMALL), self.epoch)
+            stale = self.write(blob_writing.claim_blob, name.hex(), len(SMALL), self.epoch)
             if rows and not stale.is_complete:
-                self.write(blobs.append_chunks, stale.id, self.epoch, 0, rows)
+                self.write(blob_writing.append_chunks, stale.id, self.epoch, 0, rows)
             self.take_lease()
             self.fetched(SMALL)
             self.check_is_stored(SMALL)
@@ -82,7 +82,7 @@ class SmallBlobSuite(Store):
     def test_a_partial_that_claimed_another_size_is_put_right(self) -> None:
         """What was verified counts, not what somebody promised."""
         name = digest_of(SMALL).hex()
-        self.write(blobs.claim_blob, name, 3 * CHUNK_BYTES, self.epoch)
+        self.write(blob_writing.claim_blob, name, 3 * CHUNK_BYTES, self.epoch)
         self.fetched(SMALL)
         self.check_is_stored(SMALL)
 
@@ -90,7 +90,7 @@ class SmallBlobSuite(Store):
         """Its write is stale."""
         sink = self.fetched(SMALL, finish=False)
         self.take_lease()
-        self.write(blobs.claim_blob, digest_of(SMALL).hex(), len(SMALL), self.epoch)
+        self.write(blob_writing.claim_blob, digest_of(SMALL).hex(), len(SMALL), self.epoch)
         with self.assertRaises(Stale):
             finished(sink.finish(digest_of(SMALL)))
 

@@ -13,7 +13,7 @@ from common.errors import Conflict
 from regiond.import_service import STOP_PATIENCE_S, ImportResult, ImportService
 from regiond.schedule import Schedule
 from regiond.sources import verified
-from regiond.store import blobs
+from regiond.store import blob_writing
 from regiond.upstream import Upstream
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, ImportCase, path_of
 from tests.doubles.stream_source import Fault
@@ -126,7 +126,7 @@ class ThreadTests(StopCase):
 
     async def test_while_the_database_writes(self) -> None:
         """A disk that hangs in a commit; no two imports write at once."""
-        self.patch(blobs, "append_chunks", self.blocking(blobs.append_chunks))
+        self.patch(blobs, "append_chunks", self.blocking(blob_writing.append_chunks))
         await self.check_stops()
 
     async def test_while_gnupg_runs(self) -> None:

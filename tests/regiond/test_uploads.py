@@ -21,7 +21,7 @@ from common.errors import (
     WrongUsage,
 )
 from regiond.chunk_rows import ChunkRows
-from regiond.store import blobs
+from regiond.store import blob_writing, blobs
 from regiond.uploads import MOST_AT_ONCE, MOST_WAITING_BYTES, SILENCE_S, Upload, Uploads
 from tests.doubles.stores import NOW, OnSQLite, Store, finished
 from tests.doubles.streams import inline, some_bytes
@@ -158,7 +158,7 @@ class UploadsTests(Store, OnSQLite):
     def test_another_size_of_known_bytes(self) -> None:
         """The same SHA-256 with another size is a contradiction."""
         self.take_lease()
-        self.write(blobs.keep_whole, b"abc")
+        self.write(blob_writing.keep_whole, b"abc")
         name = sha256_hex(b"abc")
         error = self.assertRaises(Conflict, finished, self.uploads.open(name, 4))
         self.assertEqual(error.code, "blob-size")

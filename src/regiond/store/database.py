@@ -3,7 +3,7 @@
     database = Database("sqlite:////var/lib/regiond/regiond.db", reactor)
     await database.open()
     blob = await database.read(blobs.find_blob, sha256)
-    await database.write(blobs.drop_chunks, blob.id, epoch, 0)
+    await database.write(blob_writing.drop_chunks, blob.id, epoch, 0)
     await database.close()
 
 Work functions are synchronous, take a connection first and return values. ``write`` may run
@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from common.disks import demand_writable
 from common.durable import Lock
 from common.errors import ConfigError, RackferryError, StorageError
-from regiond.store import blobs, migrations, postgresql, sqlite
+from regiond.store import blob_writing, blobs, migrations, postgresql, sqlite
 from regiond.store.addresses import checked_address, is_sqlite
 from regiond.store.changes import Change
 from regiond.store.failures import Trouble, expected_error, trouble_of

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from regiond.store import blobs
+from regiond.store import blob_writing
 from regiond.store.changes import Change, take_recorded
 from regiond.store.failures import Trouble, trouble_of
 from regiond.store.threads import Threads
@@ -40,9 +40,9 @@ class Written(Generic[T]):
 def noted(work: Work[T], conn: Connection) -> Written[T]:
     """Do ``work`` and note what it added."""
     take_recorded(conn)  # those of an attempt that was rolled back
-    blobs.take_stored_bytes(conn)
+    blob_writing.take_stored_bytes(conn)
     result = work(conn)
-    return Written(result, take_recorded(conn), blobs.take_stored_bytes(conn))
+    return Written(result, take_recorded(conn), blob_writing.take_stored_bytes(conn))
 
 
 @attrs.define(eq=False)

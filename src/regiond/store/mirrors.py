@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, sel
 
 from common.images import ImageKey, SourceDocument
 from regiond.sources.readings import FetchedDocument
-from regiond.store import blobs, source_documents
+from regiond.store import blob_writing, blobs, source_documents
 from regiond.store.blobs import Blob
 from regiond.store.images import GRACE_S, IS_SUPERSEDED, KEY_COLUMNS, is_fetchable, is_key
 from regiond.store.sources import BootSource
@@ -44,7 +44,7 @@ def keep_documents(
     source_documents.keep_documents(conn, read, [each.to_stored() for each in changed], paths, now)
     for document in changed:
         if document.raw is not None:
-            blobs.keep_whole(conn, document.raw)
+            blob_writing.keep_whole(conn, document.raw)
 
 
 def shown_documents(conn: Connection) -> dict[str, dict[str, SourceDocument]]:

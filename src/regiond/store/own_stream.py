@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, func, select
 
 from common.images import ImageKey
 from regiond.settings_table import STREAM_UPLOADS, all_values
-from regiond.store import blobs, garbage, generations, images, settings
+from regiond.store import blob_writing, blobs, garbage, generations, images, settings
 from regiond.store.blobs import Blob
 from regiond.store.images import StoredImage
 from regiond.store.tables import blob, generation, stream_document, stream_key
@@ -103,7 +103,7 @@ def keep_documents(
         conn.execute(
             stream_document.insert().values(
                 path=path,
-                sha256=blobs.keep_whole(conn, content),
+                sha256=blob_writing.keep_whole(conn, content),
                 basis_sha256=draft.basis_sha256,
                 generation=number,
                 updated=draft.updated,

@@ -20,7 +20,7 @@ from common.shell.line import connected
 from common.shell.upload import Upload
 from common.vocabulary import Place
 from regiond.admin.uploads import UploadDoor
-from regiond.store import blobs
+from regiond.store import blob_writing, blobs
 from regiond.store.database import Database
 from regiond.uploads import Uploads
 from tests.doubles.directories import fresh_directory
@@ -176,7 +176,7 @@ class UploadTests(OverTheSocket):
         """The shell says so; what the import fetched need not be sent."""
         self.take_lease()
         epoch = self.epoch
-        self.write(blobs.claim_blob, NAME, len(CONTENT), epoch)
+        self.write(blob_writing.claim_blob, NAME, len(CONTENT), epoch)
         waited: Deferred[None] = Deferred()
 
         def wait(_: float) -> None:
@@ -187,7 +187,7 @@ class UploadTests(OverTheSocket):
         running = deferToThread(sending.run)
         await waited
         self.assertIn("an import", self.told[0]["object"])
-        self.write(blobs.keep_whole, CONTENT)
+        self.write(blob_writing.keep_whole, CONTENT)
         await running
         self.assertEqual(sending.sent_bytes, 0)
 

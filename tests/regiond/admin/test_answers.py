@@ -20,7 +20,7 @@ from regiond.admin.racks import RackAnswers
 from regiond.admin.settings import SettingAnswers
 from regiond.admin.sources import SourceAnswers
 from regiond.admin.web import WebAnswers
-from regiond.store import blobs
+from regiond.store import blob_writing
 from tests.common.test_file_types import tar
 from tests.doubles.answering import IDENTITY, AnswerCase
 from tests.doubles.golden import golden, shape_of
@@ -145,7 +145,7 @@ class VocabularyTests(AnswerCase):
                 self.assertEqual(shape_of(answer, *within), shape_of(kept, *within), words)
 
     async def one_of_everything(self) -> None:
-        await self.database.write(blobs.keep_whole, TGZ)
+        await self.database.write(blob_writing.keep_whole, TGZ)
         self.publish(self.product("jammy"), self.product("noble"))
         await self.select(JAMMY)
         await self.settings.change({"boot_images_versions": "2"})

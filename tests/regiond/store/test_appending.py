@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.errors import NotFound, StorageError
-from regiond.store import blobs, sqlite
+from regiond.store import blob_writing, blobs, sqlite
 from regiond.store import database as database_module
 from regiond.store import log as log_module
 from regiond.store.log import MOST_UNSYNCED_BYTES, SYNC_EVERY_BYTES
@@ -37,7 +37,7 @@ class AppendingTests(Store, OnSQLite):
     def append(self, blob_id: int, seq: int, running: RunningDigest) -> None:
         data = bytes([seq % 251]) * CHUNK_BYTES
         rows = [(data, running.add(data))]
-        finished(self.database.append(blobs.append_chunks, blob_id, 1, seq, rows))
+        finished(self.database.append(blob_writing.append_chunks, blob_id, 1, seq, rows))
 
     def test_the_writer_waits_when_too_much_is_at_stake(self) -> None:
         """However slow the disk is, only so much and one commit are not on it."""
@@ -45,14 +45,14 @@ class AppendingTests(Store, OnSQLite):
         log = self.database.log_file
         log._syncing = disk
         chunks = 96
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
         running = RunningDigest()
         most = 0
         for seq in range(chunks):
             data = bytes([seq]) * CHUNK_BYTES
             rows = [(data, running.add(data))]
             appending = Deferred.fromCoroutine(
-                self.database.append(blobs.append_chunks, blob.id, 1, seq, rows)
+                self.database.append(blob_writing.append_chunks, blob.id, 1, seq, rows)
             )
             most = max(most, log.unsynced_bytes)
             while not appending.called:
@@ -62,7 +62,7 @@ class AppendingTests(Store, OnSQLite):
 
     def test_nothing_goes_on_after_a_failed_sync(self) -> None:
         """What a failed sync lost nobody knows: no later write is acknowledged."""
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
 
         def refuse() -> None:
             raise StorageError("the disk refused", code="storage-sync")
@@ -74,13 +74,13 @@ class AppendingTests(Store, OnSQLite):
         self.assertEqual(len(self.flushLoggedErrors(StorageError)), 1)
         for work in (self.database.append, self.database.write):
             with self.assertRaises(StorageError):
-                finished(work(blobs.claim_blob, "b" * 64, 5, 1))
+                finished(work(blob_writing.claim_blob, "b" * 64, 5, 1))
 
     def test_the_log_is_synced_beside_the_writer(self) -> None:
         """Each 8 MiB of chunks start a sync of the log's own file."""
         synced: list[Path] = []
         self.patch(sqlite, "sync_file", lambda _, path: synced.append(path))
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
         running = RunningDigest()
         for seq in range(2 * SYNC_EVERY_BYTES // CHUNK_BYTES):
             self.append(blob.id, seq, running)
@@ -99,7 +99,7 @@ class AppendingTests(Store, OnSQLite):
                 return real(connection)
 
             self.patch(sqlite, name, noted)
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, 64 * CHUNK_BYTES, 1))
         running = RunningDigest()
         for seq in range(16):
             self.append(blob.id, seq, running)
@@ -109,10 +109,10 @@ class AppendingTests(Store, OnSQLite):
 
     def test_every_write_is_durable(self) -> None:
         """What is written, not appended, is on the disk when the answer comes, with all before it."""
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, 4 * CHUNK_BYTES, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, 4 * CHUNK_BYTES, 1))
         self.append(blob.id, 0, RunningDigest())
         self.durable.clear()
-        finished(self.database.write(blobs.drop_chunks, blob.id, 1, 1))
+        finished(self.database.write(blob_writing.drop_chunks, blob.id, 1, 1))
         self.assertEqual(self.durable, [True])
         self.assertEqual(self.database.log_file.unsynced_bytes, 0)
 
@@ -138,15 +138,15 @@ class AppendingTests(Store, OnSQLite):
             for call in calls
             if call.func.attr == "append" and "database" in ast.unparse(call.func.value)  # type: ignore[attr-defined]  # an Attribute
         ]
-        self.assertEqual(appended, ["blobs.append_chunks"])
+        self.assertEqual(appended, ["blob_writing.append_chunks"])
 
     def test_chunks_come_back_as_they_were(self) -> None:
         """Incremental I/O reads what was stored, and knows what was not."""
-        blob = finished(self.database.write(blobs.claim_blob, "a" * 64, CHUNK_BYTES + 5, 1))
+        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, CHUNK_BYTES + 5, 1))
         data = [b"\x00\xff" * (CHUNK_BYTES // 2), b"short"]
         running = RunningDigest()
         rows = [(each, running.add(each)) for each in data]
-        finished(self.database.append(blobs.append_chunks, blob.id, 1, 0, rows))
+        finished(self.database.append(blob_writing.append_chunks, blob.id, 1, 0, rows))
         for seq, each in enumerate(data):
             self.assertEqual(self.read(blobs.read_chunk, blob.id, seq), each)
             self.assertEqual(finished(self.database.read_chunk(blob.id, seq)), each)
@@ -162,8 +162,8 @@ class AppendingTests(Store, OnSQLite):
         self.assertTrue(sqlite.checkpoint(connection))
         reader = sqlite3.connect(self.database._file or "", isolation_level=None)
         self.addCleanup(reader.close)
-        finished(self.database.write(blobs.claim_blob, "a" * 64, 5, 1))
+        finished(self.database.write(blob_writing.claim_blob, "a" * 64, 5, 1))
         reader.execute("BEGIN")
         reader.execute("SELECT * FROM blob").fetchall()
-        finished(self.database.write(blobs.claim_blob, "b" * 64, 5, 1))
+        finished(self.database.write(blob_writing.claim_blob, "b" * 64, 5, 1))
         self.assertFalse(sqlite.checkpoint(connection))

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 import common
 from common.digests import CHUNK_BYTES
 from common.errors import ConfigError, IntegrityError, NoSpace, StorageError
-from regiond.store import blobs, settings
+from regiond.store import blob_writing, blobs, settings
 from regiond.store import database as database_module
 from regiond.store.database import Database
 from tests.doubles import postgres
@@ -90,11 +90,11 @@ class DatabaseOnSQLite(DatabaseSuite, OnSQLite):
     def test_a_full_database_is_no_space_and_goes_on_when_there_is_some(self) -> None:
         """Nothing of the failed write stays, reads go on, and a later write succeeds."""
         self.take_lease()
-        blob = self.write(blobs.claim_blob, BIG.sha256, BIG.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, blob.id, self.epoch, 0, BIG.rows[:1])
+        blob = self.write(blob_writing.claim_blob, BIG.sha256, BIG.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, BIG.rows[:1])
         pages = self.write(pragma, "page_count")
         self.write(lambda conn: pragma(conn, f"max_page_count={pages + 20}") and None)
-        append = (self.write, blobs.append_chunks, blob.id, self.epoch, 1, BIG.rows[1:])
+        append = (self.write, blob_writing.append_chunks, blob.id, self.epoch, 1, BIG.rows[1:])
         with self.assertRaises(NoSpace) as caught:
             append[0](*append[1:])
         self.assertEqual(caught.exception.object, str(self.file))

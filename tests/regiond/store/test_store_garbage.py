@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, Stale
-from regiond.store import blobs, garbage, images, publication
+from regiond.store import blob_writing, blobs, garbage, images, publication
 from regiond.store.tables import chunk
 from tests.doubles.stores import (
     DAY_S,
@@ -49,8 +49,8 @@ class GarbageSuite(Store):
     def test_images_being_imported_keep_their_partials(self) -> None:
         """What was fetched of a staged image is still there after collecting."""
         self.stage([GARBAGE])
-        blob = self.write(blobs.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, blob.id, self.epoch, 0, GARBAGE.rows[:1])
+        blob = self.write(blob_writing.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, GARBAGE.rows[:1])
         self.assertEqual(self.collect(NOW + DAY_S), 0)
         self.assertEqual(self.read(blobs.held_bytes, GARBAGE.sha256), CHUNK_BYTES)
 
@@ -93,11 +93,11 @@ class GarbageSuite(Store):
 
     def test_a_writer_whose_blob_was_condemned_is_stale(self) -> None:
         """Nobody appends to a blob that is being deleted."""
-        blob = self.write(blobs.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
+        blob = self.write(blob_writing.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
         self.write(garbage.mark_unreferenced, NOW)
         self.write(garbage.condemn, NOW)
         self.assertRaises(
-            Stale, self.write, blobs.append_chunks, blob.id, self.epoch, 0, GARBAGE.rows
+            Stale, self.write, blob_writing.append_chunks, blob.id, self.epoch, 0, GARBAGE.rows
         )
         self.assertEqual(self.read(_chunk_ids), [])
 
@@ -105,7 +105,7 @@ class GarbageSuite(Store):
         """What an import has claimed is not condemned by a note made before."""
         self.store(GARBAGE)
         self.write(garbage.mark_unreferenced, NOW)
-        self.write(blobs.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
+        self.write(blob_writing.claim_blob, GARBAGE.sha256, GARBAGE.size_bytes, self.epoch)
         self.assertEqual(self.write(garbage.condemn, NOW + DAY_S), 0)
 
 
@@ -113,10 +113,10 @@ def _import(conn: Connection, epoch: int, wanted: Content, version: str, now: fl
     """Stage and store an image in one go; returns its id."""
     needed = [images.NeededFile("f", "boot-kernel", wanted.sha256, wanted.size_bytes)]
     (image,) = images.stage_images(conn, [images.NewImage(key(), version, needed)], now)
-    blob = blobs.claim_blob(conn, wanted.sha256, wanted.size_bytes, epoch)
+    blob = blob_writing.claim_blob(conn, wanted.sha256, wanted.size_bytes, epoch)
     if not blob.is_complete:
-        blobs.append_chunks(conn, blob.id, epoch, 0, wanted.rows)
-        blobs.complete_blob(conn, blob.id, epoch, wanted.digests)
+        blob_writing.append_chunks(conn, blob.id, epoch, 0, wanted.rows)
+        blob_writing.complete_blob(conn, blob.id, epoch, wanted.digests)
     return image
 
 

@@ -2,7 +2,7 @@ from common.digests import CHUNK_BYTES
 from common.errors import NotFound
 from regiond.holdings import read_holdings
 from regiond.planning import HeldState
-from regiond.store import blobs, images, publication
+from regiond.store import blob_writing, images, publication
 from tests.doubles.stores import (
     NOW,
     OnPostgreSQL,
@@ -26,8 +26,8 @@ class ImageSuite(Store):
         """The sizes of its files add up, and what is held of each counts."""
         image = self.stage([KERNEL, SQUASHFS])
         self.store(KERNEL)
-        blob = self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
+        blob = self.write(blob_writing.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
         (found,) = self.read(images.list_images)
         self.assertEqual(
             (found.id, found.name, found.architecture, found.state, found.type),
@@ -82,7 +82,7 @@ class ImageSuite(Store):
         """Images with their state and files, blobs with what is held of each."""
         image = self.publish([KERNEL])
         self.stage([SQUASHFS], of=key("noble"))
-        self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blob_writing.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
         held = finished(read_holdings(self.database))
         states = {each.key.release: each.state for each in held.images}
         self.assertEqual(states, {"jammy": HeldState.PUBLISHED, "noble": HeldState.IMPORTING})

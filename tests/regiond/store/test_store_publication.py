@@ -3,7 +3,7 @@
 from common.digests import CHUNK_BYTES, sha256_hex
 from common.errors import Conflict, Stale
 from common.images import Image
-from regiond.store import blobs, changes, generations, images, publication
+from regiond.store import blob_writing, changes, generations, images, publication
 from tests.doubles.publishing import KERNEL, NEWER, SQUASHFS, PublishedStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, content, key
 
@@ -30,8 +30,8 @@ class PublicationSuite(PublishedStore):
         before = self.read(generations.current_generation)
         image = self.stage([NEWER, SQUASHFS], version="2")
         self.store(NEWER)
-        blob = self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
+        blob = self.write(blob_writing.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
         with self.assertRaises(Conflict) as caught:
             self.publish_staged(image)
         self.assertEqual(caught.exception.code, "image-incomplete")

@@ -5,7 +5,7 @@ from datetime import date
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, Conflict, Stale
 from common.images import ImageKey
-from regiond.store import blobs, garbage, generations, images, leases, pins, publication, uploads
+from regiond.store import blob_writing, blobs, garbage, generations, images, leases, pins, publication, uploads
 from tests.doubles.stores import (
     DAY_S,
     NOW,
@@ -25,10 +25,10 @@ TODAY = date(2026, 11, 22)
 
 class UploadSuite(Store):
     def claim(self, epoch: int) -> blobs.Blob:
-        return self.write(blobs.claim_blob, BYTES.sha256, BYTES.size_bytes, epoch)
+        return self.write(blob_writing.claim_blob, BYTES.sha256, BYTES.size_bytes, epoch)
 
     def append(self, blob: blobs.Blob, epoch: int, first: int) -> None:
-        self.write(blobs.append_chunks, blob.id, epoch, first, BYTES.rows[first : first + 1])
+        self.write(blob_writing.append_chunks, blob.id, epoch, first, BYTES.rows[first : first + 1])
 
     def new_epoch(self, now: float = NOW) -> int:
         return self.write(uploads.new_epoch, BYTES.sha256, now)
@@ -58,7 +58,7 @@ class UploadSuite(Store):
         again = self.new_epoch()
         self.assertEqual(self.claim(again).held_chunks, 2)
         self.append(blob, again, 2)
-        self.write(blobs.complete_blob, blob.id, again, BYTES.digests)
+        self.write(blob_writing.complete_blob, blob.id, again, BYTES.digests)
 
     def test_a_dead_import_is_not_waited_for(self) -> None:
         """A lease that was not renewed in time holds nobody up."""
@@ -66,7 +66,7 @@ class UploadSuite(Store):
         self.claim(lease)
         self.assertRaises(Busy, self.new_epoch, NOW + 14.0)
         self.claim(self.new_epoch(NOW + 15.0))
-        self.assertRaises(Stale, self.write, blobs.drop_chunks, 1, lease)
+        self.assertRaises(Stale, self.write, blob_writing.drop_chunks, 1, lease)
 
     def test_an_import_of_other_bytes_is_not_waited_for(self) -> None:
         """A running import holds only what it fetches."""
@@ -79,8 +79,8 @@ class UploadSuite(Store):
         blob = self.claim(epoch)
         held = (uploads.is_held, BYTES.sha256)
         self.assertFalse(self.write(*held, BYTES.size_bytes))
-        self.write(blobs.append_chunks, blob.id, epoch, 0, BYTES.rows)
-        self.write(blobs.complete_blob, blob.id, epoch, BYTES.digests)
+        self.write(blob_writing.append_chunks, blob.id, epoch, 0, BYTES.rows)
+        self.write(blob_writing.complete_blob, blob.id, epoch, BYTES.digests)
         self.assertTrue(self.write(*held, BYTES.size_bytes))
         self.assertFalse(self.write(*held, BYTES.size_bytes + 1))
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from common.digests import RunningDigest, sha256_hex
 from common.events import Event, Severity
 from common.images import ImageKey
-from regiond.store import blobs, events, generations, images, leases, publication, tables
+from regiond.store import blob_writing, events, generations, images, leases, publication, tables
 from tests.doubles.browsing import PageCase
 from tests.doubles.importing import JAMMY
 
@@ -22,9 +22,9 @@ def many_images(conn: Connection, now: float) -> None:
     assert epoch is not None
     running = RunningDigest()
     (digest,) = running.add_all([b"x"])
-    blob = blobs.claim_blob(conn, sha256_hex(b"x"), 1, epoch)
-    blobs.append_chunks(conn, blob.id, epoch, 0, [(b"x", digest)])
-    blobs.complete_blob(conn, blob.id, epoch, running.digests)
+    blob = blob_writing.claim_blob(conn, sha256_hex(b"x"), 1, epoch)
+    blob_writing.append_chunks(conn, blob.id, epoch, 0, [(b"x", digest)])
+    blob_writing.complete_blob(conn, blob.id, epoch, running.digests)
     new = [
         images.NewImage(
             ImageKey("ubuntu", f"arch{number % 10}", f"ga-{number // 10}", "jammy", "stable"),
