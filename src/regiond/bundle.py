@@ -19,7 +19,7 @@ from common.errors import (
     TransferError,
 )
 from common.piecewise import PieceBody
-from regiond.planning import PlannedImage
+from regiond.import_plan import PlannedImage
 from regiond.source_fields import location_of
 from regiond.sources.retrieval import Retrieved, Validators
 from regiond.sources.strict_json import MAX_DOCUMENT_BYTES

@@ -1,6 +1,6 @@
 """What the store holds, in the words of a plan."""
 
-from regiond.planning import HeldBlob, HeldImage, HeldState, Holdings
+from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings
 from regiond.store import blobs, images
 from regiond.store.database import Database
 

@@ -31,7 +31,8 @@ from regiond.import_records import ImportRecords
 from regiond.import_run import IMPORT, Progress, Run
 from regiond.import_service import ImportResult
 from regiond.notices import PIN_UNWANTED, pins_unwanted, source_notices, support_ended
-from regiond.planning import ImportPlan, plan_import
+from regiond.planning import plan_import
+from regiond.import_plan import ImportPlan
 from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of

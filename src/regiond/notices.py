@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 from common.events import Event, Severity
 from common.images import Selection
-from regiond.planning import HeldImage, Retirement
+from regiond.import_plan import HeldImage, Retirement
 from regiond.sources.catalogue import Catalogue
 from regiond.sources.releases import SUPPORTED, Releases
 

@@ -1,7 +1,7 @@
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound
 from regiond.holdings import read_holdings
-from regiond.planning import HeldState
+from regiond.import_plan import HeldState
 from regiond.store import blob_writing, images, publication
 from tests.doubles.stores import (
     NOW,

@@ -1,0 +1,196 @@
+"""What a store holds, and what an import will do with it: values (pure).
+
+``regiond.planning`` makes a plan; it can be shown (``boot-resources plan``) before anything
+happens.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from datetime import date
+from enum import StrEnum
+
+import attrs
+
+from common.images import ImageKey
+from regiond.sources.catalogue import Offer
+from regiond.sources.simplestreams import Skipped
+
+
+def names_of(offer: Offer) -> frozenset[tuple[str, str]]:
+    """What tells an offer's files from those of another: (name, SHA-256)."""
+    return frozenset((file.name, file.sha256) for file in offer.files)
+
+
+class HeldState(StrEnum):
+    """How far a held image is: being fetched, visible to racks, or an older version kept."""
+
+    IMPORTING = "importing"
+    PUBLISHED = "published"
+    KEPT = "kept"
+
+
+@attrs.frozen
+class HeldImage:
+    """An image in the store. ``files`` are (name, SHA-256); uploads have no source.
+
+    ``pinned``: an admin wants this version to stay published. ``waits``: only canaries hold it.
+    """
+
+    id: int
+    key: ImageKey
+    version: str
+    state: HeldState
+    source_id: int | None
+    files: frozenset[tuple[str, str]]
+    subarches: tuple[str, ...] = ()
+    bootloader_type: str | None = None
+    pinned: bool = False
+    waits: bool = False
+
+    def is_as_offered(self, offer: Offer | None) -> bool:
+        """Whether it is exactly what is offered."""
+        return (
+            offer is not None
+            and offer.version == self.version
+            and names_of(offer) == self.files
+        )
+
+
+@attrs.frozen
+class HeldBlob:
+    """A blob in the store: complete, or the first ``held_bytes`` of it."""
+
+    sha256: str
+    size_bytes: int
+    held_bytes: int
+    complete: bool
+
+
+@attrs.frozen
+class Holdings:
+    """Everything the store holds, as far as a plan needs to know it."""
+
+    images: tuple[HeldImage, ...] = ()
+    blobs: Mapping[str, HeldBlob] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class PlannedImage:
+    """An image to stage and to publish when ``missing`` (SHA-256 names) are held."""
+
+    source_id: int
+    offer: Offer
+    missing: tuple[str, ...]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it can be published at once."""
+        return not self.missing
+
+
+@attrs.frozen
+class Waiting:
+    """A pinned image, and what a source offers in its place."""
+
+    pinned: HeldImage
+    source_id: int
+    offer: Offer
+
+
+@attrs.frozen
+class BlobFetch:
+    """A blob to fetch: from any of these (source, path), preferred first.
+
+    ``sha512`` is empty unless a source promises one.
+    """
+
+    sha256: str
+    size_bytes: int
+    held_bytes: int
+    upstream: tuple[tuple[int, str], ...]
+    sha512: str = ""
+
+    @property
+    def fetch_bytes(self) -> int:
+        """What is still to come."""
+        return self.size_bytes - self.held_bytes
+
+
+@attrs.frozen
+class Retirement:
+    """A held image that goes: at once, or when all images of ``after`` are published.
+
+    ``support_ended`` is the last day of its release's support, if it goes because of that.
+    """
+
+    image_id: int
+    key: ImageKey
+    version: str
+    after: frozenset[ImageKey] = frozenset()
+    support_ended: date | None = None
+
+
+@attrs.frozen
+class ImportPlan:
+    """What an import will do.
+
+    ``stage`` are the images to fetch or publish, in order; ``refused`` are those that
+    contradict what is held, of the sources ``refused_of``; ``vanished`` those that stay and
+    that their source no longer has. ``waiting`` are updates that a pin keeps back, ``unwanted``
+    those that only a pin keeps. ``guarded`` says that retirements were withheld,
+    ``reason`` why.
+    """
+
+    stage: tuple[PlannedImage, ...] = ()
+    fetch: tuple[BlobFetch, ...] = ()
+    retire: tuple[Retirement, ...] = ()
+    refused: tuple[Skipped, ...] = ()
+    refused_of: frozenset[int] = frozenset()
+    vanished: tuple[HeldImage, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    unwanted: tuple[HeldImage, ...] = ()
+    guarded: bool = False
+    reason: str = ""
+
+    def within(
+        self, sources: Collection[int], brings: Callable[[PlannedImage], bool]
+    ) -> "ImportPlan":
+        """The same plan, less the images that are not brought, from these sources alone."""
+        stage = tuple(image for image in self.stage if brings(image))
+        missing = {sha256 for image in stage for sha256 in image.missing}
+        fetch = []
+        for blob in self.fetch:
+            upstream = tuple(place for place in blob.upstream if place[0] in sources)
+            if blob.sha256 in missing:
+                fetch.append(attrs.evolve(blob, upstream=upstream))
+        return attrs.evolve(self, stage=stage, fetch=tuple(fetch))
+
+    @property
+    def fetch_bytes(self) -> int:
+        """How many bytes are to be fetched."""
+        return sum(blob.fetch_bytes for blob in self.fetch)
+
+    @property
+    def fetch_bytes_each(self) -> tuple[int, ...]:
+        """The same for each image of ``stage``: what several need, the first one pays."""
+        to_come = {blob.sha256: blob.fetch_bytes for blob in self.fetch}
+        return tuple(
+            sum(to_come.pop(sha256, 0) for sha256 in image.missing) for image in self.stage
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.stage or self.retire)
+
+    def retirements(self, published: Iterable[ImageKey] = ()) -> tuple[int, ...]:
+        """The ids of images that may go once these images of the plan are published."""
+        done = frozenset(published)
+        return tuple(gone.image_id for gone in self.retire if gone.after <= done)
+
+    def incomplete(self, published: Iterable[ImageKey]) -> frozenset[int]:
+        """The sources of which a selected image is not held as they offer it, once these are
+        published.
+        """
+        done = frozenset(published)
+        missing = {each.source_id for each in self.stage if each.offer.key not in done}
+        return self.refused_of | missing | {each.source_id for each in self.waiting}
