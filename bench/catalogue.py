@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from common.images import Selection  # noqa: E402  (the work tree is made importable first)
+from regiond.import_plan import Holdings  # noqa: E402
 from regiond.planning import plan_import  # noqa: E402
-from regiond.import_plan import Holdings
 from regiond.sources.catalogue import catalogue  # noqa: E402
 from regiond.sources.matching import SourceOffers  # noqa: E402
 from regiond.sources.signatures import verify  # noqa: E402

@@ -1,4 +1,4 @@
-"""The rack's image directory: finished blobs, begun blobs, snapshots, and what is foreign.
+"""The rack's image directory: finished blobs, begun blobs, and snapshots.
 
     <images_dir>/cache/<sha256>          finished, 0444, name = content
                  partial/<sha256>.part   begun; see rackd.partials
@@ -14,10 +14,9 @@ sinks; it is called on a disk thread.
 
 import contextlib
 import os
-import re
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,30 +33,13 @@ from rackd.examination import Examination
 from rackd.filesystem import describe_file_system, free_bytes
 from rackd.mirror import Content
 from rackd.partials import PartialSink, keep_whole
-from rackd.planning import CleanUp, Damaged, HeldSnapshot, Holdings
-from rackd.records import HeldFile, KeptImage, Record, snapshot_generation, snapshot_made_at
+from rackd.planning import CleanUp, Holdings
+from rackd.records import HeldFile, KeptImage, Record, snapshot_generation
 from rackd.snapshot import Snapshot
+from rackd.survey import Places, PutAside, Survey, finished, look_around
 from rackd.tree import Before
 
-_PART = ".part"
-_DAMAGED = re.compile(r"[0-9a-f]{64}(\.\d+)?")
 _OLD_RECORDS = 8
-
-
-@attrs.frozen
-class PutAside:
-    """Something that is not ours: where it stood, and where it is now."""
-
-    path: Path
-    now: Path
-
-
-@attrs.frozen
-class Survey:
-    """What a look at the disk found, and what it had to put aside."""
-
-    holdings: Holdings
-    put_aside: tuple[PutAside, ...] = ()
 
 
 class Library:
@@ -81,12 +63,12 @@ class Library:
         recipe: str = "",
         reserve_bytes: int | None = None,
     ) -> None:
+        self._places = Places(images_dir)
         self.images_dir = images_dir
         self.recipe = recipe
-        self.cache = images_dir / "cache"
+        self.cache = self._places.cache
+        self.aside = self._places.aside
         self.current: Snapshot | None = None
-        self._partial = images_dir / "partial"
-        self.aside = images_dir / "aside"
         self._on_disk = on_disk
         self._on_sync = on_sync
         self._reserve_bytes = reserve_bytes
@@ -106,13 +88,13 @@ class Library:
             ConfigError: another process has it, or its file system has no hard links.
             StorageError, NoSpace: it cannot be written or read; it may be tried again.
         """
-        for directory in (self.images_dir, self.cache, self._partial):
+        for directory in (self.images_dir, self.cache, self._places.partial):
             durable.make_directory(directory)
         self._lock = durable.lock_directory(self.images_dir)
         try:
             self._probe()
             recovered = snapshot.recover(self.images_dir, self.cache)
-            put_aside = tuple(self._put_aside(path) for path in recovered.foreign)
+            put_aside = tuple(self._places.put_aside(path) for path in recovered.foreign)
         except BaseException:
             self.close()
             raise
@@ -206,25 +188,9 @@ class Library:
 
     def survey(self) -> Survey:
         """Look at everything; put aside what is not ours."""
-        put_aside: list[PutAside] = []
-        cache = self._sizes(self.cache, _is_blob_name, put_aside)
-        partials = self._sizes(self._partial, _is_partial_name, put_aside, links=1)
-        put_aside += [self._put_aside(path) for path in self._impostors()]
-        snapshots = []
-        for name in snapshot.snapshot_names(self.images_dir):
-            record = snapshot.read_record(self.images_dir / name)
-            blobs = record.blobs if record else frozenset[str]()
-            snapshots.append(HeldSnapshot(name, snapshot_made_at(name) or 0.0, blobs))
-        holdings = Holdings(
-            cache=cache,
-            partials={name.removesuffix(_PART): size for name, size in partials.items()},
-            snapshots=tuple(snapshots),
-            # Not what the link says: whoever removes that must not make us delete the tree.
-            current=self.current.name if self.current else "",
-            free_bytes=self.free_bytes(),
-            damaged=self._damaged(),
-        )
-        return Survey(holdings, tuple(put_aside))
+        # Not what the link says: whoever removes that must not make us delete the tree.
+        current = self.current.name if self.current else ""
+        return look_around(self._places, current, self.free_bytes())
 
     def free_bytes(self) -> int:
         """What may still be written."""
@@ -233,7 +199,7 @@ class Library:
     def sink(self, file: Content, digests: bytes) -> PartialSink:
         """Where the bytes of ``file`` go; ``digests`` is its verified digest list."""
         return PartialSink(
-            self._partial / f"{file.sha256}{_PART}",
+            self._places.part(file.sha256),
             self.cache / file.sha256,
             file.size_bytes,
             digests,
@@ -268,9 +234,9 @@ class Library:
             self._keep(Member("", sha256_hex(content), len(content)), iter((content,)))
 
     def _keep(self, member: Member, parts: Iterator[bytes]) -> None:
-        finished = self.cache / member.sha256
-        if not _is_whole(finished, member.size_bytes):
-            keep_whole(self._partial / f"{member.sha256}{_PART}", finished, parts)
+        path = self.cache / member.sha256
+        if not _is_whole(path, member.size_bytes):
+            keep_whole(self._places.part(member.sha256), path, parts)
 
     def publish(self, record: Record, now_s: float) -> Snapshot:
         """Build a snapshot of what ``record`` says, and let machines see it."""
@@ -297,15 +263,15 @@ class Library:
             directory = self.images_dir / name
             record = snapshot.read_record(directory)
             if record is None:
-                put_aside.append(self._put_aside(directory))
+                put_aside.append(self._places.put_aside(directory))
                 continue
             _, foreign = snapshot.inspect(directory, self.cache, record)
-            put_aside += [self._put_aside(path) for path in foreign]
+            put_aside += [self._places.put_aside(path) for path in foreign]
             snapshot.remove(self.images_dir, name)
         for sha256 in clean_up.cache:
             durable.remove_file(self.cache / sha256)
         for sha256 in clean_up.partials:
-            durable.remove_file(self._partial / f"{sha256}{_PART}")
+            durable.remove_file(self._places.part(sha256))
         return tuple(put_aside)
 
     def distrust(self, blobs: Iterable[str]) -> tuple[PutAside, ...]:
@@ -356,7 +322,7 @@ class Library:
     def _withdraw(self, sha256: str) -> PutAside:
         path = self.cache / sha256
         damaged = path.lstat()
-        put_aside = self._put_aside(path)
+        put_aside = self._places.put_aside(path)
         # From here on a killed process leaves links that are not their blobs: a start sees that.
         for name in snapshot.snapshot_names(self.images_dir):
             record = snapshot.read_record(self.images_dir / name)
@@ -377,13 +343,7 @@ class Library:
 
     def finished(self) -> dict[str, int]:
         """The finished blobs and their sizes in bytes, in the order of their names."""
-        with durable.storage_errors(self.cache, "read"), os.scandir(self.cache) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-        return {
-            name: status.st_size
-            for name, status in sorted(found, key=lambda each: each[0])
-            if is_sha256(name) and stat.S_ISREG(status.st_mode)
-        }
+        return finished(self.cache)
 
     def doubt(self, file: HeldFile) -> bool:
         """Look at a blob of the tree that could not be read.
@@ -405,50 +365,6 @@ class Library:
                 return False
             self.current = attrs.evolve(current, is_complete=False)
             return True
-
-    def _sizes(
-        self,
-        directory: Path,
-        is_ours: Callable[[str], bool],
-        put_aside: list[PutAside],
-        links: int | None = None,
-    ) -> dict[str, int]:
-        with durable.storage_errors(directory, "read"), os.scandir(directory) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-        sizes = {}
-        for name, status in found:
-            is_plain = stat.S_ISREG(status.st_mode) and links in {None, status.st_nlink}
-            if is_ours(name) and is_plain:
-                sizes[name] = status.st_size
-            else:
-                put_aside.append(self._put_aside(directory / name))
-        return sizes
-
-    def _damaged(self) -> tuple[Damaged, ...]:
-        """The blobs that were put aside: plain files that are still called as in the cache."""
-        if not self.aside.is_dir():
-            return ()
-        with durable.storage_errors(self.aside, "read"), os.scandir(self.aside) as entries:
-            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-        return tuple(
-            Damaged(name, status.st_size, status.st_ctime)
-            for name, status in found
-            if _DAMAGED.fullmatch(name) and stat.S_ISREG(status.st_mode)
-        )
-
-    def _impostors(self) -> list[Path]:
-        """Things with a snapshot's name that are no directories."""
-        with durable.storage_errors(self.images_dir, "read"), os.scandir(self.images_dir) as found:
-            return [
-                Path(entry.path)
-                for entry in found
-                if snapshot_made_at(entry.name) is not None
-                and not entry.is_dir(follow_symlinks=False)
-            ]
-
-    def _put_aside(self, path: Path) -> PutAside:
-        return PutAside(path, durable.set_aside(path, self.aside))
-
 
 def blob_damaged(path: Path, reason: str) -> StorageError:
     """What to say of a finished blob that is not what its name says."""
@@ -473,11 +389,3 @@ def _is_whole(path: Path, size_bytes: int) -> bool:
     except FileNotFoundError:
         return False
     return stat.S_ISREG(status.st_mode) and status.st_size == size_bytes
-
-
-def _is_blob_name(name: str) -> bool:
-    return is_sha256(name)
-
-
-def _is_partial_name(name: str) -> bool:
-    return name.endswith(_PART) and is_sha256(name.removesuffix(_PART))

@@ -22,7 +22,8 @@ from rackd.archives import Member
 from rackd.event_log import EventLog
 from rackd.keeping import Keeping
 from rackd.kept import blobs_of, staying
-from rackd.library import Library, PutAside, Survey
+from rackd.library import Library
+from rackd.survey import PutAside, Survey
 from rackd.menus import MenuSettings
 from rackd.mirror import Content
 from rackd.planning import (
