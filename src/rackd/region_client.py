@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -24,7 +24,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from common.backoff import backoff
-from common.canonical import canonical_json, parse
+from common.canonical import parse
 from common.commands import (
     PING_INTERVAL_S,
     PROTOCOL_VERSION,
@@ -40,7 +40,6 @@ from common.commands import (
 from common.connecting import dial
 from common.conversation import CLIENT, Conversation, Table, pong
 from common.digests import sha256_hex
-from common.durable import write_durably
 from common.errors import (
     IntegrityError,
     InternalError,
@@ -58,6 +57,7 @@ from common.regions import RegionEndpoint
 from common.release import release
 from common.tls import RackTLS
 from rackd.blob_reads import BlobReads
+from rackd.known_regions import Address, KnownRegions
 
 CONNECT_TIMEOUT_S = 5.0
 HELLO_TIMEOUT_S = 10.0
@@ -67,10 +67,6 @@ FIRST_WAIT_S = 0.5
 POOL_CLOSE_TIMEOUT_S = 2.0
 LONGEST_WAIT_S = 30.0
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
-MAX_REGIONS = 64
-REGIONS_FILE = "regions.json"
-
-Address = tuple[str, int]
 
 _log = Logger()
 
@@ -123,18 +119,14 @@ class RegionClient(Service):
         self._identity = identity
         self._now = now
         self._tls = RackTLS(identity, now)
-        self._configured = list(regions)
         self._random = random
         self._state_dir = state_dir
-        self._regions_path = state_dir / REGIONS_FILE
-        self._known: tuple[RegionEndpoint, ...] = ()
         self._on_disk = on_disk
-        self._remembering = DeferredLock()
+        self._regions = KnownRegions(regions, state_dir, on_disk)
         self._pool = HTTPConnectionPool(reactor, persistent=True)
         self._pool.maxPersistentPerHost = 4
         self.agent = Agent(reactor, self._tls, CONNECT_TIMEOUT_S, pool=self._pool)
         self._conversation: Conversation | None = None
-        self._address: Address | None = None
         self._reads: BlobReads | None = None
         self._awaiting: list[Deferred[Any]] = []
         self._doubting: Deferred[None] | None = None
@@ -152,8 +144,7 @@ class RegionClient(Service):
         if running is not None:
             running.cancel()
             await running
-        await self._remembering.acquire()  # after the last write
-        self._remembering.release()
+        await self._regions.settle()
         await self._close_pool()
 
     async def _close_pool(self) -> None:
@@ -173,7 +164,7 @@ class RegionClient(Service):
     async def _stay_connected(self) -> None:
         failures = 0
         try:
-            self._known = await self._on_disk(lambda: _remembered(self._regions_path))
+            await self._regions.recall()
             while True:
                 failures = 0 if await self._round() else failures + 1
                 if failures:
@@ -199,7 +190,7 @@ class RegionClient(Service):
 
     async def _one_round(self) -> bool:
         """Try each address once; returns whether one of them had been connected."""
-        for address in self._addresses():
+        for address in self._regions.addresses():
             lost: Deferred[RackferryError] = Deferred()
             conversation = Conversation(
                 self._table(),
@@ -244,9 +235,10 @@ class RegionClient(Service):
                 code="protocol-version",
                 remedy="install the same release on both",
             )
-        self._learn(parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions"))
+        self._regions.learn(parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions"))
         conversation.ping_every(PING_INTERVAL_S)
-        self._conversation, self._address, self.problem = conversation, address, None
+        self._regions.last = address
+        self._conversation, self.problem = conversation, None
         self._reads = BlobReads(conversation, self._reactor, self._silence_limit_s)
         _log.info(
             "connected to region {name} at {peer}",
@@ -283,48 +275,19 @@ class RegionClient(Service):
             self._tls.use(found)
             _log.info("a new certificate of rack {name} is used", name=found.name)
 
-    # Which regions there are
-
-    def _addresses(self) -> list[Address]:
-        """Where to try, without repetition; where we were last, after all others."""
-        learnt = [address for region in self._known for address in region.rpc_addresses]
-        addresses = list(dict.fromkeys([*self._configured, *learnt]))
-        return sorted(addresses, key=lambda address: address == self._address)
-
     @property
     def has_others(self) -> bool:
         """Whether more than one address is known."""
-        return len(self._addresses()) > 1
+        return self._regions.has_others
+
+    def image_bases(self) -> list[str]:
+        """``https://host:port`` of all regions, the one we are connected to first."""
+        return self._regions.image_bases()
 
     @property
     def _silence_limit_s(self) -> float:
         """How long nothing may come where something should, in seconds."""
-        return SILENCE_LIMIT_AMONG_OTHERS_S if self.has_others else SILENCE_LIMIT_S
-
-    def _learn(self, regions: Sequence[RegionEndpoint]) -> None:
-        if tuple(regions) != self._known and regions:
-            self._known = tuple(regions)[:MAX_REGIONS]
-            # Nobody waits: a disk that is slow or hangs is no reason to be without a region.
-            remembering = Deferred.fromCoroutine(self._remember())
-            remembering.addErrback(lambda failure: _log.failure("a bug in remembering", failure))
-
-    async def _remember(self) -> None:
-        """Keep the newest regions, in the turn of the last write."""
-        await self._remembering.acquire()
-        try:
-            content = canonical_json(list(self._known))
-            await self._on_disk(lambda: write_durably(self._regions_path, content))
-        except RackferryError as error:  # nor is a full one
-            _log.warn("the regions were not remembered: {reason}", reason=error.line())
-        finally:
-            self._remembering.release()
-
-    def image_bases(self) -> list[str]:
-        """``https://host:port`` of all regions, the one we are connected to first."""
-        address = self._address
-        ordered = sorted(self._known, key=lambda each: address not in each.rpc_addresses)
-        host = address[0] if address else ""
-        return [base for region in ordered for base in region.image_bases(host)]
+        return SILENCE_LIMIT_AMONG_OTHERS_S if self._regions.has_others else SILENCE_LIMIT_S
 
     # What the region says
 
@@ -428,11 +391,3 @@ class RegionClient(Service):
     async def report_sync(self, generation: int, held: str, problem: str) -> None:
         """How it ended: the digest held complete ("" for none), an error as JSON or ""."""
         await self._call(ReportSync, generation=generation, held=held, problem=problem)
-
-
-def _remembered(path: Path) -> tuple[RegionEndpoint, ...]:
-    """The regions learnt before; a file that cannot be used is as good as none."""
-    try:
-        return parse(tuple[RegionEndpoint, ...], path.read_bytes(), "list of regions")
-    except (OSError, ProtocolError):
-        return ()

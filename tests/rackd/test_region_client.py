@@ -16,8 +16,9 @@ from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, Tra
 from common.identity import Identity, certificate_pem, key_pem
 from common.identity_files import save_rack_certificate
 from common.pools import Threads
-from rackd import region_client
-from rackd.region_client import POOL_CLOSE_TIMEOUT_S, REGIONS_FILE, RegionClient
+from rackd import known_regions
+from rackd.known_regions import REGIONS_FILE
+from rackd.region_client import POOL_CLOSE_TIMEOUT_S, RegionClient
 from regiond.racks.images import served_digests
 from tests.doubles.directories import fresh_directory
 from tests.doubles.disks import SlowThreads, at_once
@@ -118,7 +119,7 @@ class ClientTests(LoopbackTestCase):
         def full(*_: Any) -> None:
             raise NoSpace("full")
 
-        self.patch(region_client, "write_durably", full)
+        self.patch(known_regions, "write_durably", full)
         region = await self.region()
         client = await self.connected(region)
         self.assertEqual(client.image_bases(), region.endpoint.image_bases())
@@ -177,7 +178,7 @@ class ClientTests(LoopbackTestCase):
         await eventually(reactor, lambda: client.problem.code == "region-unreachable")
         error = await self.refusal(client.current_view(""))
         self.assertEqual((error.code, error.object), ("region-unreachable", "127.0.0.1:1"))
-        client._configured.append(region.address)
+        client._regions._configured.append(region.address)
         await eventually(reactor, lambda: "connected" in self.heard)
 
     async def test_other_region_takes_over(self) -> None:
@@ -254,7 +255,7 @@ class ClientTests(LoopbackTestCase):
         client.on_problem = lambda problem: problems.append(problem.code)
         await eventually(reactor, lambda: client.problem.code == "certificate-expired")
         region = await self.region()
-        client._configured.append(region.address)
+        client._regions._configured.append(region.address)
         (self.dir / "key.pem").write_bytes(key_pem(good.key))
         save_rack_certificate(self.dir, certificate_pem(good.certificate), AUTHORITY.pem)
         await eventually(reactor, lambda: "connected" in self.heard)
@@ -278,7 +279,7 @@ class ClientTests(LoopbackTestCase):
         client = self.client_of(("127.0.0.1", 1))
         error = await self.refusal(client.connected())
         self.assertEqual(error.code, "region-unreachable")
-        client._configured.append((await self.region()).address)
+        client._regions._configured.append((await self.region()).address)
         await eventually(reactor, lambda: "connected" in self.heard)
         await client.connected()
         self.assertTrue(client.has_others)
