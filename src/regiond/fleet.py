@@ -4,7 +4,6 @@ The use-cases behind ``regiond.racks``. What is worth keeping is in the database
 and progress are in memory, as they change by the second and mean nothing after a restart.
 """
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,9 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from common.canonical import plain
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
-from common.durations import human_duration
 from common.errors import NotFound, RangeError
-from common.events import Event, Severity
 from common.identity import Authority
 from common.images import Image, ImageKey, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
@@ -26,18 +23,14 @@ from regiond.presence import Presence, status_of
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
 from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.restrictions import checked, may_hold, without_meaning
-from regiond.rows import key_columns
+from regiond.rack_events import clock_of, problem_event, reported_problem, skew_event
+from regiond.rows import forgotten_row, held_row, waits_columns
 from regiond.spread import Spread, spread_of
 from regiond.store import blobs, canaries, events, generations, images, lags, racks
 from regiond.store.blobs import Blob
-from regiond.store.canaries import Waiting
 from regiond.store.database import Database
 from regiond.store.lags import Lag
 from regiond.store.racks import Rack
-
-PROBLEM_CODE = "rack-sync"
-MOST_SKEW_S = 60.0
-
 
 class RegionFleet:
     """All racks of a region; implements ``regiond.racks.fleet.Fleet``.
@@ -118,14 +111,11 @@ class RegionFleet:
         if not math.isfinite(skew_s):
             return
         self._presence(rack.name).clock_skew_s = skew_s
-        about = _clock_of(rack.name)
+        about, event = clock_of(rack.name), skew_event(rack.name, skew_s)
         known = await self._database.read(events.list_events, code="clock-skew")
-        if abs(skew_s) <= MOST_SKEW_S:
-            raised: tuple[Event, ...] = ()
-            if about not in {each.event.object for each in known}:
-                return
-        else:
-            raised = (_skew_event(about, skew_s),)
+        if event is None and about not in {each.event.object for each in known}:
+            return
+        raised = () if event is None else (event,)
         await self._database.write(events.settle, raised, {about}, self._now())
 
     async def current_view(self, rack: RackIdentity, held: str) -> tuple[int, str]:
@@ -167,11 +157,11 @@ class RegionFleet:
         """How a sync ended; a problem becomes an event, and its end clears that."""
         self._presence(rack.name).sync_ended(held)
         self.stirs += 1
-        fields = _problem(problem)
+        fields = reported_problem(problem)
         now = self._now()
         await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
         name = f"rack {rack.name}"
-        raised = () if fields is None else (_problem_event(name, fields),)
+        raised = () if fields is None else (problem_event(name, fields),)
         await self._database.write(events.settle, raised, {name}, now)
 
     async def blob(self, rack: RackIdentity, sha256: str) -> BlobBytes | None:
@@ -282,7 +272,7 @@ class RegionFleet:
         """Refuse a rack from now on; the serials of its certificates."""
         serials = await self._database.write(racks.delete_rack, name, self._now())
         self._presences.pop(name, None)
-        about = {f"rack {name}", _clock_of(name)}
+        about = {f"rack {name}", clock_of(name)}
         await self._database.write(events.settle, (), about, self._now())
         return serials
 
@@ -297,9 +287,9 @@ class RegionFleet:
         for key, held in view.images.items():
             content = await self._database.read(generations.read_document, held.document_sha256)
             if content is not None:
-                rows.append(_image_row(Image.from_document(content)))
+                rows.append(held_row(Image.from_document(content)))
             else:  # it is an old version, of which nothing else is known any more
-                rows.append(_forgotten_row(ImageKey.parse(key), held.version))
+                rows.append(forgotten_row(ImageKey.parse(key), held.version))
         return rows
 
     async def _described_all(self, known: Sequence[Rack]) -> list[dict[str, Any]]:
@@ -307,7 +297,7 @@ class RegionFleet:
         number, found = await self._database.read(lags.lags, held)
         waiting = await self._database.read(canaries.waiting)
         return [
-            self._described(rack, number, found[rack.name]) | _waits(rack, waiting)
+            self._described(rack, number, found[rack.name]) | waits_columns(rack, waiting)
             for rack in known
         ]
 
@@ -342,71 +332,3 @@ class RegionFleet:
             "problem": rack.problem,
             "created": rack.created_at,
         }
-
-
-def _clock_of(name: str) -> str:
-    return f"clock of rack {name}"
-
-
-def _skew_event(about: str, skew_s: float) -> Event:
-    side = "ahead of" if skew_s > 0 else "behind"
-    return Event(
-        "clock-skew",
-        Severity.WARNING,
-        about,
-        f"it is {human_duration(abs(skew_s))} {side} the region's",
-        "let both follow the same time servers (chrony, systemd-timesyncd)",
-    )
-
-
-def _waits(rack: Rack, waiting: Sequence[Waiting]) -> dict[str, Any]:
-    """How many versions a rack is to get later, and when the next of them (None: not by time)."""
-    of_rack = [
-        each
-        for each in waiting
-        if not rack.canary and may_hold(rack.selections, each.key, is_bootloader=each.is_bootloader)
-    ]
-    times = [each.due_at for each in of_rack if each.due_at is not None]
-    return {
-        "canary": rack.canary,
-        "waits": len(of_rack),
-        "waits_until": min(times, default=None),
-    }
-
-
-def _forgotten_row(key: ImageKey, version: str) -> dict[str, Any]:
-    return {**key_columns(key), "version": version, "state": "synced", "size_bytes": 0, "files": []}
-
-
-def _image_row(image: Image) -> dict[str, Any]:
-    return {
-        **key_columns(image.key),
-        "version": image.version,
-        "state": "synced",
-        "size_bytes": image.size_bytes,
-        "files": [plain(file) for file in image.files],
-    }
-
-
-def _problem(text: str) -> dict[str, str] | None:
-    """An error object that a rack sent; None if it sent none."""
-    if not text:
-        return None
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        fields = {"message": "it failed, and the reason cannot be read"}
-    return {name: str(fields.get(name, "")) for name in ("code", "object", "message", "remedy")}
-
-
-def _problem_event(name: str, fields: Mapping[str, str]) -> Event:
-    about = f"{fields['object']}: " if fields["object"] else ""
-    return Event(
-        fields["code"] or PROBLEM_CODE,
-        Severity.ERROR,
-        name,
-        about + fields["message"],
-        fields["remedy"],
-    )

@@ -3,10 +3,12 @@
 The keys are promised to scripts (docs/shell.md); they may be added to, not renamed.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from common.canonical import plain
-from common.images import ImageKey
+from common.images import Image, ImageKey
+from regiond.restrictions import may_hold
 from regiond.source_fields import credentials_of, proxy_of
 from regiond.sources.catalogue import Offer
 from regiond.sources.locations import SourceLocation
@@ -14,6 +16,7 @@ from regiond.sources.matching import SourceOffers
 from regiond.sources.verdict import Key
 from regiond.store.canaries import Waiting
 from regiond.store.images import StoredImage
+from regiond.store.racks import Rack
 from regiond.store.sources import BootSource
 from regiond.store.selections import StoredSelection
 
@@ -134,4 +137,35 @@ def waiting_row(waiting: Waiting) -> dict[str, Any]:
         **key_columns(waiting.key),
         "version": waiting.version,
         "due_at": waiting.due_at,
+    }
+
+
+def held_row(image: Image) -> dict[str, Any]:
+    """An image that a rack holds."""
+    return {
+        **key_columns(image.key),
+        "version": image.version,
+        "state": "synced",
+        "size_bytes": image.size_bytes,
+        "files": [plain(file) for file in image.files],
+    }
+
+
+def forgotten_row(key: ImageKey, version: str) -> dict[str, Any]:
+    """One of which nothing but that is known any more."""
+    return {**key_columns(key), "version": version, "state": "synced", "size_bytes": 0, "files": []}
+
+
+def waits_columns(rack: Rack, waiting: Sequence[Waiting]) -> dict[str, Any]:
+    """How many versions a rack is to get later, and when the next of them (None: not by time)."""
+    of_rack = [
+        each
+        for each in waiting
+        if not rack.canary and may_hold(rack.selections, each.key, is_bootloader=each.is_bootloader)
+    ]
+    times = [each.due_at for each in of_rack if each.due_at is not None]
+    return {
+        "canary": rack.canary,
+        "waits": len(of_rack),
+        "waits_until": min(times, default=None),
     }
