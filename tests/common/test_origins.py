@@ -6,7 +6,7 @@ from typing import Any
 from twisted.internet import reactor as untyped_reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import TestCase
@@ -26,7 +26,7 @@ from tests.doubles.streams import MemorySink, MemorySource, goal_of, some_bytes
 
 reactor: Any = untyped_reactor
 CONTENT = some_bytes(6 * CHUNK_BYTES + 4321)
-LIMITS = Limits(stall_timeout_s=0.4, min_rate=1, head_timeout_s=5.0, max_attempts=4)
+LIMITS = Limits(min_rate=1, max_attempts=4)
 
 
 class Blobs(Resource):
@@ -80,7 +80,12 @@ class NetCase(TestCase):
         return f"http://127.0.0.1:{port}{path}"
 
     def start(
-        self, *urls: str, agent: Any = None, limits: Limits = LIMITS, **options: Any
+        self,
+        *urls: str,
+        agent: Any = None,
+        limits: Limits = LIMITS,
+        clock: Any = reactor,
+        **options: Any,
     ) -> Deferred[None]:
         origins = [HttpOrigin(agent or self.agent, url) for url in urls or (self.url(),)]
         return Deferred.fromCoroutine(
@@ -88,7 +93,7 @@ class NetCase(TestCase):
                 goal_of(CONTENT, **options),
                 origins,
                 self.sink,
-                clock=reactor,
+                clock=clock,
                 random=lambda: 0.01,
                 hashing=partial(deferToThreadPool, reactor, self.threads),
                 limits=limits,
@@ -124,10 +129,14 @@ class FetchTests(NetCase):
     async def test_a_stall_is_cut_and_gone_on_with(self) -> None:
         """A line that falls silent is dropped after the window; the next one goes on."""
         self.proxy.set("down", stall_after=3 * CHUNK_BYTES)
-        fetching = self.start()
+        clock = Clock()
+        fetching = self.start(clock=clock)
         while len(self.sink.held) < 2 * CHUNK_BYTES:
             await deferLater(reactor, 0.01)
         self.proxy.set_for_new("down")
+        while self.proxy.connections < 2:
+            clock.advance(1.0)
+            await deferLater(reactor, 0.0)
         await fetching
         self.assertEqual(self.sink.finished, CONTENT)
         self.assertEqual(self.proxy.connections, 2)

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet import reactor
 
 from common.errors import RackferryError
@@ -12,6 +13,7 @@ from common.fetching import Limits
 from common.identity import certificate_pem
 from common.tls import ServerTLS
 from regiond.sources import retrieval
+from regiond.sources.retrieval import Limits as DocumentLimits
 from regiond.store import leases
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import public_keys
@@ -23,7 +25,8 @@ from tests.doubles.trust import AUTHORITY, NOW, OTHER_AUTHORITY, SERVER
 
 SECRET = "geheim-Wort.7"
 ROOT = path_of("jammy", "squashfs")
-HASTY = retrieval.Limits(head_timeout_s=0.5, stall_timeout_s=0.5)
+PATIENT = Limits(connect_timeout_s=10.0, max_attempts=1)
+HASTY = attrs.evolve(PATIENT, stall_timeout_s=0.5, min_rate=1, head_timeout_s=0.5)
 ENVIRONMENT = dict.fromkeys(
     ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"), "http://127.0.0.1:9"
 )
@@ -32,13 +35,10 @@ ENVIRONMENT = dict.fromkeys(
 class RouteCase(AnswerCase):
     """A region whose source can be reached by http and https, and a proxy."""
 
-    limits = Limits(
-        stall_timeout_s=0.5, min_rate=1, head_timeout_s=0.5, connect_timeout_s=2.0, max_attempts=1
-    )
+    limits = PATIENT
 
     async def setUp(self) -> None:
         await super().setUp()
-        self.patch(retrieval, "Limits", lambda: HASTY)
         self.proxy = WebProxy()
         self.proxy_url = self.proxy.listen(reactor)
         self.addCleanup(self.proxy.stop)
@@ -61,6 +61,16 @@ class RouteCase(AnswerCase):
 
     async def update(self, **given: Any) -> dict[str, Any]:
         return await self.ask("boot-source update", 1, **given)
+
+    def spoil(self, fault: str, only: str = "") -> None:
+        """Let the proxy do this, and have no patience just where it says nothing."""
+        self.proxy.fault, self.proxy.only = fault, only
+        is_silent = fault in {"silent", "endless"}
+        hasty = DocumentLimits(head_timeout_s=0.5, stall_timeout_s=0.5)
+        self.patch(
+            retrieval, "Limits", lambda: hasty if is_silent and not only else DocumentLimits()
+        )
+        self.be(HASTY if is_silent else PATIENT)
 
     async def check_fails(self, code: str) -> RackferryError:
         """``check`` and an import say the same, by name; and the lease is free again."""
@@ -163,7 +173,7 @@ class ProxyTests(RouteCase):
             ("502 Bad Gateway", "source-http-502"),
             ("407 Proxy Authentication Required", "source-proxy-auth"),
         ):
-            self.proxy.fault = fault
+            self.spoil(fault)
             error = await self.check_fails(code)
             self.assertIn(self.proxy_url, error.message, fault)
 
@@ -185,7 +195,7 @@ class ProxyTests(RouteCase):
             ("502 Bad Gateway", "source-proxy"),
             ("407 Proxy Authentication Required", "source-proxy-auth"),
         ):
-            self.proxy.fault = fault
+            self.spoil(fault)
             error = await self.check_fails(code)
             self.assertIn(self.proxy_url, error.message, fault)
             self.assertEqual(len(error.message), len(error.message.strip()))
@@ -193,7 +203,7 @@ class ProxyTests(RouteCase):
     async def test_what_is_given_up_is_closed(self) -> None:
         """A tunnel that never opens leaves no connection behind."""
         await self.update(url=self.urls[self.by_https()], proxy=self.proxy_url)
-        self.proxy.fault = "silent"
+        self.spoil("silent")
         await self.check_fails("source-stalled")
         await self.until(lambda: not self.proxy.connections)
 
@@ -206,7 +216,7 @@ class ProxyTests(RouteCase):
             ("silent", "transfer-stalled"),
             ("407 Proxy Authentication Required", "source-proxy-auth"),
         ):
-            self.proxy.fault, self.proxy.only = fault, "squashfs"
+            self.spoil(fault, only="squashfs")
             result = await self.run_import()
             self.assertEqual({name: e.code for name, e in result.failed.items()},
                              {KEYS["jammy"]: code})  # fmt: skip

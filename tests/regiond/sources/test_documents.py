@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.task import deferLater
@@ -32,6 +33,9 @@ from tests.doubles.stream_documents import (
 from tests.doubles.stream_source import Fault, StreamSource
 
 T = TypeVar("T")
+PATIENT = Limits(size_bytes=1 << 20)
+HASTY = attrs.evolve(PATIENT, head_timeout_s=0.2, stall_timeout_s=0.2)
+BRIEF = attrs.evolve(PATIENT, head_timeout_s=2.0)
 NOW = UPDATED + 3600.0
 DAY = 24 * 3600
 
@@ -60,8 +64,7 @@ class SourceCase(TestCase):
         await self.source.stop()
 
     def access(self, **changes: Any) -> SourceAccess:
-        head_timeout_s = changes.pop("head_timeout_s", 0.2)
-        limits = Limits(head_timeout_s, stall_timeout_s=0.2, size_bytes=1 << 20)
+        limits = changes.pop("limits", PATIENT)
         headers = changes.pop("headers", Headers)
         chosen = {"keyring": public_keys("ed25519"), "in_thread": at_once, "now": NOW} | changes
         return SourceAccess(Retriever(self.agent, reactor, headers, limits), **chosen)
@@ -212,7 +215,7 @@ class IndexFaultTests(SourceCase):
         }
         for code, fault in cases.items():
             self.source.faults[INDEX_PATH] = fault
-            error = await self.refusal()
+            error = await self.refusal(limits=HASTY if fault.silent else PATIENT)
             self.assertEqual((error.code, error.object), (code, self.base + INDEX_PATH))
             self.assertNotIn(error.object, error.message.removeprefix(error.object))
             self.assertTrue(error.remedy)
@@ -220,7 +223,7 @@ class IndexFaultTests(SourceCase):
     async def test_stalled_body(self) -> None:
         """A body that stops in the middle is given up."""
         self.source.faults[INDEX_PATH] = Fault(stop_at=50)
-        error = await self.refusal()
+        error = await self.refusal(limits=attrs.evolve(PATIENT, stall_timeout_s=0.2))
         self.assertEqual((error.code, error.message), ("source-stalled", "sent nothing for 0 s"))
 
     async def test_private_redirect(self) -> None:
@@ -232,7 +235,7 @@ class IndexFaultTests(SourceCase):
     async def test_unreachable(self) -> None:
         """Where nobody listens, the address is named."""
         await self.source.stop()
-        error = await self.refusal(head_timeout_s=5.0)
+        error = await self.refusal()
         self.assertEqual((error.code, error.object), ("source-unreachable", self.base + INDEX_PATH))
 
     async def test_documents(self) -> None:
@@ -304,7 +307,9 @@ class ProductFaultTests(SourceCase):
                 self.source.faults[self.other] = fault
             else:
                 self.source.files[self.other] = fault
-            reading = await self.read()
+            is_silent = isinstance(fault, Fault) and fault.silent
+            # The other documents have to come in that time.
+            reading = await self.read(limits=BRIEF if is_silent else PATIENT)
             [problem] = reading.problems
             self.assertEqual((problem.code, problem.object), (code, self.base + self.other))
             self.assertEqual([one.content_id for one in reading.product_files], [STABLE])
