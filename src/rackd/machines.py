@@ -14,16 +14,10 @@ a clean-up disturbs a read that has begun.
 """
 
 import contextlib
-import html
-import os
-import re
-import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes
 
-import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
@@ -36,6 +30,8 @@ from common.names import is_item_path, is_mirror_path
 from common.pools import Threads
 from common.serving import answering, content_type_of, serve
 from common.sites import QuietSite
+from rackd.asked import Asked, asked, listing
+from rackd.cached_file import CachedFile
 from rackd.library import Library, blob_damaged
 from rackd.menus import MenuSettings, ipxe_script
 from rackd.metrics_table import SERVED_BYTES, SERVED_FILES
@@ -45,144 +41,17 @@ from rackd.records import HeldFile, Record
 from rackd.sendfile import SocketOutlet
 from rackd.snapshot import Snapshot
 
-_ROOT = re.compile(r"/images/|/generations/(\d{1,19})/|/(?=mirror/)")
 _MIRRORS = "/"  # the root before "mirror/..."
 _BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
 
 
-class CachedFile:
-    """A finished blob, open for one request (``common.serving.ByteSource``).
-
-    Args:
-        path: its place in the cache.
-        file: what must be there.
-        on_disk: runs the reads.
-        content_type: what it is.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        file: HeldFile,
-        on_disk: Threads,
-        content_type: str = "application/octet-stream",
-    ) -> None:
-        self.content_type = content_type
-        self.size_bytes = file.size_bytes
-        self.etag = f'"{file.sha256}"'
-        self._path = path
-        self._on_disk = on_disk
-        self._fd = -1
-        self._is_closed = False
-        self._turn = threading.Lock()
-
-    def open(self) -> None:
-        """On a disk thread.
-
-        Raises:
-            StorageError: it is not there, or is not what its name says.
-        """
-        with self._turn:
-            if self._is_closed:  # the reader left while the disk was slow
-                raise StorageError("is not wanted any more", object=str(self._path))
-            self._fd = durable.open_for_reading(self._path)
-            found_bytes = os.fstat(self._fd).st_size
-        if found_bytes != self.size_bytes:
-            raise blob_damaged(self._path, f"has {found_bytes} bytes, not {self.size_bytes}")
-
-    async def read_chunk(self, seq: int) -> bytes:
-        """Chunk ``seq``; fewer bytes than are due is an error, never a short answer."""
-        return await self._on_disk(lambda: self._read(seq))
-
-    def fileno(self) -> int:
-        """Of the open file."""
-        return self._fd
-
-    def _read(self, seq: int) -> bytes:
-        offset = seq * CHUNK_BYTES
-        due = min(CHUNK_BYTES, self.size_bytes - offset)
-        with self._turn, durable.storage_errors(self._path, "read"):
-            chunk = os.pread(self._fd, due, offset)
-            while len(chunk) < due and (
-                more := os.pread(self._fd, due - len(chunk), offset + len(chunk))
-            ):
-                chunk += more
-        if len(chunk) != due:
-            raise StorageError("became shorter while it was read", object=str(self._path))
-        return chunk
-
-    def close(self) -> None:
-        """On a disk thread: after a read that may still be under way."""
-        with self._turn:
-            self._is_closed = True
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
 
 
-@attrs.frozen
-class Asked:
-    """What a request is for.
-
-    Attributes:
-        root: what stands before the path, "/" at both ends.
-        path: in the tree: "" for its root, a trailing slash for a directory.
-        generation: of which tree; None for the one that the client sees.
-    """
-
-    root: str
-    path: str
-    generation: int | None = None
 
 
-def asked(path: bytes) -> Asked:
-    """What a request with this path is for.
-
-    Raises:
-        NotFound: something that is not served.
-        WrongUsage: no clean path: "..", "//", control characters and the like.
-    """
-    try:
-        text = unquote_to_bytes(path).decode("ascii")
-    except UnicodeDecodeError:
-        raise WrongUsage("not a path", code="path-malformed") from None
-    match = _ROOT.match(text)
-    if match is None:
-        raise NotFound(
-            "no such page",
-            object=text[:200],
-            remedy="images are below /images/ and /generations/NUMBER/, mirrors below /mirror/",
-        )
-    inner = text[match.end() :]
-    plain = inner.removesuffix("/")
-    if inner and not (is_item_path(plain) or is_mirror_path(plain)):
-        raise WrongUsage("not a path of an image", object=text[:200], code="path-malformed")
-    return Asked(match[0], inner, int(match[1]) if match[1] else None)
 
 
-def listing(files: Mapping[str, HeldFile], root: str, directory: str) -> str | None:
-    """A directory as a page of links; None if there is no such directory (pure).
-
-    Args:
-        files: the whole tree.
-        root: where the tree is.
-        directory: "" or a path with a trailing slash.
-    """
-    entries: dict[str, str] = {}
-    for path, file in files.items():
-        if path.startswith(directory):
-            name, slash, _ = path.removeprefix(directory).partition("/")
-            entries[name + slash] = "" if slash else f"{file.size_bytes}"
-    if not entries and directory:
-        return None
-    up = '<li><a href="../">../</a></li>\n' if directory else ""
-    lines = "".join(
-        f'<li><a href="{quote(name)}">{html.escape(name)}</a> {size}</li>\n'
-        for name, size in sorted(entries.items())
-    )
-    title = html.escape(f"{root}{directory}")
-    return f"<!DOCTYPE html>\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n{up}{lines}</ul>\n"
 
 
 class Machines(Resource):

@@ -16,7 +16,9 @@ from twisted.web.http_headers import Headers
 
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound, RackferryError, StorageError, WrongUsage
-from rackd.machines import Asked, CachedFile, Machines, MachinesSite, asked, listing
+from rackd.machines import Machines, MachinesSite
+from rackd.cached_file import CachedFile
+from rackd.asked import Asked, asked, listing
 from rackd.planning import CleanUp
 from rackd.records import HeldFile, Record
 from tests.doubles.disks import LibraryCase, at_once
@@ -29,84 +31,8 @@ LINK = "lpxelinux.0"
 BLOB = content(1000)
 
 
-class PathTests(SynchronousTestCase):
-    """What may be asked for."""
-
-    def test_good(self) -> None:
-        """Clean paths come through, escaped or not; a trailing slash means a directory."""
-        self.assertEqual(asked(b"/images/"), Asked("/images/", ""))
-        self.assertEqual(asked(b"/images/a/b+c"), Asked("/images/", "a/b+c"))
-        self.assertEqual(asked(b"/images/a/b%2Bc/"), Asked("/images/", "a/b+c/"))
-        self.assertEqual(asked(b"/generations/12/a"), Asked("/generations/12/", "a", 12))
-        self.assertEqual(asked(b"/generations/0/"), Asked("/generations/0/", "", 0))
-        self.assertEqual(asked(b"/mirror/1/a"), Asked("/", "mirror/1/a"))
-        for path in (b"/mirror/1/streams/v1/a:b.sjson", b"/mirror/1/streams/v1/a%3Ab.sjson"):
-            self.assertEqual(asked(path), Asked("/", "mirror/1/streams/v1/a:b.sjson"))
-
-    def test_bad(self) -> None:
-        """Anything that is not clean is refused, however it is written."""
-        for path in (
-            b"/images/..",
-            b"/images/../x",
-            b"/images/%2e%2e/x",
-            b"/images/a/..%2f..%2fetc/passwd",
-            b"/images//etc/passwd",
-            b"/images/a//b",
-            b"/images/./a",
-            b"/images/a\x00b",
-            b"/images/a%00b",
-            b"/images/a\\b",
-            b"/images/\xff",
-            b"/images/%ff",
-            b"/images/" + b"a/" * 600 + b"a",
-            b"/mirror/../etc/passwd",
-            b"/mirror/1/..",
-            b"/mirror/1//etc/passwd",
-            b"/mirror/1/a:b",
-        ):
-            self.assertRaises(WrongUsage, asked, path)
-        for path in (
-            b"/",
-            b"/image",
-            b"/images",
-            b"/../images/a",
-            b"http://x/images/a",
-            b"*",
-            b"/mirror",
-            b"/generations/",
-            b"/generations/1",
-            b"/generations/-1/a",
-            b"/generations/x/a",
-            b"/generations/12345678901234567890/a",
-        ):
-            self.assertRaises(NotFound, asked, path)
-
-    @given(st.binary(max_size=40))
-    def test_any(self, path: bytes) -> None:
-        """No bytes whatever lead to a path with an empty or dotted segment."""
-        try:
-            inner = asked(b"/images/" + path).path
-        except RackferryError:
-            return
-        for segment in inner.removesuffix("/").split("/"):
-            self.assertNotIn(segment, {".", ".."})
-            self.assertTrue(segment or not inner)
 
 
-class ListingTests(SynchronousTestCase):
-    """Directories as pages."""
-
-    def test_listing(self) -> None:
-        """A directory shows its own entries once each; one that is not there is none."""
-        files = {path: HeldFile("ab" * 32, 5) for path in ("a/b/x", "a/b/y", "a/c", "d/e")}
-        page = listing(files, "/images/", "a/")
-        assert page is not None
-        self.assertEqual(page.count("<li>"), 3)
-        self.assertIn('<a href="b/">b/</a>', page)
-        self.assertIn('<a href="c">c</a> 5', page)
-        self.assertIsNone(listing(files, "/images/", "a/c/"))
-        self.assertIsNone(listing(files, "/images/", "z/"))
-        self.assertIsNotNone(listing({}, "/images/", ""))
 
 
 class ServingTests(LibraryCase):
@@ -314,51 +240,3 @@ class ServingTests(LibraryCase):
                 self.assertEqual(self.ask(f"/images/{PATH}")[0], 503)
             self.assertEqual(self.library.held_view, "")
             self.assertEqual(len(told), generation)
-
-
-class CachedFileTests(LibraryCase):
-    """A file that is being read."""
-
-    def source(self, blob: bytes) -> tuple[CachedFile, str]:
-        file = self.put("squashfs", blob)
-        path = self.library.cache / file.sha256
-        source = CachedFile(path, HeldFile(file.sha256, len(blob)), at_once)
-        source.open()
-        self.addCleanup(source.close)
-        return source, file.sha256
-
-    def read(self, source: CachedFile, seq: int) -> bytes:
-        return self.successResultOf(Deferred.fromCoroutine(source.read_chunk(seq)))
-
-    def test_a_reader_who_left_while_it_was_opened(self) -> None:
-        """Closed first, it is not opened any more: no descriptor stays behind."""
-        file = self.put("boot-kernel", BLOB)
-        held = HeldFile(file.sha256, len(BLOB))
-        source = CachedFile(self.library.cache / file.sha256, held, at_once)
-        source.close()
-        self.assertRaises(StorageError, source.open)
-        self.assertEqual(source.fileno(), -1)
-
-    def test_outlives_a_clean_up(self) -> None:
-        """A read that has begun goes on after its file was deleted."""
-        blob = content(CHUNK_BYTES + 10)
-        source, sha256 = self.source(blob)
-        first = self.read(source, 0)
-        self.library.discard(CleanUp(cache=(sha256,)))
-        self.assertEqual(first + self.read(source, 1), blob)
-
-    def test_shortened(self) -> None:
-        """A file that gets shorter is an error, never a short answer."""
-        source, sha256 = self.source(BLOB)
-        path = self.library.cache / sha256
-        path.chmod(0o644)
-        path.write_bytes(BLOB[:10])
-        reading = Deferred.fromCoroutine(source.read_chunk(0))
-        self.failureResultOf(reading, StorageError)
-
-    def test_close_twice(self) -> None:
-        """Closing twice is fine, and a read afterwards fails."""
-        source, _ = self.source(BLOB)
-        source.close()
-        source.close()
-        self.failureResultOf(Deferred.fromCoroutine(source.read_chunk(0)), StorageError)
