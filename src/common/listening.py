@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStreamServerEndpoint
 
-from common.config import unix_path
+from common.addresses import unix_path
 from common.durable import make_directory, remove_file
 from common.errors import ConfigError
 from common.systemd import endpoint_for

@@ -21,7 +21,8 @@ import common
 from common import durable
 from common.answering import Answers
 from common.asking import AdminSocket
-from common.config import RackdConfig, load, tcp_port
+from common.addresses import tcp_port
+from common.config import RackdConfig, load
 from common.disks import demand_writable
 from common.errors import Busy, ConfigError, NoSpace, RackferryError, StorageError
 from common.health import Health

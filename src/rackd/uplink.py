@@ -15,7 +15,8 @@ from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
 from common.backoff import backoff
-from common.config import ENROL_PORT, RPC_PORT, RackdConfig, parse_address
+from common.addresses import ENROL_PORT, RPC_PORT, parse_address
+from common.config import RackdConfig
 from common.errors import ConfigError, RackferryError
 from common.identity import Identity
 from common.identity_files import load_rack_identity

@@ -7,17 +7,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
-from common.config import (
-    ENROL_PORT,
-    RPC_PORT,
-    RackdConfig,
-    RegiondConfig,
-    default_path,
-    load,
-    parse,
-    parse_address,
-    toml_keys,
-)
+from common.addresses import ENROL_PORT, RPC_PORT, parse_address
+from common.config import RackdConfig, RegiondConfig, default_path, load, parse, toml_keys
 from common.durable import make_directory, write_durably
 from common.errors import Conflict, WrongUsage
 from common.joining import join

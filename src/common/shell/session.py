@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 import attrs
 
+from common.addresses import ENROL_PORT, RPC_PORT
 from common.errors import RackferryError, WrongUsage, door_of
 from common.shell.explain import explain
 from common.shell.grammar import Invocation, parse, which_socket
@@ -26,9 +27,6 @@ from common.vocabulary import Place, Question
 
 _MOST_READ_BYTES = 1 << 20
 EXIT_INTERRUPTED = 130  # as a shell reports a process that died of SIGINT
-# As in common.config, which is slow to import.
-_RPC_PORT = 5250
-_ENROL_PORT = 5251
 
 OnProgress = Callable[[Mapping[str, Any]], None]
 Ask = Callable[[str, Question, OnProgress], Any]
@@ -203,7 +201,7 @@ def join_line(token: Mapping[str, Any]) -> str:
     hosts = token.get("hosts") or ["REGION"]
     ports = [
         f"{key}={token[key]}"
-        for key, usual in (("enrol_port", _ENROL_PORT), ("rpc_port", _RPC_PORT))
+        for key, usual in (("enrol_port", ENROL_PORT), ("rpc_port", RPC_PORT))
         if token.get(key, usual) != usual
     ]
     return " ".join(["rackferry", "join", str(hosts[0]), str(token["token"]), *ports])

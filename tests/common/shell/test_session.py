@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import attrs
 
-from common.config import ENROL_PORT, RPC_PORT
+from common.addresses import ENROL_PORT, RPC_PORT
 from common.errors import Conflict, NoDaemon, TimedOut
 from common.shell.grammar import REGION_SOCKET
 from common.shell.render import Screen
