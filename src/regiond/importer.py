@@ -20,29 +20,27 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from common.errors import Conflict, NoSpace, Refused, SourceError
+from common.errors import Conflict, NoSpace
 from common.events import Event, Severity
 from common.images import ImageKey
 from regiond.bundle import BundledSources
 from regiond.fulfilment import Fulfilment, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
+from regiond.import_notes import bundle_older, note_pinned, note_plan, note_vanished
 from regiond.import_records import ImportRecords
-from regiond.import_run import IMPORT, Progress, Run
+from regiond.import_run import Progress, Run
 from regiond.import_service import ImportResult
-from regiond.notices import PIN_UNWANTED, pins_unwanted, source_notices, support_ended
+from regiond.notices import source_notices
 from regiond.planning import plan_import
 from regiond.import_plan import ImportPlan
 from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
-from regiond.store import canaries, events, generations, pins, publication, revisions, selections, sources
+from regiond.store import canaries, generations, publication, revisions, selections, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream
-
-VANISHED = "image-vanished"
-
 
 class Importer:
     """Runs imports, one at a time (``ImportService`` sees to that).
@@ -220,9 +218,9 @@ class Importer:
             work = plan.within(bundled.names, bundled.brings)
             transfers = attrs.evolve(transfers, routes=bundled, throttles=lambda _: ())
             run.left_out += _left_out(plan, work, bundled)
-        self._note_plan(run, plan)
-        await self._note_vanished(run, plan, looks)
-        await self._note_pinned(run, plan)
+        note_plan(run, plan)
+        await note_vanished(self._database, run, plan, looks)
+        await note_pinned(self._database, run, plan, self._now())
         run.progress.phase = "fetching"
         run.progress.total_bytes = work.fetch_bytes
         run.progress.total_images = len(work.stage)
@@ -252,53 +250,6 @@ class Importer:
             if source.enabled and source.id not in bundled.names
         ]
         return await self.plan([*looks, *others])
-
-    def _note_plan(self, run: Run, plan: ImportPlan) -> None:
-        run.looked_at.add(IMPORT)
-        run.looked_at |= {str(gone.key) for gone in plan.retire}
-        for event in support_ended(plan.retire):
-            run.note(event)
-        if plan.guarded:
-            run.note(
-                Event("import-guarded", Severity.WARNING, IMPORT, plan.reason,
-                      "correct the selection, or delete it to let its images go")
-            )  # fmt: skip
-        for refused in plan.refused:
-            run.failed[refused.product] = SourceError(
-                str(refused),
-                object=refused.product,
-                code="source-contradiction",
-                remedy="tell those who run the source; its other images are imported",
-            )
-        if plan.refused:
-            reasons = "; ".join(map(str, plan.refused))
-            first = run.failed[plan.refused[0].product]
-            run.note(attrs.evolve(Event.of(first), object=IMPORT, cause=reasons))
-
-    async def _note_vanished(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
-        """Only a source that was read just now can have taken something away, or brought it back."""
-        read = {look.source.id for look in looks if look.reading is not None}
-        unread = {str(gone.key) for gone in plan.vanished if gone.source_id not in read}
-        for kept in await self._database.read(events.list_events):
-            if kept.event.code == VANISHED and kept.event.object not in unread:
-                run.looked_at.add(kept.event.object)
-        for gone in plan.vanished:
-            if gone.source_id in read:
-                run.note(
-                    Event("image-vanished", Severity.INFO, str(gone.key),
-                          f"boot-source {gone.source_id} no longer offers it; what is held stays",
-                          "delete its selection if it is not wanted any more")
-                )  # fmt: skip
-
-    async def _note_pinned(self, run: Run, plan: ImportPlan) -> None:
-        """What pins keep back, and what nothing but a pin keeps."""
-        waiting = {each.pinned.id: each.offer.version for each in plan.waiting}
-        await self._database.write(pins.note_waiting, waiting, self._now())
-        for kept in await self._database.read(events.list_events):
-            if kept.event.code == PIN_UNWANTED:
-                run.looked_at.add(kept.event.object)
-        for event in pins_unwanted(plan.unwanted):
-            run.note(event)
 
     async def _retire(self, run: Run, plan: ImportPlan, *, stay_mirrored: bool = False) -> None:
         """Let those go that wait for nothing that is still to be published."""
@@ -350,7 +301,7 @@ class Importer:
         run.looked_at.add(name)
         for event in await self._notices(look):
             run.note(event)
-        wrong = _older(look) if look.in_bundle and look.is_lagging else look.error
+        wrong = bundle_older(look) if look.in_bundle and look.is_lagging else look.error
         if wrong is not None:
             run.failed[name] = wrong
             run.note(attrs.evolve(Event.of(wrong), object=name))
@@ -386,18 +337,6 @@ class Importer:
                 Event("selection-unmatched", Severity.WARNING, look.name,
                       "; ".join(reasons), "delete it, or wait until the source has it")
             )  # fmt: skip
-
-
-def _older(look: Look) -> Refused:
-    """What a bundle is told whose documents are older than those that are held."""
-    reasons = "; ".join(look.reading.lagging) if look.reading else ""
-    return Refused(
-        f"the bundle is older than what was imported before: {reasons}",
-        object=look.name,
-        code="bundle-older",
-        remedy="nothing; or, to go back, boot-source update "
-        f"{look.source.id} accept_rollback=true lets it, once",
-    )
 
 
 def _left_out(plan: ImportPlan, work: ImportPlan, bundled: BundledSources) -> list[ImageKey]:
