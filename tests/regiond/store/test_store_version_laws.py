@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sqlalchemy import Connection
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import RackferryError
@@ -75,10 +76,14 @@ class History(Store):
 
     def shown_now(self) -> dict[str, dict[str, str]]:
         """The version of each image that each rack is to show."""
+        return self.read(self._shown)
+
+    @staticmethod
+    def _shown(conn: Connection) -> dict[str, dict[str, str]]:
         found = {}
         for name in RACKS:
-            _, digest = self.read(generations.current_view, name)
-            document = self.read(generations.read_document, digest)
+            _, digest = generations.current_view(conn, name)
+            document = generations.read_document(conn, digest)
             view = View.from_document(document) if document else View(0)
             found[name] = {of: each.version for of, each in view.images.items()}
         return found
@@ -174,7 +179,7 @@ class VersionLaws(SynchronousTestCase):
         history.views = number, digests
         if number:
             for name in RACKS:
-                self.check_view(history, name, digests[name])
+                history.read(self.check_view, history, name, digests[name])
         self.check_rows(history)
 
     def check_shown(self, history: History, *, may_lose: bool) -> None:
@@ -183,11 +188,11 @@ class VersionLaws(SynchronousTestCase):
         for name, had in before.items():
             self.assertTrue(may_lose or had.keys() <= history.shown[name].keys())
 
-    def check_view(self, history: History, name: str, digest: str) -> None:
+    def check_view(self, conn: Connection, history: History, name: str, digest: str) -> None:
         """A rack can have every byte that its view names, and shows nothing that was retired."""
 
         def read(work: Callable[..., T], *args: Any) -> T:
-            return history.read(work, *args)
+            return work(conn, *args)
 
         view = View.from_document(read(generations.read_document, digest) or b"")
         words = read(racks.rack_named, name).selections
