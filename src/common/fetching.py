@@ -11,7 +11,7 @@ Two places to get bytes from and two to put them use this: ``common.origins`` (H
 rack's AMP origin; the region's chunk rows and the rack's partial file.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, TypeVar
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import attrs
 
 from common import durable
-from common.digests import is_sha256, sha256_hex
+from common.digests import sha256_hex
 from common.errors import ConfigError, NoSpace, NotFound, SourceError, StorageError
 from common.images import File
 from common.pools import Threads
@@ -365,6 +365,7 @@ class Library:
                 return False
             self.current = attrs.evolve(current, is_complete=False)
             return True
+
 
 def blob_damaged(path: Path, reason: str) -> StorageError:
     """What to say of a finished blob that is not what its name says."""

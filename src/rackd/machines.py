@@ -14,25 +14,22 @@ a clean-up disturbs a read that has begun.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from pathlib import Path
+from urllib.parse import quote
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from common import durable
-from common.digests import CHUNK_BYTES
-from common.errors import Busy, NotFound, StorageError, WrongUsage
+from common.errors import Busy, NotFound, StorageError
 from common.metrics import Tally
-from common.names import is_item_path, is_mirror_path
 from common.pools import Threads
 from common.serving import answering, content_type_of, serve
 from common.sites import QuietSite
 from rackd.asked import Asked, asked, listing
 from rackd.cached_file import CachedFile
-from rackd.library import Library, blob_damaged
+from rackd.library import Library
 from rackd.menus import MenuSettings, ipxe_script
 from rackd.metrics_table import SERVED_BYTES, SERVED_FILES
 from rackd.mirror import may_be_older
@@ -44,14 +41,6 @@ from rackd.snapshot import Snapshot
 _MIRRORS = "/"  # the root before "mirror/..."
 _BEGINNING = "boot.ipxe"
 _NO_CACHE = "no-cache"
-
-
-
-
-
-
-
-
 
 
 class Machines(Resource):

@@ -19,9 +19,9 @@ nothing touches the file once its sink was let go of: the next sink may have it 
 import contextlib
 import hashlib
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, DeferredLock
 

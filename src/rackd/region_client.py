@@ -235,7 +235,9 @@ class RegionClient(Service):
                 code="protocol-version",
                 remedy="install the same release on both",
             )
-        self._regions.learn(parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions"))
+        self._regions.learn(
+            parse(tuple[RegionEndpoint, ...], answer["endpoints"], "list of regions")
+        )
         conversation.ping_every(PING_INTERVAL_S)
         self._regions.last = address
         self._conversation, self.problem = conversation, None

@@ -138,8 +138,7 @@ def _impostors(images_dir: Path) -> list[Path]:
         return [
             Path(entry.path)
             for entry in found
-            if snapshot_made_at(entry.name) is not None
-            and not entry.is_dir(follow_symlinks=False)
+            if snapshot_made_at(entry.name) is not None and not entry.is_dir(follow_symlinks=False)
         ]
 
 

@@ -23,7 +23,6 @@ from rackd.event_log import EventLog
 from rackd.keeping import Keeping
 from rackd.kept import blobs_of, staying
 from rackd.library import Library
-from rackd.survey import PutAside, Survey
 from rackd.menus import MenuSettings
 from rackd.mirror import Content
 from rackd.planning import (
@@ -38,6 +37,7 @@ from rackd.planning import (
 from rackd.records import HeldFile, HeldImage, KeptImage, Record
 from rackd.retention import RETENTION_S, Retention
 from rackd.snapshot import Snapshot
+from rackd.survey import PutAside, Survey
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
 from rackd.wanted import Documents, ViewReader, Wanted

@@ -19,9 +19,9 @@ from twisted.python import usage
 
 import common
 from common import durable
+from common.addresses import tcp_port
 from common.answering import Answers
 from common.asking import AdminSocket
-from common.addresses import tcp_port
 from common.config import RackdConfig, load
 from common.disks import demand_writable
 from common.errors import Busy, ConfigError, NoSpace, RackferryError, StorageError

@@ -14,8 +14,8 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.web.iweb import IAgent
 
-from common.backoff import backoff
 from common.addresses import ENROL_PORT, RPC_PORT, parse_address
+from common.backoff import backoff
 from common.config import RackdConfig
 from common.errors import ConfigError, RackferryError
 from common.identity import Identity

@@ -5,7 +5,7 @@ and progress are in memory, as they change by the second and mean nothing after 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,10 +20,10 @@ from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
 from regiond.blob_bytes import BlobBytes
 from regiond.chunk_cache import ChunkCache
 from regiond.presence import Presence, status_of
+from regiond.rack_events import clock_of, problem_event, reported_problem, skew_event
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
 from regiond.racks.fleet import Enrolled, RackIdentity
 from regiond.restrictions import checked, may_hold, without_meaning
-from regiond.rack_events import clock_of, problem_event, reported_problem, skew_event
 from regiond.rows import forgotten_row, held_row, waits_columns
 from regiond.spread import Spread, spread_of
 from regiond.store import blobs, canaries, events, generations, images, lags, racks
@@ -31,6 +31,7 @@ from regiond.store.blobs import Blob
 from regiond.store.database import Database
 from regiond.store.lags import Lag
 from regiond.store.racks import Rack
+
 
 class RegionFleet:
     """All racks of a region; implements ``regiond.racks.fleet.Fleet``.

@@ -22,8 +22,8 @@ from common.pools import Threads
 from common.throttle import Throttle
 from common.transfer import Goal
 from regiond.chunk_rows import ChunkRows
-from regiond.import_run import Run
 from regiond.import_plan import BlobFetch, ImportPlan, PlannedImage
+from regiond.import_run import Run
 from regiond.publishing import Publishing
 from regiond.slots import Slots
 from regiond.small_blob import MOST_BYTES as SMALL_BYTES

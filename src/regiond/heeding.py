@@ -33,12 +33,12 @@ class Heeding:
     def __init__(
         self,
         database: Database,
+        *,
         settings: RegionSettings,
         limits: Limits,
         imports: ImportService,
         own_stream: OwnStream,
         sessions: Sessions,
-        *,
         note_change: Callable[[], None],
     ) -> None:
         self._database = database

@@ -48,11 +48,7 @@ class HeldImage:
 
     def is_as_offered(self, offer: Offer | None) -> bool:
         """Whether it is exactly what is offered."""
-        return (
-            offer is not None
-            and offer.version == self.version
-            and names_of(offer) == self.files
-        )
+        return offer is not None and offer.version == self.version and names_of(offer) == self.files
 
 
 @attrs.frozen

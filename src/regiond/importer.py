@@ -28,12 +28,12 @@ from regiond.fulfilment import Fulfilment, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
 from regiond.import_notes import bundle_older, note_pinned, note_plan, note_vanished
+from regiond.import_plan import ImportPlan
 from regiond.import_records import ImportRecords
 from regiond.import_run import Progress, Run
 from regiond.import_service import ImportResult
 from regiond.notices import source_notices
 from regiond.planning import plan_import
-from regiond.import_plan import ImportPlan
 from regiond.room import RoomWatch
 from regiond.sources.matching import SourceOffers
 from regiond.sources.releases import day_of
@@ -41,6 +41,7 @@ from regiond.sources.selection_rules import explain_unmatched
 from regiond.store import canaries, generations, publication, revisions, selections, sources
 from regiond.store.database import Database
 from regiond.upstream import Look, Upstream
+
 
 class Importer:
     """Runs imports, one at a time (``ImportService`` sees to that).

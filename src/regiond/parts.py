@@ -134,9 +134,7 @@ class UseCases:
         self.pinning = Pinning(database, now)
         self.exports = Exports(database, cache)
         self.uploads = Uploads(database, ground.pools["hash"], now)
-        self.own_stream = OwnStream(
-            database, cache, config.state_dir, work, clock=clock, now=now
-        )
+        self.own_stream = OwnStream(database, cache, config.state_dir, work, clock=clock, now=now)
         self.custom_images = CustomImages(database, upstream, work, now)
         self.bundles = BundleImports(
             database, importer, imports, BundledUploads(self.uploads, self.custom_images)

@@ -85,8 +85,6 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     )
 
 
-
-
 def _is_complete(file: WantedFile, blobs: Mapping[str, HeldBlob]) -> bool:
     held = blobs.get(file.sha256)
     return held is not None and held.complete
@@ -148,25 +146,3 @@ def _fetches(
 def _held_bytes(held: HeldBlob | None, size_bytes: int) -> int:
     """A partial of another size than the signed one is worth nothing."""
     return held.held_bytes if held is not None and held.size_bytes == size_bytes else 0
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

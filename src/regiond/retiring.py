@@ -75,9 +75,7 @@ def unwanted(
     )
 
 
-def vanished(
-    sources: Sequence[SourceOffers], images: Iterable[HeldImage]
-) -> tuple[HeldImage, ...]:
+def vanished(sources: Sequence[SourceOffers], images: Iterable[HeldImage]) -> tuple[HeldImage, ...]:
     """The published images that are wanted and no longer offered by the source they are of."""
     by_id = {source.source_id: source for source in sources}
     return tuple(

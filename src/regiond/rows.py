@@ -17,8 +17,8 @@ from regiond.sources.verdict import Key
 from regiond.store.canaries import Waiting
 from regiond.store.images import StoredImage
 from regiond.store.racks import Rack
-from regiond.store.sources import BootSource
 from regiond.store.selections import StoredSelection
+from regiond.store.sources import BootSource
 
 
 def source_row(source: BootSource) -> dict[str, Any]:

@@ -108,7 +108,9 @@ class Selections:
 
     async def delete(self, source_id: int, selection_id: int) -> dict[str, Any]:
         """Want it no longer; its images go with the next import."""
-        await self._database.write(selections.delete_selection, source_id, selection_id, self._now())
+        await self._database.write(
+            selections.delete_selection, source_id, selection_id, self._now()
+        )
         return {"id": selection_id, "deleted": True}
 
     # What is offered

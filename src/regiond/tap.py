@@ -93,11 +93,11 @@ class RegionDaemon(MultiService):
         self.database = self.ground.database
         self._heeding = Heeding(
             self.database,
-            self.ground.settings,
-            self.ground.limits,
-            self.importing.imports,
-            self.cases.own_stream,
-            self.doors.sessions,
+            settings=self.ground.settings,
+            limits=self.ground.limits,
+            imports=self.importing.imports,
+            own_stream=self.cases.own_stream,
+            sessions=self.doors.sessions,
             note_change=self.doors.live.note_change,
         )
         self._tellers = tellers(self.ground)

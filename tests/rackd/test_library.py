@@ -15,7 +15,7 @@ from rackd.filesystem import file_system_of
 from rackd.library import Library
 from rackd.partials import keep_whole
 from rackd.planning import ARCHIVE, CleanUp, plan
-from rackd.records import HeldFile, HeldImage, Record
+from rackd.records import HeldImage, Record
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import image_of
 from tests.doubles.tarballs import tarball

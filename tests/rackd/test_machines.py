@@ -5,21 +5,14 @@ import os
 from pathlib import Path
 
 import treq
-from hypothesis import given
-from hypothesis import strategies as st
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
-from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from common.digests import CHUNK_BYTES
-from common.errors import NotFound, RackferryError, StorageError, WrongUsage
+from common.errors import StorageError
 from rackd.machines import Machines, MachinesSite
-from rackd.cached_file import CachedFile
-from rackd.asked import Asked, asked, listing
-from rackd.planning import CleanUp
 from rackd.records import HeldFile, Record
 from tests.doubles.disks import LibraryCase, at_once
 from tests.doubles.images import content
@@ -29,10 +22,6 @@ DIRECTORY = "ubuntu/amd64/ga-22.04/jammy/stable"
 PATH = f"{DIRECTORY}/boot-kernel"
 LINK = "lpxelinux.0"
 BLOB = content(1000)
-
-
-
-
 
 
 class ServingTests(LibraryCase):

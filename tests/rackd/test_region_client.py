@@ -16,7 +16,7 @@ from common.errors import IntegrityError, NoSpace, NotFound, RackferryError, Tra
 from common.identity import Identity, certificate_pem, key_pem
 from common.identity_files import save_rack_certificate
 from common.pools import Threads
-from rackd import known_regions
+from rackd import known_regions, region_client
 from rackd.known_regions import REGIONS_FILE
 from rackd.region_client import POOL_CLOSE_TIMEOUT_S, RegionClient
 from regiond.racks.images import served_digests

@@ -65,7 +65,9 @@ class UpdateTests(AnswerCase):
         before = await self.kept()
         await self.update()
         self.assertEqual((await self.kept()).keyring_data, before.keyring_data)
-        self.assertEqual(set(await self.database.read(source_documents.stored_documents, 1)), set(DOCUMENTS))
+        self.assertEqual(
+            set(await self.database.read(source_documents.stored_documents, 1)), set(DOCUMENTS)
+        )
 
     async def test_one_kind_of_keyring_replaces_the_other(self) -> None:
         """File, data, unsigned: whatever is given is the only one afterwards."""

@@ -24,11 +24,11 @@ class HeedingTests(Store, OnSQLite):
         self.pages = mock.Mock()
         self.heeding = Heeding(
             self.database,
-            self.region_settings,
-            self.limits,
-            self.imports,
-            self.own_stream,
-            self.sessions,
+            settings=self.region_settings,
+            limits=self.limits,
+            imports=self.imports,
+            own_stream=self.own_stream,
+            sessions=self.sessions,
             note_change=self.pages,
         )
         self.database.subscribe(self.heeding.changed)

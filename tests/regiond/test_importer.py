@@ -368,7 +368,9 @@ class LeaseTests(ImportCase):
 class UncheckedSelectionTests(ImportCase):
     async def test_an_unchecked_selection_is_checked_by_the_first_import(self) -> None:
         """Accepted unseen, it counts as checked once the catalogue has it."""
-        await self.database.write(selections.create_selection, 1, JAMMY, unchecked=True, now=self.time)
+        await self.database.write(
+            selections.create_selection, 1, JAMMY, unchecked=True, now=self.time
+        )
         await self.run_import()
         (row,) = await self.selections.list_all(1)
         self.assertEqual(row["state"], "unchecked")
@@ -382,7 +384,9 @@ class UncheckedSelectionTests(ImportCase):
         """When the catalogue does not have it, an event names the nearest match."""
         self.publish(self.product("jammy"))
         wrong = attrs.evolve(JAMMY, release="jamy")
-        await self.database.write(selections.create_selection, 1, wrong, unchecked=True, now=self.time)
+        await self.database.write(
+            selections.create_selection, 1, wrong, unchecked=True, now=self.time
+        )
         await self.run_import()
         event = (await self.open_events())["selection-unmatched", "boot-source 1"]
         self.assertIn("jammy", event.cause)

@@ -240,7 +240,7 @@ class TogetherTests(MirrorCase):
             before.append(View.from_document(generations.read_document(conn, digest) or b""))
             return show(conn, *args)
 
-        self.patch(generations, "show_documents", looked_at)
+        self.patch(publication, "show_documents", looked_at)
         self.publish(
             self.product("jammy", {FIRST: {"squashfs": b"j"}}),
             self.product("noble", {FIRST: {"squashfs": b"n"}}),

@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.events import Event
 from common.images import ImageKey, Selection
-from regiond.notices import source_notices, support_ended
 from regiond.import_plan import Retirement
+from regiond.notices import source_notices, support_ended
 from regiond.sources.catalogue import Catalogue
 from regiond.sources.simplestreams import Notice, Skipped
 from tests.doubles.catalogues import offers_of, ubuntu

@@ -1,18 +1,16 @@
 """What an import will do."""
 
-from datetime import date
-
 import attrs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.images import ImageKey, Selection
-from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings
+from common.images import Selection
+from regiond.import_plan import HeldBlob, HeldState, Holdings
 from regiond.planning import plan_import
-from regiond.sources.catalogue import Offer, WantedFile
+from regiond.sources.catalogue import Offer
 from regiond.sources.matching import SourceOffers
-from tests.doubles.plans import TODAY, UBUNTU, Store, bootloader, holding, offer, source
+from tests.doubles.plans import Store, holding, offer, source
 
 
 class FetchTests(SynchronousTestCase):
@@ -105,8 +103,6 @@ class IncompleteTests(SynchronousTestCase):
         self.assertEqual(plan.incomplete([jammy.key]), {1})
 
 
-
-
 class UploadTests(SynchronousTestCase):
     def test_a_source_that_offers_the_same(self) -> None:
         """The upload stays as it is, whatever comes, and the source lacks nothing by that."""
@@ -177,10 +173,6 @@ class PinTests(SynchronousTestCase):
         store = self.pinned(source(offer("jammy"), offer("noble")))
         plan = plan_import([source(offer("noble"))], store.holdings)
         self.assertEqual((plan.unwanted, len(plan.vanished)), ((), 1))
-
-
-
-
 
 
 releases = st.sampled_from(["jammy", "noble", "plucky"])

@@ -3,16 +3,14 @@
 from datetime import date
 
 import attrs
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.images import ImageKey, Selection
-from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings
+from common.images import Selection
+from regiond.import_plan import HeldState, Holdings
 from regiond.planning import plan_import
-from regiond.sources.catalogue import Offer, WantedFile
+from regiond.sources.catalogue import Offer
 from regiond.sources.matching import SourceOffers
-from tests.doubles.plans import TODAY, UBUNTU, Store, bootloader, holding, offer, source
+from tests.doubles.plans import Store, bootloader, holding, offer, source
 
 
 class RetirementTests(SynchronousTestCase):

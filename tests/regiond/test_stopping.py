@@ -126,7 +126,7 @@ class ThreadTests(StopCase):
 
     async def test_while_the_database_writes(self) -> None:
         """A disk that hangs in a commit; no two imports write at once."""
-        self.patch(blobs, "append_chunks", self.blocking(blob_writing.append_chunks))
+        self.patch(blob_writing, "append_chunks", self.blocking(blob_writing.append_chunks))
         await self.check_stops()
 
     async def test_while_gnupg_runs(self) -> None:

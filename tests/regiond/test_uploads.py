@@ -181,7 +181,7 @@ class UploadsTests(Store, OnSQLite):
             raise StorageError("broken")
 
         upload = self.opened()
-        self.patch(blobs, "append_chunks", broken)
+        self.patch(blob_writing, "append_chunks", broken)
         self.send(upload, end=CHUNK_BYTES)
         error = self.assertRaises(StorageError, self.send, upload)
         self.assertEqual(error.message, "broken")

@@ -1,8 +1,8 @@
 """Documents of a source, fetched a few at a time and verified."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore

@@ -146,33 +146,3 @@ def read_chunk_row(conn: Connection, blob_id: int, seq: int) -> ChunkRow:
 
 def _no_chunk(blob_id: int, seq: int) -> NotFound:
     return NotFound(f"chunk {seq} is not stored", object=f"blob {blob_id}", code="chunk-missing")
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-

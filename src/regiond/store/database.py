@@ -28,7 +28,7 @@ from twisted.logger import Logger
 from common.disks import demand_writable
 from common.durable import Lock
 from common.errors import ConfigError, RackferryError, StorageError
-from regiond.store import blob_writing, blobs, migrations, postgresql, sqlite
+from regiond.store import blobs, migrations, postgresql, sqlite
 from regiond.store.addresses import checked_address, is_sqlite
 from regiond.store.changes import Change
 from regiond.store.failures import Trouble, expected_error, trouble_of

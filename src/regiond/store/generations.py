@@ -31,22 +31,6 @@ class CurrentViews:
         return self.by_rack.get(rack, self.everybody)
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def delete_source(conn: Connection, id: int, now: float) -> int:
     """Forget a source, its selections and its documents; returns the generation.
 
@@ -139,14 +123,6 @@ def prune(conn: Connection, now: float) -> int:
             ),
         )
     ).rowcount
-
-
-
-
-
-
-
-
 
 
 def generation_now(conn: Connection, now: float) -> int:

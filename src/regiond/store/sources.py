@@ -13,7 +13,6 @@ from regiond.store.revisions import source_changed
 from regiond.store.tables import boot_source, source_document
 
 
-
 @attrs.frozen
 class BootSource:
     """Where images come from, and whose signatures count there."""
@@ -56,8 +55,6 @@ class SourceFields:
     ca_file: str | None = None
     rate_limit: str | None = None
     any_products: bool = False
-
-
 
 
 def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSource:
@@ -195,8 +192,6 @@ def use_permission(conn: Connection, id: int, accepted: Event | None, now: float
 
 def _set(conn: Connection, id: int, **values: Any) -> None:
     conn.execute(update(boot_source).where(boot_source.c.id == id).values(**values))
-
-
 
 
 def _check_url(conn: Connection, url: str, own_id: int) -> None:

@@ -18,7 +18,6 @@ from common.errors import Busy
 from common.images import ImageKey
 from regiond.store import leases
 from regiond.store.generations import current_generation
-from regiond.store.publication import IMPORT_LEASE, publish_images
 from regiond.store.images import (
     NewImage,
     StoredImage,
@@ -28,6 +27,7 @@ from regiond.store.images import (
     pinned_image,
     stage_images,
 )
+from regiond.store.publication import IMPORT_LEASE, publish_images
 from regiond.store.tables import blob, image, lease
 
 _COUNTER = "upload"

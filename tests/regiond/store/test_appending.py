@@ -45,7 +45,9 @@ class AppendingTests(Store, OnSQLite):
         log = self.database.log_file
         log._syncing = disk
         chunks = 96
-        blob = finished(self.database.write(blob_writing.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1))
+        blob = finished(
+            self.database.write(blob_writing.claim_blob, "a" * 64, chunks * CHUNK_BYTES, 1)
+        )
         running = RunningDigest()
         most = 0
         for seq in range(chunks):

@@ -1,6 +1,6 @@
 """Blobs, as they are made."""
 
-from common.digests import CHUNK_BYTES, sha256_hex
+from common.digests import CHUNK_BYTES
 from common.errors import Conflict, IntegrityError, NotFound, Stale
 from regiond.store import blob_writing, blobs
 from tests.doubles.blob_writer import RAGGED, WHOLE, BlobStore
@@ -73,7 +73,9 @@ class WritingSuite(BlobStore):
         blob = self.read(blobs.find_blob, WHOLE.sha256)
         self.assertRaises(Stale, self.append, blob, WHOLE.rows[:1])
         self.assertRaises(Stale, self.write, blob_writing.drop_chunks, blob.id, self.epoch)
-        self.assertRaises(Conflict, self.write, blob_writing.claim_blob, WHOLE.sha256, 5, self.epoch + 1)
+        self.assertRaises(
+            Conflict, self.write, blob_writing.claim_blob, WHOLE.sha256, 5, self.epoch + 1
+        )
         self.assertEqual(self.read(blobs.read_chunk, blob.id, 2), WHOLE.chunks[2])
 
     def test_completed_twice_is_once(self) -> None:
@@ -81,7 +83,9 @@ class WritingSuite(BlobStore):
         self.store(WHOLE)
         blob = self.read(blobs.find_blob, WHOLE.sha256)
         self.write(blob_writing.complete_blob, blob.id, self.epoch, WHOLE.digests)
-        self.assertRaises(Stale, self.write, blob_writing.complete_blob, blob.id, self.epoch, b"x" * 32)
+        self.assertRaises(
+            Stale, self.write, blob_writing.complete_blob, blob.id, self.epoch, b"x" * 32
+        )
 
     def test_dropping_keeps_what_stands_before(self) -> None:
         """Only the chunks from the given one on go; dropping beyond the end drops nothing."""
@@ -102,7 +106,9 @@ class WritingSuite(BlobStore):
 
     def test_a_size_beyond_the_key_space_is_refused(self) -> None:
         """A blob's chunks can never run into those of the next blob."""
-        self.assertRaises(Conflict, self.write, blob_writing.claim_blob, WHOLE.sha256, 2**41, self.epoch)
+        self.assertRaises(
+            Conflict, self.write, blob_writing.claim_blob, WHOLE.sha256, 2**41, self.epoch
+        )
 
     def test_neighbours_keep_their_chunks(self) -> None:
         """Dropping one blob's chunks leaves those of the blobs before and after alone."""

@@ -1,9 +1,8 @@
 """Blobs, as they are read."""
 
 from common.digests import CHUNK_BYTES, sha256_hex
-from common.errors import Conflict, IntegrityError, NotFound, Stale
 from regiond.store import blob_writing, blobs
-from tests.doubles.blob_writer import RAGGED, WHOLE, BlobStore
+from tests.doubles.blob_writer import RAGGED, BlobStore
 from tests.doubles.stores import OnPostgreSQL, OnSQLite, content
 
 

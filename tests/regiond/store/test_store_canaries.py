@@ -2,7 +2,20 @@
 
 from common.errors import NotFound
 from common.images import View
-from regiond.store import canaries, changes, events, generations, images, kept, pins, promotions, publication, racks, revisions, settings
+from regiond.store import (
+    canaries,
+    changes,
+    events,
+    generations,
+    images,
+    kept,
+    pins,
+    promotions,
+    publication,
+    racks,
+    revisions,
+    settings,
+)
 from regiond.store.kept import VERSIONS
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, key
 

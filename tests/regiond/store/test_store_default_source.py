@@ -1,15 +1,7 @@
 """The source that an empty database gets."""
 
-from functools import partial
-
-import attrs
-
-from common.errors import Conflict, NotFound
-from common.images import Selection
-from regiond.sources.readings import StoredDocument
-from regiond.store import default_source, revisions, selections, source_documents, sources
-from regiond.store.sources import SourceFields
-from tests.doubles.stored_sources import DOCUMENT, FIELDS, JAMMY, OTHER, SourceStore
+from regiond.store import default_source, selections, sources
+from tests.doubles.stored_sources import FIELDS, JAMMY, OTHER, SourceStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite
 
 

@@ -1,11 +1,8 @@
 """The published states of a region."""
 
-from common.digests import CHUNK_BYTES, sha256_hex
-from common.errors import Conflict, Stale
-from common.images import Image
-from regiond.store import blobs, changes, generations, images, publication
-from tests.doubles.publishing import KERNEL, NEWER, SQUASHFS, PublishedStore
-from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, content, key
+from regiond.store import changes, generations, images
+from tests.doubles.publishing import KERNEL, NEWER, PublishedStore
+from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite
 
 
 class GenerationSuite(PublishedStore):

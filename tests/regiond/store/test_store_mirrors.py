@@ -4,7 +4,17 @@ from common.digests import CHUNK_BYTES, digest_list, sha256_hex
 from common.errors import Stale
 from common.images import SourceDocument, View
 from regiond.sources.readings import FetchedDocument
-from regiond.store import blob_writing, blobs, garbage, generations, images, mirrors, publication, source_documents, sources
+from regiond.store import (
+    blob_writing,
+    blobs,
+    garbage,
+    generations,
+    images,
+    mirrors,
+    publication,
+    source_documents,
+    sources,
+)
 from tests.doubles.stores import DAY_S, NOW, OnPostgreSQL, OnSQLite, Store, content, finished, key
 
 INDEX = "streams/v1/index.sjson"
@@ -72,7 +82,9 @@ class MirrorSuite(Store):
         blob = self.write(blob_writing.claim_blob, sha256_hex(raw), len(raw), self.epoch)
         self.keep(index=raw)
         self.assertTrue(self.read(blobs.find_blob, sha256_hex(raw)).is_complete)
-        self.assertRaises(Stale, self.write, blob_writing.append_chunks, blob.id, self.epoch, 0, OLD.rows)
+        self.assertRaises(
+            Stale, self.write, blob_writing.append_chunks, blob.id, self.epoch, 0, OLD.rows
+        )
 
     def test_a_document_whose_bytes_are_not_held_says_so(self) -> None:
         """An older database kept the text only: it has to be read again."""

@@ -1,11 +1,10 @@
 """What is published in place of what, and what is retired."""
 
-from common.digests import CHUNK_BYTES, sha256_hex
+from common.digests import sha256_hex
 from common.errors import Conflict, Stale
-from common.images import Image
-from regiond.store import blob_writing, changes, generations, images, publication
+from regiond.store import blob_writing, generations, images, publication
 from tests.doubles.publishing import KERNEL, NEWER, SQUASHFS, PublishedStore
-from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, content, key
+from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, key
 
 
 class PublicationSuite(PublishedStore):

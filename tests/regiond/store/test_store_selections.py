@@ -6,10 +6,8 @@ import attrs
 
 from common.errors import Conflict, NotFound
 from common.images import Selection
-from regiond.sources.readings import StoredDocument
-from regiond.store import default_source, revisions, selections, source_documents, sources
-from regiond.store.sources import SourceFields
-from tests.doubles.stored_sources import DOCUMENT, FIELDS, JAMMY, OTHER, SourceStore
+from regiond.store import revisions, selections
+from tests.doubles.stored_sources import JAMMY, OTHER, SourceStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite
 
 

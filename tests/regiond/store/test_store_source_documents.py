@@ -1,15 +1,10 @@
 """The last good documents of each source."""
 
-from functools import partial
-
 import attrs
 
-from common.errors import Conflict, NotFound
-from common.images import Selection
-from regiond.sources.readings import StoredDocument
-from regiond.store import default_source, revisions, selections, source_documents, sources
-from regiond.store.sources import SourceFields
-from tests.doubles.stored_sources import DOCUMENT, FIELDS, JAMMY, OTHER, SourceStore
+from common.errors import Conflict
+from regiond.store import source_documents, sources
+from tests.doubles.stored_sources import DOCUMENT, SourceStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite
 
 
@@ -22,7 +17,8 @@ class DocumentSuite(SourceStore):
         newer = attrs.evolve(DOCUMENT, payload=b"newer", updated=78)
         self.keep(1, newer, paths=(newer.path, second.path))
         self.assertEqual(
-            self.read(source_documents.stored_documents, 1), {newer.path: newer, second.path: second}
+            self.read(source_documents.stored_documents, 1),
+            {newer.path: newer, second.path: second},
         )
         self.keep(1, paths=(newer.path,))
         self.assertEqual(self.read(source_documents.stored_documents, 1), {newer.path: newer})

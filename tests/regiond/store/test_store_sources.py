@@ -1,15 +1,11 @@
 """Sources."""
 
-from functools import partial
-
 import attrs
 
 from common.errors import Conflict, NotFound
-from common.images import Selection
-from regiond.sources.readings import StoredDocument
-from regiond.store import default_source, revisions, selections, source_documents, sources
+from regiond.store import selections, source_documents, sources
 from regiond.store.sources import SourceFields
-from tests.doubles.stored_sources import DOCUMENT, FIELDS, JAMMY, OTHER, SourceStore
+from tests.doubles.stored_sources import DOCUMENT, FIELDS, OTHER, SourceStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite
 
 

@@ -5,7 +5,17 @@ from datetime import date
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, Conflict, Stale
 from common.images import ImageKey
-from regiond.store import blob_writing, blobs, garbage, generations, images, leases, pins, publication, uploads
+from regiond.store import (
+    blob_writing,
+    blobs,
+    garbage,
+    generations,
+    images,
+    leases,
+    pins,
+    publication,
+    uploads,
+)
 from tests.doubles.stores import (
     DAY_S,
     NOW,

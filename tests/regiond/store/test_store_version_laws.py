@@ -14,7 +14,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from common.errors import RackferryError
 from common.images import Image, View
 from regiond.housekeeping import GARBAGE_GRACE_S
-from regiond.store import blobs, canaries, garbage, generations, images, pins, promotions, publication, rack_views, racks
+from regiond.store import (
+    blobs,
+    canaries,
+    garbage,
+    generations,
+    images,
+    pins,
+    promotions,
+    publication,
+    rack_views,
+    racks,
+)
 from regiond.store import settings as stored_settings
 from regiond.store.database import Database
 from regiond.store.images import StoredImage
