@@ -1,6 +1,7 @@
 """The page as people use it: a real browser, a real region, a real rack."""
 
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import ClassVar
@@ -211,6 +212,41 @@ class MoreTests(PageCase):
         browser.until_says("Automatic import is off", "#summary")
         self.assertEqual(browser.driver.switch_to.active_element.get_attribute("id"), "automatic")
         self.assertEqual(browser.find("#url").get_attribute("value"), "http://half.typed")
+
+    def test_what_was_typed_outlives_a_refusal_and_a_restart(self) -> None:
+        """It is there to be mended, whatever the stream says meanwhile."""
+        browser = self.log_in(self.browser())
+        browser.click("#kind-custom")
+        browser.fill("#url", "http://127.0.0.1:9/typed/")
+        browser.click("#connect")
+        browser.until(lambda: browser.find("#refused").is_displayed())
+        self.addCleanup(self.site.shell, "config", "set", "boot_images_auto_import=")
+        self.site.shell("config", "set", "boot_images_auto_import=false")
+        browser.until_says("Automatic import is off", "#summary")
+        self.assertEqual(browser.find("#url").get_attribute("value"), "http://127.0.0.1:9/typed/")
+        browser.click("#advanced summary")
+        browser.fill("#keyring_filename", "/typed.gpg")
+        self.site.region.kill()
+        browser.until(lambda: browser.find("#offline").is_displayed())
+        self.site.region.start()
+        self.site.shell("config", "set", "boot_images_auto_import=true")
+        browser.until_says("Automatic import is on", "#summary")
+        self.assertEqual(browser.find("#keyring_filename").get_attribute("value"), "/typed.gpg")
+        self.assertFalse(browser.find("#source [data-overtaken]").is_displayed())
+        self.site.create_source()
+        browser.until(lambda: browser.find("#source [data-overtaken]").is_displayed())
+        self.assertEqual(browser.find("#keyring_filename").get_attribute("value"), "/typed.gpg")
+
+    def test_a_session_that_ended_while_nobody_listened_is_said(self) -> None:
+        """A machine that slept for a night: it is no silence of the region, and nothing to wait for."""
+        browser = self.log_in(self.browser())
+        self.site.region.kill()
+        browser.until(lambda: browser.find("#offline").is_displayed())
+        with sqlite3.connect(self.directory / "region" / "regiond.db") as database:
+            database.execute("DELETE FROM web_session")
+        self.site.region.start()
+        browser.until(lambda: browser.find("#ended").is_displayed())
+        self.assertFalse(browser.find("#offline").is_displayed())
 
     def test_more_than_one_source_is_not_managed(self) -> None:
         """The warning comes with the second, without a reload of ours, and nothing can be done."""

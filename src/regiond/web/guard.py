@@ -9,7 +9,6 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 
 import attrs
 
@@ -84,12 +83,13 @@ class Outside:
         return f"{self.cookie_name}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{ends}"
 
     def secret_in(self, cookies: str) -> str:
-        """The session's secret in a Cookie header; "" if there is none."""
-        try:
-            found = SimpleCookie(cookies).get(self.cookie_name)
-        except CookieError:
-            return ""
-        return found.value if found is not None else ""
+        """The session's secret in a Cookie header; "" if there is none.
+
+        Whatever else runs on this host, on any port, has its cookies there, too, and in forms
+        at which ``http.cookies`` gives up; browsers split at semicolons and nowhere else.
+        """
+        pairs = (each.strip().partition("=") for each in cookies.split(";"))
+        return next((value for name, _, value in pairs if name == self.cookie_name), "")
 
     def demand_own_form(self, asked: Asked) -> None:
         """Let a form through only from a page of ours.

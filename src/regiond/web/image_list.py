@@ -74,7 +74,7 @@ def image_rows(
     rows = []
     for key in wanted | stored.keys():
         here = stored.get(key, {})
-        if here.keys() == {"kept"}:
+        if here.keys() == {"kept"} and key not in wanted:
             continue
         shown = here.get("importing") or here.get("published")
         row = _row(key, shown, offered.get(key))

@@ -125,6 +125,7 @@ class Pages:
             "manages": manages,
             "sources": len(sources),
             "source": (typed or SourceForm.of(sources)) if manages else None,
+            "is_typed": typed is not None,
             "tables": tables,
             "seen": state_of(tables or ()),
         }

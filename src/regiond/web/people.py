@@ -8,7 +8,7 @@ A form may have 256 KiB; what is longer is not kept, and refused.
 from collections.abc import Awaitable, Callable, Mapping
 from io import BytesIO
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -133,15 +133,17 @@ def asked_of(request: Any, outside: Outside) -> Asked:
     """
 
     def header(name: str) -> str:
-        return str(request.getHeader(name) or "")
+        # As bytes: Twisted's own decoding fails on what is not UTF-8.
+        return (request.getHeader(name.encode("ascii")) or b"").decode("latin-1")
 
     method = request.method.decode("ascii", "replace")
     address = request.getClientAddress()
-    split = urlsplit(request.uri.decode("latin-1"))
+    # Not urlsplit: it takes what follows "//" for a host, and fails on some.
+    path, _, query = request.uri.decode("latin-1").partition("?")
     return Asked(
         "GET" if method == "HEAD" else method,
-        split.path,
-        {name: values[-1] for name, values in _fields(split.query).items()},
+        path,
+        {name: values[-1] for name, values in _fields(query).items()},
         _fields(_form_text(request)),
         outside.secret_in(header("cookie")),
         str(getattr(address, "host", "")),
@@ -155,8 +157,8 @@ def asked_of(request: Any, outside: Outside) -> Asked:
 def _form_text(request: FormRequest) -> str:
     if not request.kept:
         return ""
-    kind = str(request.getHeader("content-type") or "").partition(";")[0].strip()
-    if len(request.kept) > MOST_FORM_BYTES or kind != "application/x-www-form-urlencoded":
+    kind = (request.getHeader(b"content-type") or b"").partition(b";")[0].strip()
+    if len(request.kept) > MOST_FORM_BYTES or kind != b"application/x-www-form-urlencoded":
         raise _malformed()
     try:
         return request.kept.decode("ascii")

@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource, Resource
-from twisted.web.server import Site
+from twisted.web.server import Request, Site
 
 from common.health import Check, Health
 from common.sites import QuietSite
@@ -29,7 +29,7 @@ def web_site(
         clock: for time-outs.
         children: whatever else there is, by the first part of its path.
     """
-    root = Resource()
+    root = _Root(children.get(""))
     root.putChild(b"healthz", Health(alive, clock))
     root.putChild(b"readyz", Health(ready, clock))
     for name, find in trees.items():
@@ -37,3 +37,16 @@ def web_site(
     for name, child in children.items():
         root.putChild(name.encode("ascii"), child)
     return QuietSite(root, clock, FormRequest)
+
+
+class _Root(Resource):
+    """The first part of every path. What is none of ours is for the people who typed it."""
+
+    def __init__(self, people: IResource | None) -> None:
+        super().__init__()
+        self._people = people
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        """Called by Twisted."""
+        found: IResource = self._people or super().getChild(path, request)
+        return found

@@ -155,6 +155,13 @@ class FormTests(PageCase):
             self.assertIn("not a form of this page", refused.text)
         self.assertFalse(self.imports.is_importing)
 
+    async def test_a_wrong_address_is_a_page_with_the_way_back(self) -> None:
+        """For whoever mistyped one, logged in or not; it is guarded as every page is."""
+        for path in ("/image", "/index.html", "/favicon.ico", "//racks"):
+            answered = await self.browser.get(path)
+            self.assertEqual((answered.status, answered.title), (404, "Refused"), path)
+            self.assertIn('<a href="/login">Back</a>', answered.text)
+
     async def test_other_methods_and_pages_are_refused(self) -> None:
         """With a page that says so."""
         browser = await self.log_in()
@@ -171,8 +178,6 @@ class HeaderTests(PageCase):
         browser = await self.log_in()
         for path in ("/", "/racks", "/events", "/login", "/nothing", "/static/rackferry.js"):
             answered = await browser.get(path)
-            if answered.status == 404 and path == "/nothing":
-                continue  # not ours
             for name in set(HEADERS) - {"Cache-Control"}:
                 self.assertEqual(answered.header(name), HEADERS[name], (path, name))
 

@@ -86,6 +86,14 @@ class StateTests(SynchronousTestCase):
         row = self.row(image(), image("kept", id=2, version="1"), image("kept", id=3, version="0"))
         self.assertEqual((row.kept, row.image_id), (2, 1))
 
+    def test_what_is_selected_has_a_row_though_only_older_versions_are_left(self) -> None:
+        """Somebody deleted the published one: it is fetched again, and nothing is to be deleted."""
+        row = self.row(image("kept"), is_importing=False)
+        self.assertEqual(
+            (row.said, row.kept, row.image_id), ("queued for the next import", 1, None)
+        )
+        self.assertEqual(row.version, "20260201")
+
     def test_a_pinned_version_is_marked(self) -> None:
         """Or somebody would wonder why it gets no newer."""
         self.assertTrue(self.row(image(pinned=True)).pinned)

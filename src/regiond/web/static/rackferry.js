@@ -8,18 +8,25 @@ function element(html) {
   return template.content.firstElementChild;
 }
 
+// Forms in which somebody has typed, and that were not sent yet.
+const touched = new WeakSet(document.querySelectorAll("[data-typed]"));
+
+// What we were told last of each element.
+const told = new Map();
+
 // Put the new state of an element in its place, and leave alone what somebody is typing.
-function replace(old, fresh) {
-  const guarded = old.querySelector("[data-guarded][data-touched]");
-  if (guarded) {
-    guarded.querySelector("[data-overtaken]").hidden = false;
-    return;
-  }
-  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+function replace(old, fresh, isNews) {
   for (const details of old.querySelectorAll("details[id]")) {
     const same = fresh.querySelector("#" + CSS.escape(details.id));
     if (same) same.open = details.open;
   }
+  if (old.outerHTML === fresh.outerHTML) return;
+  const guarded = [...old.querySelectorAll("[data-guarded]")].find((form) => touched.has(form));
+  if (guarded) {
+    if (isNews) guarded.querySelector("[data-overtaken]").hidden = false;
+    return;
+  }
+  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
   old.replaceWith(fresh);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
 }
@@ -30,7 +37,8 @@ function show(message) {
     const old = document.getElementById(id);
     const fresh = element(html);
     if (!old) made.set(id, fresh);
-    else if (old.outerHTML !== fresh.outerHTML) replace(old, fresh);
+    else replace(old, fresh, told.has(id) && told.get(id) !== html);
+    told.set(id, html);
   }
   for (const [id, ids] of Object.entries(message.rows)) {
     const body = document.getElementById(id);
@@ -47,21 +55,29 @@ function follow(url) {
   const source = new EventSource(url);
   source.onopen = () => { offline.hidden = true; };
   source.onmessage = (event) => show(JSON.parse(event.data));
-  source.addEventListener("ended", () => {
+  const end = () => {
     source.close();
+    offline.hidden = true;
     document.getElementById("ended").hidden = false;
-  });
-  source.onerror = () => {
+  };
+  source.addEventListener("ended", end);
+  source.onerror = async () => {
     offline.hidden = false;
-    if (source.readyState === EventSource.CLOSED) setTimeout(follow, 3000, url);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // It was refused, and cannot say why.
+    const answered = await fetch(url, { method: "HEAD" }).catch(() => null);
+    if (answered?.status === 403) end();
+    else setTimeout(follow, 3000, url);
   };
 }
 
 document.addEventListener("input", (event) => {
-  event.target.closest("form[data-guarded]")?.setAttribute("data-touched", "");
+  const form = event.target.closest("form[data-guarded]");
+  if (form) touched.add(form);
 });
 
 document.addEventListener("submit", (event) => {
+  touched.delete(event.target);
   // One click is one click; the browser shows that it waits.
   setTimeout(() => { for (const each of event.target.querySelectorAll("button")) each.disabled = true; });
 });
