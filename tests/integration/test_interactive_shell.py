@@ -230,6 +230,15 @@ class ColourTests(ShellCase):
             plain.ends()
             self.assertIsNone(COLOUR.search(plain.raw), words)
 
+    def test_a_terminal_that_knows_no_escapes_gets_none(self) -> None:
+        """That of an editor, for example; progress is plain lines there, too."""
+        disk = random_file(self.home / "disk", 1000)
+        words = ("name=dumb", "architecture=amd64", "filetype=ddraw", f"content@={disk}")
+        shown = self.terminal("boot-resources", "create", *words, TERM="dumb")
+        self.assertEqual(shown.ends(), 0)
+        self.assertIn("reading", shown.raw)
+        self.assertNotIn("\x1b", shown.raw)
+
 
 class WaitingTests(ShellCase):
     """Waiting, Ctrl-C, restarts."""

@@ -37,7 +37,7 @@ class Terminal:
         self._child = pexpect.spawn(
             argv[0],
             list(argv[1:]),
-            env={**env, "TERM": "xterm-256color"},
+            env={"TERM": "xterm-256color", **env},
             dimensions=(rows, columns),
             encoding="utf-8",
             echo=True,

@@ -118,7 +118,7 @@ def _session(reactor_thread: ReactorThread) -> Session:
         err=sys.stderr,
         environ=os.environ,
         screen=_screen(),
-        is_error_terminal=sys.stderr.isatty(),
+        is_error_terminal=sys.stderr.isatty() and not _is_dumb(),
         error_size=_error_size,
     )
 
@@ -130,10 +130,15 @@ def _error_size() -> tuple[int, int]:
         return shutil.get_terminal_size()
 
 
+def _is_dumb() -> bool:
+    """Whether the terminal knows no escapes: neither colours nor going back in a line."""
+    return os.environ.get("TERM") == "dumb"
+
+
 def _screen() -> Screen:
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else 0
-    is_plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    is_plain = bool(os.environ.get("NO_COLOR")) or _is_dumb()
     return Screen(is_terminal=is_terminal, is_plain=is_plain, width=width)
 
 

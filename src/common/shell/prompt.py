@@ -3,6 +3,7 @@
 Without a terminal the lines come from stdin, so that ``rackferry < commands`` works.
 """
 
+import re
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -20,6 +21,7 @@ PROMPT_AWAY = "rackferry (no daemon)> "
 GREETING = "Tab completes, help explains, exit or Ctrl-D ends.\n"
 OWN_WORDS = {"exit": "end this prompt"}
 
+_UNCOMMENTED = re.compile(r"""(?:\\.|'[^']*'|"(?:\\.|[^"\\])*"|(?<=\S)#|[^#])*""", re.DOTALL)
 _ENDS = frozenset({"exit", "quit"})
 _NO_DAEMON = door_of(NoDaemon("")).exit_code
 
@@ -43,7 +45,7 @@ def run_lines(
     for line in whole_lines(lines):
         session = session_now()
         try:
-            words = shlex.split(line, comments=True)
+            words = split(line)
         except ValueError as error:
             wrong = WrongUsage(f"cannot be read: {error}", object=line.strip())
             exit_code = session.fail(wrong, options)
@@ -60,6 +62,18 @@ def run_lines(
             elif code == EXIT_INTERRUPTED:
                 break
     return exit_code
+
+
+def split(line: str) -> list[str]:
+    """The words of a line, as a shell splits it.
+
+    ``shlex`` would take a ``#`` within a word for a comment, too, and half a password with it.
+
+    Raises:
+        ValueError: a quotation mark is open.
+    """
+    uncommented = _UNCOMMENTED.match(line)
+    return shlex.split(uncommented[0] if uncommented else line)
 
 
 def whole_lines(lines: Iterable[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import NoDaemon
 from common.shell.completion import World
-from common.shell.prompt import OWN_WORDS, WordCompleter, run_lines, whole_lines
+from common.shell.prompt import OWN_WORDS, WordCompleter, run_lines, split, whole_lines
 from common.vocabulary import Question
 from tests.doubles.shell_sessions import SessionCase
 
@@ -37,6 +37,18 @@ class LinesTests(SessionCase):
         """The program's name in front is no word, and a backslash joins lines."""
         run_lines(lambda: self.session, ["rackferry boot-source \\\n  read 1"], [])
         self.assertEqual(self.daemon.asked[0][1], Question("boot-source", "read", ("1",)))
+
+    def test_a_comment_begins_a_word(self) -> None:
+        """As in any shell: within a word the sign is part of it, of a password for example."""
+        for line, words in (
+            ("a # b", ["a"]),
+            ("password=a#b c#  # d", ["password=a#b", "c#"]),
+            ("'a # b' # c", ["a # b"]),
+            ('"\\" # b" \\# c', ['" # b', "#", "c"]),
+            ("#", []),
+        ):
+            self.assertEqual(split(line), words)
+        self.assertRaises(ValueError, split, "it's # a")
 
     def test_whole_lines(self) -> None:
         """Lines come one by one, however they were given."""
