@@ -37,6 +37,7 @@ def check_question(question: Question, place: Place) -> Verb:
             remedy="choose the daemon with --socket",
         )
     _check_ids(question, verb)
+    _check_texts(question, verb)
     known = {parameter.name: parameter for parameter in verb.parameters}
     for name, value in question.parameters.items():
         if name in known:
@@ -96,6 +97,30 @@ def _check_ids(question: Question, verb: Verb) -> None:
     raise WrongUsage(
         f"ids wanted: {wanted}; given: {len(question.ids)}", object=_words(verb), code="wrong-ids"
     )
+
+
+def _check_texts(question: Question, verb: Verb) -> None:
+    """Words of a command line may be any bytes, and JSON has more than a database can keep.
+
+    A path of the shell's own is none of the daemon's business.
+    """
+    words = () if verb.is_carried else question.ids
+    for name, value in (*dict.fromkeys(words, "").items(), *question.parameters.items()):
+        texts = [name, *value] if isinstance(value, list) else [name, value]
+        if not all(_is_text(text) for text in texts if isinstance(text, str)):
+            raise WrongUsage(
+                "is to be text in UTF-8, without a NUL",
+                object=name[:_LONGEST_WORD],
+                code="wrong-value",
+            )
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 def _check_value(parameter: Parameter, value: Any) -> None:

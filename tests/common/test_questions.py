@@ -41,6 +41,18 @@ class QuestionTests(SynchronousTestCase):
             has_timeout = "timeout" in {each.name for each in verb.parameters}
             self.assertEqual(has_timeout, verb.takes_time or "wait" in verb.flags, verb.name)
 
+    def test_what_is_no_text_is_refused(self) -> None:
+        """Bytes that are no UTF-8, as a command line may have, or a NUL: no database keeps them."""
+        for bad in ("a\udcff", "a\0"):
+            for question in (
+                Question("rack-controller", "read", (bad,)),
+                Question("available-images", "read", (), {"os": bad}),
+                Question("rack-controllers", "canary", (), {"names": ["rack-1", bad]}),
+                Question("config", "set", (), {bad: "x"}),
+            ):
+                self.assertEqual(self.refused(question).code, "wrong-value")
+            check_question(Question("boot-resources", "export", (bad,)), Place.REGION)
+
     def test_every_verb(self) -> None:
         """Every verb, with all it takes, is accepted where it is answered and nowhere else."""
         for verb in VERBS:

@@ -204,3 +204,28 @@ class MainTests(TestCase):
         line = f'{sys.executable} -c "{RUN}" boot-sources read --json | head -1'
         out, err, _ = await getProcessOutputAndValue("/bin/sh", ("-c", line), env=self._environment)
         self.assertEqual((out, b"Traceback" in err), (b"[\n", False), err)
+
+    async def test_whoever_starts_it_may_have_closed_streams(self) -> None:
+        """No traceback, the right exit code, and no answer in the place of a socket's bytes."""
+        self.answer = [{"id": 1}]
+        for words, closed, expected in (
+            ("boot-sources read", ">&-", 0),
+            ("boot-sources read", "<&-", 0),
+            ("nonsense", "2>&-", 2),
+            ("", "<&-", 0),
+        ):
+            line = f'{sys.executable} -c "{RUN}" {words} {closed}'
+            _, err, code = await getProcessOutputAndValue(
+                "/bin/sh", ("-c", line), env=self._environment
+            )
+            self.assertNotIn(b"Traceback", err)
+            self.assertEqual(code, expected, (words, closed))
+
+    async def test_a_terminal_that_lacks_a_character(self) -> None:
+        """What it cannot show is a question mark, and no traceback."""
+        self.answer = [{"id": "\u2713"}]
+        line = f'PYTHONIOENCODING=latin-1 {sys.executable} -c "{RUN}" boot-sources read'
+        out, err, code = await getProcessOutputAndValue(
+            "/bin/sh", ("-c", line), env=self._environment
+        )
+        self.assertEqual((out.splitlines()[-1], code), (b"?", 0), err)
