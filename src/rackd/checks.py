@@ -22,10 +22,11 @@ from rackd.event_log import EventLog
 from rackd.examination import Examination
 from rackd.library import Library, blob_damaged
 from rackd.records import HeldFile
+from rackd.survey import foreign_file
 
 SMALL_BYTES = 256 << 20
 """A file up to this size is verified before its first serve: half a second of hashing."""
-
+_MOST_NAMED = 5
 
 _log = Logger()
 
@@ -131,6 +132,30 @@ class Checks:
         else:
             self._events.note(Event.of(error, Severity.WARNING))
         return error
+
+    async def compare_tree(self) -> None:
+        """See to it that TFTP and web servers, which read past us, find what they should.
+
+        Our own answers come from the blobs alone, whatever became of the tree.
+        """
+        try:
+            wrong, put_aside = await unbroken(self._on_check(self._library.compare_tree))
+        except RackferryError as error:  # the blobs can be read all the same
+            self._events.note(Event.of(error, Severity.WARNING))
+            return
+        for each in put_aside:
+            self._events.note(foreign_file(each))
+        if wrong:
+            more = ", ..." if len(wrong) > _MOST_NAMED else ""
+            self._on_damage(
+                StorageError(
+                    f"{len(wrong)} of its files are gone or were replaced: "
+                    f"{', '.join(wrong[:_MOST_NAMED])}{more}",
+                    object=str(self._library.images_dir / "current"),
+                    code="tree-damaged",
+                    remedy="nothing; the tree is made anew as soon as a region answers",
+                )
+            )
 
     async def forget_all_but(self, finished: Collection[str]) -> None:
         """Of blobs that are not on the disk any more it need not be known that they were right."""

@@ -333,6 +333,29 @@ class Library:
             self.current = attrs.evolve(self.current, is_complete=False)
         return put_aside
 
+    def compare_tree(self) -> tuple[tuple[str, ...], tuple[PutAside, ...]]:
+        """Look whether the tree that machines see is still what was linked there.
+
+        What stands there and is not ours is put aside. If a path is missing, or was something
+        else, the view counts as not held any more, so that the next sync makes the tree anew.
+
+        Returns:
+            these paths, and what was put aside.
+        """
+        with self._turn:
+            current = self.current
+            if current is None or not self.is_open:
+                return (), ()
+            directory, foreign = self.images_dir / current.name, list[Path]()
+            wrong = list(current.record.files)
+            if directory.is_dir():
+                wrong, foreign = snapshot.inspect(directory, self.cache, current.record)
+            if snapshot.current_name(self.images_dir) != current.name:
+                wrong.insert(0, snapshot.CURRENT)
+            if wrong:
+                self.current = attrs.evolve(current, is_complete=False)
+            return tuple(wrong), tuple(self._put_aside(path) for path in foreign)
+
     def has(self, file: HeldFile) -> bool:
         """Whether a blob is there, in its size."""
         return _is_whole(self.cache / file.sha256, file.size_bytes)

@@ -1,5 +1,7 @@
 """The scrub: reads every finished blob from the disk, slowly, and finds what went bad.
 
+It also looks whether the tree that machines see is still made of these blobs.
+
 Once a week by itself, and when an admin says so. It goes on after a restart with the blob
 that it was at. Reads are at idle priority where the disk's scheduler knows that, and never
 faster than a limit. What ``rackd.checks`` does with a blob that is wrong is the same as
@@ -172,6 +174,7 @@ class Scrub(Service):
         self._is_asked, self._is_reading = False, True
         try:
             await self._save(self._record.begun(self._clock.seconds()))
+            await self._checks.compare_tree()
             blobs = await self._on_scrub(self._library.finished)
             self._total_bytes = sum(blobs.values())
             for sha256, size_bytes in blobs.items():

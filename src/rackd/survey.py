@@ -13,6 +13,7 @@ import attrs
 
 from common import durable
 from common.digests import is_sha256
+from common.events import Event, Severity
 from rackd import snapshot
 from rackd.planning import Damaged, HeldSnapshot, Holdings
 from rackd.records import snapshot_made_at
@@ -27,6 +28,17 @@ class PutAside:
 
     path: Path
     now: Path
+
+
+def foreign_file(found: PutAside) -> Event:
+    """What to tell people of something that is not ours."""
+    return Event(
+        "foreign-file",
+        Severity.WARNING,
+        str(found.path),
+        f"is not Rackferry's; moved to {found.now}",
+        "look at it and delete it; nothing else may write there",
+    )
 
 
 @attrs.frozen

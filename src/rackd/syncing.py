@@ -37,7 +37,7 @@ from rackd.planning import (
 from rackd.records import HeldFile, HeldImage, KeptImage, Record
 from rackd.retention import RETENTION_S, Retention
 from rackd.snapshot import Snapshot
-from rackd.survey import PutAside, Survey
+from rackd.survey import PutAside, Survey, foreign_file
 from rackd.transfers import FetchBlob, Transfers, as_one
 from rackd.tree import Tree, grow
 from rackd.wanted import Documents, ViewReader, Wanted
@@ -292,15 +292,7 @@ class Syncing:
     def name_put_aside(self, found: Collection[PutAside]) -> None:
         """Tell people what was found in our directories and is not ours."""
         for each in found:
-            self._events.note(
-                Event(
-                    "foreign-file",
-                    Severity.WARNING,
-                    str(each.path),
-                    f"is not Rackferry's; moved to {each.now}",
-                    "look at it and delete it; nothing else may write there",
-                )
-            )
+            self._events.note(foreign_file(each))
 
     def _name_skipped(self, found: Collection[Skipped]) -> None:
         for each in found:

@@ -1,6 +1,7 @@
 """Tests of the scrub: when it reads, how fast, where it goes on, and what it finds."""
 
 import errno
+import shutil
 from unittest import mock
 
 from twisted.internet.defer import Deferred
@@ -132,6 +133,59 @@ class WhenTests(ScrubCase):
         waiting = Deferred.fromCoroutine(self.scrub.wait())
         self.successResultOf(self.scrub.stopService())
         self.failureResultOf(waiting, NoDaemon)
+
+
+class TreeTests(ScrubCase):
+    """The tree that TFTP and web servers read."""
+
+    def tree(self) -> list[str]:
+        """What is wrong with it now."""
+        self.fetches.finish_all()
+        wrong, _ = self.library.compare_tree()
+        return list(wrong)
+
+    def test_what_was_deleted_or_replaced_is_linked_anew(self) -> None:
+        """It is named, what stood in its place is put aside, and nothing is fetched."""
+        assert self.library.current is not None
+        directory = self.images_dir / self.library.current.name / JAMMY
+        (directory / "file-kernel").unlink()
+        (directory / "file-initrd").unlink()
+        (directory / "file-initrd").write_bytes(b"of somebody else")
+        begun = len(self.fetches.begun)
+        self.whole()
+        [error] = self.damage
+        self.assertEqual(error.code, "tree-damaged")
+        self.assertIn(
+            f"2 of its files are gone or were replaced: {JAMMY}/file-initrd", error.line()
+        )
+        self.assertEqual(
+            (self.images_dir / "aside" / "file-initrd").read_bytes(), b"of somebody else"
+        )
+        self.assertEqual((self.tree(), len(self.fetches.begun)), ([], begun))
+        current = self.images_dir / "current" / JAMMY
+        self.assertEqual((current / "file-initrd").read_bytes(), b"initrd")
+        self.assertIn("foreign-file", self.codes())
+        self.assertEqual(self.events.problems, [])
+
+    def test_a_tree_that_is_gone_and_a_link_that_leads_elsewhere(self) -> None:
+        """Both are made anew."""
+        assert self.library.current is not None
+        shutil.rmtree(self.images_dir / self.library.current.name)
+        self.whole()
+        self.assertEqual(([each.code for each in self.damage], self.tree()), (["tree-damaged"], []))
+        current = self.images_dir / "current"
+        current.unlink()
+        current.symlink_to("/etc")
+        self.clock.advance(1)
+        self.whole()
+        self.assertEqual((len(self.damage), self.tree()), (2, []))
+        self.assertEqual((current / JAMMY / "file-initrd").read_bytes(), b"initrd")
+
+    def test_a_tree_that_is_right_is_left_alone(self) -> None:
+        """The same tree stays, and nothing is said."""
+        before = self.library.current
+        self.whole()
+        self.assertEqual((self.library.current, self.damage, self.tree()), (before, [], []))
 
 
 class PaceTests(ScrubCase):
