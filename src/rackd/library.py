@@ -354,7 +354,7 @@ class Library:
                 wrong.insert(0, snapshot.CURRENT)
             if wrong:
                 self.current = attrs.evolve(current, is_complete=False)
-            return tuple(wrong), tuple(self._put_aside(path) for path in foreign)
+            return tuple(wrong), tuple(self._places.put_aside(path) for path in foreign)
 
     def has(self, file: HeldFile) -> bool:
         """Whether a blob is there, in its size."""

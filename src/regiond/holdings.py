@@ -1,6 +1,7 @@
 """What the store holds, in the words of a plan."""
 
 from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings
+from regiond.sources.releases import lts_of
 from regiond.store import blobs, images
 from regiond.store.database import Database
 
@@ -20,6 +21,11 @@ async def read_holdings(database: Database) -> Holdings:
                 bootloader_type=image.bootloader_type,
                 pinned=image.pinned,
                 waits=image.state == "published" and not image.settled,
+                upstream_paths=frozenset(file.upstream_path or "" for file in image.files),
+                lts=lts_of(
+                    image.stream_tags.product.get("version", ""),
+                    image.stream_tags.product.get("release_title", ""),
+                ),
             )
             for image in await database.read(images.list_images)
         ),

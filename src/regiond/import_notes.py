@@ -54,7 +54,8 @@ async def note_vanished(
             run.note(
                 Event("image-vanished", Severity.INFO, str(gone.key),
                       f"boot-source {gone.source_id} no longer offers it; what is held stays",
-                      "delete its selection if it is not wanted any more")
+                      "if it is not wanted any more, delete its selection; or, where that "
+                      f"means others, too: boot-resource delete {gone.id}")
             )  # fmt: skip
 
 

@@ -33,6 +33,8 @@ class HeldImage:
     """An image in the store. ``files`` are (name, SHA-256); uploads have no source.
 
     ``pinned``: an admin wants this version to stay published. ``waits``: only canaries hold it.
+    ``upstream_paths`` are where its source has its files; ``lts`` tells the number of its
+    release if that is an LTS (``releases.lts_of``).
     """
 
     id: int
@@ -45,6 +47,8 @@ class HeldImage:
     bootloader_type: str | None = None
     pinned: bool = False
     waits: bool = False
+    upstream_paths: frozenset[str] = frozenset()
+    lts: str = ""
 
     def is_as_offered(self, offer: Offer | None) -> bool:
         """Whether it is exactly what is offered."""

@@ -9,6 +9,9 @@ The rules:
 * What is held and wanted no longer goes by the rules of ``retiring``.
 * A pinned image is left as it is: nothing newer is fetched for it.
 * An upload stays as it is: of what a source calls the same it is as if it had more priority.
+* An image that is held as it is offered, but came from another source or another path, is
+  published anew, and nothing is fetched: mirrors, and what happens when its source goes, go
+  by where it is from.
 * After the plan has been carried out the next plan is empty.
 """
 
@@ -24,7 +27,7 @@ from regiond.import_plan import (
     Waiting,
     names_of,
 )
-from regiond.retiring import guard_reason, retirements, unwanted, vanished
+from regiond.retiring import retirements, unwanted, vanished
 from regiond.sources.catalogue import WantedFile
 from regiond.sources.matching import SelectedOffer, SourceOffers, select_from_sources
 from regiond.sources.simplestreams import Skipped
@@ -41,10 +44,10 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     uploads = {image.key for image in holdings.images if image.source_id is None}
     selected = tuple(each for each in select_from_sources(sources) if each.offer.key not in uploads)
     wanted, refused = _without_contradictions(selected, holdings.blobs)
-    kept = {each.offer.key for each in wanted}
+    to_come = {each.offer.key for each in wanted}
     pinned = {image.key: image for image in holdings.images if image.pinned}
     published = {
-        (image.key, image.version, image.files)
+        (image.key, image.version, image.files, image.source_id, image.upstream_paths)
         for image in holdings.images
         if image.state is HeldState.PUBLISHED
     }
@@ -63,16 +66,15 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
             ),
         )
         for chosen in wanted
-        if (chosen.offer.key, chosen.offer.version, names_of(chosen.offer)) not in published
-        and chosen.offer.key not in pinned
+        if _as_published(chosen) not in published and chosen.offer.key not in pinned
     )
-    retire, guarded = retirements(sources, selected, stage, holdings.images)
+    retire, guarded = retirements(sources, selected, to_come, stage, holdings.images)
     return ImportPlan(
         stage=stage,
         fetch=_fetches(stage, wanted, holdings.blobs),
         retire=retire,
         refused=refused,
-        refused_of=frozenset(each.source_id for each in selected if each.offer.key not in kept),
+        refused_of=frozenset(each.source_id for each in selected if each.offer.key not in to_come),
         vanished=vanished(sources, holdings.images),
         waiting=tuple(
             Waiting(pinned[each.offer.key], each.source_id, each.offer)
@@ -81,8 +83,15 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
         ),
         unwanted=unwanted(sources, selected, pinned.values()),
         guarded=bool(guarded),
-        reason=guard_reason(guarded),
+        reason=f"{'; '.join(guarded)}; what is held stays" if guarded else "",
     )
+
+
+def _as_published(chosen: SelectedOffer) -> tuple[object, ...]:
+    """What a published image is like if it is held as it is offered."""
+    offer = chosen.offer
+    paths = frozenset(file.upstream_path for file in offer.files)
+    return offer.key, offer.version, names_of(offer), chosen.source_id, paths
 
 
 def _is_complete(file: WantedFile, blobs: Mapping[str, HeldBlob]) -> bool:

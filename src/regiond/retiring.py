@@ -6,12 +6,13 @@
 * A selection that matches nothing of its source never empties that source: the plan is
   then *guarded* and says why.
 * When ``latest-lts`` moves on, the old release stays until the new one is complete, and held
-  by all racks.
-* A release that ``supported`` means no longer goes, and the plan says why.
+  by all racks. On an architecture for which the new one cannot be had it stays: guarded, too.
+* A release that ``supported`` means no longer goes, and the plan says why; if no release is
+  supported any more, all stay.
 * A pinned image goes only when it is unpinned, even if no selection means it any more.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
 
 import attrs
@@ -26,15 +27,24 @@ from regiond.sources.releases import LATEST_LTS, SUPPORTED
 def retirements(
     sources: Sequence[SourceOffers],
     selected: tuple[SelectedOffer, ...],
+    to_come: Collection[ImageKey],
     stage: tuple[PlannedImage, ...],
     images: tuple[HeldImage, ...],
-) -> tuple[tuple[Retirement, ...], tuple[SourceOffers, ...]]:
-    """What goes, and the sources for which something was kept by the guard."""
+) -> tuple[tuple[Retirement, ...], tuple[str, ...]]:
+    """What goes, and for what reasons the guard keeps something.
+
+    Args:
+        sources: as for the plan.
+        selected: what is wanted of them.
+        to_come: those of it that are held or staged, and not refused.
+        stage: what is staged.
+        images: what is held.
+    """
     by_id = {source.source_id: source for source in sources}
     chosen = {wanted.offer.key: wanted.offer for wanted in selected}
     pinned = {image.key for image in images if image.pinned}
     retire: list[Retirement] = []
-    guarded: dict[int, SourceOffers] = {}
+    guarded: dict[str, None] = {}
     for image in images:
         if image.source_id is None or image.pinned:
             continue
@@ -49,13 +59,14 @@ def retirements(
         if image.state is not HeldState.IMPORTING:
             if image.key in chosen:
                 continue  # whether it is one too many is the store's to say (``versions``)
-            if source and _matches_nothing(source):
-                guarded[source.source_id] = source
+            reason = _guard(image, source, to_come) if source else ""
+            if reason:
+                guarded[reason] = None
                 continue
         after = _successors(image, source, stage, images)
         ended = None if image.key in chosen else _support_ended(image, source)
         retire.append(Retirement(image.id, image.key, image.version, after, ended))
-    return tuple(retire), tuple(guarded.values())
+    return tuple(retire), tuple(guarded)
 
 
 def unwanted(
@@ -89,10 +100,13 @@ def vanished(sources: Sequence[SourceOffers], images: Iterable[HeldImage]) -> tu
 
 def _has_vanished(image: HeldImage, source: SourceOffers) -> bool:
     """Whether it is still selected, and only upstream no longer has it."""
-    offered = any(offer.key == image.key for offer in source.offers)
-    return not offered and any(
-        could_mean(selection, image, source.releases) for selection in source.selections
-    )
+    if any(offer.key == image.key for offer in source.offers):
+        return False
+    if any(could_mean(selection, image, source.releases) for selection in source.selections):
+        return True
+    # A newer LTS than any that is offered was not superseded: its products are missing, or faulty.
+    is_newer = source.releases.lacks_lts(image.key.os, image.key.release, image.lts)
+    return is_newer and _was_meant_by(LATEST_LTS, image, source)
 
 
 def _is_worth_keeping(image: HeldImage, source: SourceOffers) -> bool:
@@ -100,9 +114,25 @@ def _is_worth_keeping(image: HeldImage, source: SourceOffers) -> bool:
     return image.state is not HeldState.IMPORTING or not source.offers
 
 
-def _matches_nothing(source: SourceOffers) -> bool:
-    """Whether there are selections and none of them (bootloaders aside) finds anything."""
-    return bool(source.selections) and all(offer.bootloader_type for offer in source.selected)
+def _guard(image: HeldImage, source: SourceOffers, to_come: Collection[ImageKey]) -> str:
+    """Why an image stays that no selection of its source means any more; "" if it may go."""
+    name, key = f"boot-source {source.source_id}", image.key
+    if source.selections and all(offer.bootloader_type for offer in source.selected):
+        return f"{name}: nothing offered matches the selections"
+    if image.bootloader_type is not None:
+        return ""
+    latest = source.releases.latest_lts.get(key.os)
+    if _was_meant_by(LATEST_LTS, image, source) and not any(
+        (each.os, each.release, each.arch) == (key.os, latest, key.arch) for each in to_come
+    ):
+        found = f"{key.os}/{latest}" if latest else "no release"
+        return f"{name}: {LATEST_LTS} is {found}, which cannot be had for {key.arch}"
+    if _was_meant_by(SUPPORTED, image, source) and not any(
+        os == key.os and source.releases.is_supported(os, release)
+        for os, release in source.releases.ends
+    ):
+        return f"{name}: the support of every release of {key.os} has ended"
+    return ""
 
 
 def _successors(
@@ -145,10 +175,3 @@ def _support_ended(image: HeldImage, source: SourceOffers | None) -> date | None
         return None
     place = image.key.os, image.key.release
     return None if source.releases.is_supported(*place) else source.releases.ends[place]
-
-
-def guard_reason(guarded: tuple[SourceOffers, ...]) -> str:
-    if not guarded:
-        return ""
-    names = ", ".join(f"boot-source {source.source_id}" for source in guarded)
-    return f"{names}: nothing offered matches the selections; what is held stays"

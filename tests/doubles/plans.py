@@ -10,6 +10,7 @@ from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings, Import
 from regiond.planning import plan_import
 from regiond.sources.catalogue import Offer, WantedFile
 from regiond.sources.matching import SourceOffers
+from regiond.sources.releases import lts_of
 
 UBUNTU = (Selection("ubuntu", "*"),)
 TODAY = date(2025, 8, 1)
@@ -111,6 +112,8 @@ class Store:
                 frozenset((file.name, file.sha256) for file in made.files),
                 made.subarches,
                 made.bootloader_type,
+                upstream_paths=frozenset(file.upstream_path for file in made.files),
+                lts=lts_of(made.os_version, made.release_title),
             )
         for gone in plan.retirements(published):
             self.images.pop(gone, None)

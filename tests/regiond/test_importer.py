@@ -8,7 +8,7 @@ from common.errors import Conflict, Stale
 from common.images import Selection
 from regiond import fulfilment, importer, upstream
 from regiond.sources.freshness import MAX_AGE_S
-from regiond.store import imports, leases, selections
+from regiond.store import generations, imports, leases, mirrors, selections
 from tests.doubles.importing import (
     DOCUMENTS,
     FIRST,
@@ -292,6 +292,26 @@ class WhatIsHeldTests(ImportCase):
         self.assertEqual((await self.published())["jammy"].source_id, 2)
         self.assertIsNone(await self.blob(b"usual"))
         self.assertTrue(await self.blob(b"better"))
+
+    async def test_an_image_is_of_the_source_that_has_it_now(self) -> None:
+        """A source that is deleted and made again gets what is held: nothing is fetched, its
+        mirror has all files, and what vanishes upstream stays.
+        """
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.select(JAMMY, NOBLE)
+        await self.succeed()
+        await self.database.write(generations.delete_source, 1, self.time)
+        again = await self.add_source(self.source)
+        await self.select(JAMMY, NOBLE, source_id=again)
+        self.assertEqual((await self.succeed()).fetched_bytes, 0)
+        self.assertEqual({each.source_id for each in (await self.published()).values()}, {again})
+        for path in (*DOCUMENTS, path_of("jammy", "squashfs"), path_of("noble", "squashfs")):
+            found = await self.database.read(mirrors.find_mirrored, again, path, self.time)
+            self.assertIsNotNone(found, path)
+        self.assertEqual((await self.run_import()).outcome, "unchanged")
+        self.publish(self.product("noble"))
+        await self.succeed()
+        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
 
     async def test_the_old_version_stays_until_the_new_one_is_complete(self) -> None:
         """A half-fetched update changes nothing; when it is whole, it takes over."""

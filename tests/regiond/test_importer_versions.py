@@ -1,5 +1,6 @@
 """Kept versions and vanished images, import by import."""
 
+from common.images import Selection
 from regiond.store import images, settings
 from regiond.store.kept import VERSIONS
 from tests.doubles.importing import (
@@ -136,6 +137,21 @@ class VanishedTests(ImportCase):
         await self.succeed()
         self.assertEqual(await self.open_events(), {})
         self.assertEqual(set(await self.versions()), {"noble"})
+
+    async def test_it_can_be_deleted_where_its_selection_means_others_too(self) -> None:
+        """The other remedy works, and the next import brings nothing of it back."""
+        self.publish(self.product("jammy"), self.product("noble"))
+        await self.select(Selection("ubuntu", "*"))
+        await self.succeed()
+        self.publish(self.product("noble"))
+        await self.succeed()
+        gone = (await self.published())["jammy"]
+        remedy = (await self.open_events())[self.VANISHED].remedy
+        self.assertIn(f"boot-resource delete {gone.id}", remedy)
+        await self.region.delete_image(gone.id)
+        await self.succeed()
+        self.assertEqual(set(await self.versions()), {"noble"})
+        self.assertEqual(await self.open_events(), {})
 
     async def test_a_source_that_is_down_took_nothing_away_and_brought_nothing_back(self) -> None:
         """Only what a source says now can open or clear it."""

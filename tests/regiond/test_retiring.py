@@ -119,9 +119,34 @@ class RetirementTests(SynchronousTestCase):
         self.assertTrue(plan_import([source(offer("noble"))], store.holdings).is_empty)
 
     def test_other_source_takes_over(self) -> None:
-        """An image that another source gives identically stays when its first source goes."""
+        """An image that another source gives identically is that one's when its first source
+        goes: nothing is fetched, and from then on its mirror has it, and it stays as long as
+        that source's selections say.
+        """
         store = holding(source(offer()))
-        self.assertTrue(plan_import([source(offer(), source_id=2)], store.holdings).is_empty)
+        other = source(offer(), source_id=2)
+        plan = plan_import([other], store.holdings)
+        self.assertEqual((plan.fetch, plan.retire), ((), ()))
+        self.assertEqual([(one.source_id, one.is_held) for one in plan.stage], [(2, True)])
+        store.carry_out(plan)
+        self.assertTrue(plan_import([other], store.holdings).is_empty)
+        gone = plan_import([source(offer("noble"), source_id=2)], store.holdings)
+        self.assertEqual((gone.retire, len(gone.vanished)), ((), 1))
+
+    def test_other_path(self) -> None:
+        """The same bytes at another path of the source: mirrors have to show them there."""
+        store = holding(source(offer()))
+        moved = attrs.evolve(
+            offer(),
+            files=tuple(
+                attrs.evolve(file, upstream_path=f"v2/{file.upstream_path}")
+                for file in offer().files
+            ),
+        )
+        plan = plan_import([source(moved)], store.holdings)
+        self.assertEqual(([one.is_held for one in plan.stage], plan.fetch), ([True], ()))
+        store.carry_out(plan)
+        self.assertTrue(plan_import([source(moved)], store.holdings).is_empty)
 
 
 class LatestLtsTests(SynchronousTestCase):
@@ -148,6 +173,44 @@ class LatestLtsTests(SynchronousTestCase):
         store = holding(source(self.noble, arm64, selections=self.wanted))
         plan = plan_import([source(self.noble, selections=self.wanted)], store.holdings)
         self.assertTrue(plan.is_empty)
+
+    def test_not_for_this_architecture(self) -> None:
+        """Where the new LTS cannot be had the old one stays, and the plan says so, whatever
+        else is selected.
+        """
+        wanted = (*self.wanted, Selection("ubuntu", "focal"))
+        focal = offer("focal", release_title="20.04 LTS", os_version="20.04")
+        store = holding(source(focal, self.jammy, selections=wanted))
+        arm64 = attrs.evolve(self.noble, key=attrs.evolve(self.noble.key, arch="arm64"))
+        moved = source(focal, self.jammy, arm64, selections=wanted)
+        plan = plan_import([moved], store.holdings)
+        self.assertEqual(plan.retire, ())
+        self.assertIn("ubuntu/noble, which cannot be had for amd64", plan.reason)
+
+    def test_contradicted(self) -> None:
+        """A new LTS that is refused, since it contradicts what is held, replaces nothing."""
+        wanted = (*self.wanted, Selection("ubuntu", "focal"))
+        focal = offer("focal", release_title="20.04 LTS", os_version="20.04")
+        store = holding(source(focal, self.jammy, selections=wanted))
+        known = focal.files[1]
+        liar = attrs.evolve(
+            self.noble, files=(self.noble.files[0], attrs.evolve(known, size_bytes=1))
+        )
+        plan = plan_import([source(focal, self.jammy, liar, selections=wanted)], store.holdings)
+        self.assertEqual((plan.stage, plan.retire, len(plan.refused)), ((), (), 1))
+
+    def test_never_back(self) -> None:
+        """An LTS whose products are missing upstream, or all faulty, stays, although an older
+        one is the latest on offer now.
+        """
+        store = holding(source(self.jammy, self.noble, selections=self.wanted))
+        self.assertEqual(store.published, {"noble": "1"})
+        back = source(self.jammy, selections=self.wanted)
+        store.carry_out(plan_import([back], store.holdings))
+        self.assertIn("noble", store.published)
+        whole = source(self.jammy, self.noble, selections=self.wanted)
+        store.carry_out(plan_import([whole], store.holdings))
+        self.assertEqual(store.published, {"noble": "1"})
 
 
 class SupportedTests(SynchronousTestCase):
@@ -187,6 +250,10 @@ class SupportedTests(SynchronousTestCase):
         """A clock that is years ahead, or a forgotten mirror, empties nothing."""
         store = holding(self.at(self.end, self.focal, self.jammy))
         plan = plan_import([self.at(date(2099, 1, 1), self.focal, self.jammy)], store.holdings)
+        self.assertEqual((plan.retire, plan.guarded), ((), True))
+        also = (Selection("ubuntu", "jammy"),)
+        beside = self.at(date(2099, 1, 1), self.focal, self.jammy, also=also)
+        plan = plan_import([beside], store.holdings)
         self.assertEqual((plan.retire, plan.guarded), ((), True))
 
     def test_vanished(self) -> None:

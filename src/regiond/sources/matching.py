@@ -128,7 +128,9 @@ def answering(kernels: Iterable[Offer]) -> dict[str, Offer]:
     named: dict[str, Offer] = {}
     for offer in kernels:
         for name in offer.subarches:
-            named.setdefault(name, offer)
+            # Every HWE kernel lists it; not even where the GA kernel is missing is it one.
+            if name != "generic" or not _is_hwe_kernel(offer):
+                named.setdefault(name, offer)
     # The folded name too: it is what listings show. Its own name counts more.
     for offer in kernels:
         named[offer.key.subarch] = offer
@@ -152,6 +154,16 @@ def _is_generic_kernel(offer: Offer) -> bool:
         and bool(offer.os_version)
         and offer.own_subarch in {f"ga-{offer.os_version}", f"hwe-{offer.key.release[0]}"}
         and "generic" in offer.subarches
+    )
+
+
+def _is_hwe_kernel(offer: Offer) -> bool:
+    """Of an Ubuntu release whose GA kernel is known by its name."""
+    return (
+        offer.key.os == "ubuntu"
+        and bool(offer.os_version)
+        and "hwe-" in offer.own_subarch
+        and not _is_generic_kernel(offer)
     )
 
 

@@ -36,12 +36,14 @@ class Releases:
         ends: by os and release, the last day of support; None if none is given. Where the
             products of a release differ, the latest counts.
         latest_lts: by os.
+        latest_number: by os, that of the latest LTS.
         today: the day.
     """
 
     ends: Mapping[tuple[str, str], date | None]
     latest_lts: Mapping[str, str]
     today: date
+    latest_number: Mapping[str, tuple[int, ...]] = attrs.field(factory=dict)
 
     @classmethod
     def of(cls, offers: Iterable[Offer], today: date) -> "Releases":
@@ -54,9 +56,25 @@ class Releases:
             place = offer.key.os, offer.key.release
             known, end = ends.get(place), _end(offer.support_eol)
             ends[place] = max(known, end) if known and end else known or end
-            if "LTS" in offer.release_title.split():
+            if lts_of(offer.os_version, offer.release_title):
                 newest[offer.key.os] = max(newest.get(offer.key.os, offer), offer, key=_age)
-        return cls(ends, {os: offer.key.release for os, offer in newest.items()}, today)
+        return cls(
+            ends,
+            {os: offer.key.release for os, offer in newest.items()},
+            today,
+            {os: _age(offer)[0] for os, offer in newest.items()},
+        )
+
+    def lacks_lts(self, os: str, release: str, lts: str) -> bool:
+        """Whether a release is not offered at all, and is an LTS newer than any that is.
+
+        Args:
+            os: whose.
+            release: its name.
+            lts: its ``lts_of``.
+        """
+        newest = self.latest_number.get(os, ())
+        return (os, release) not in self.ends and bool(lts) and _number(lts) > newest
 
     def is_supported(self, os: str, release: str) -> bool:
         """Whether its support has not ended, as far as is known."""
@@ -87,7 +105,18 @@ def _end(support_eol: str) -> date | None:
         return None
 
 
+def lts_of(os_version: str, release_title: str) -> str:
+    """What tells the number of an LTS; "" for any other release."""
+    return (os_version or release_title) if "LTS" in release_title.split() else ""
+
+
 def _age(offer: Offer) -> tuple[tuple[int, ...], str, str]:
-    title_version = offer.os_version or offer.release_title
-    numbers = tuple(int(number) for number in re.findall(r"\d+", title_version))
-    return numbers, offer.support_eol, offer.key.release
+    return (
+        _number(lts_of(offer.os_version, offer.release_title)),
+        offer.support_eol,
+        offer.key.release,
+    )
+
+
+def _number(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", text))

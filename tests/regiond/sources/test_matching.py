@@ -110,6 +110,13 @@ class SelectTests(SynchronousTestCase):
         selection = Selection("ubuntu", "trusty", ("*",), ("generic",))
         self.assertEqual(chosen(selection, offers=offers), ["trusty/amd64/hwe-t"])
 
+    def test_generic_is_never_hwe(self) -> None:
+        """Where the GA kernel is missing, or faulty, another one does not take its place."""
+        newer = offers_of(*ubuntu("jammy", "22.04")[2:])
+        for subarch, names in (("generic", []), ("hwe-22.04", [JAMMY[2]]), ("*", JAMMY[2:])):
+            selection = Selection("ubuntu", "jammy", ("amd64",), (subarch,))
+            self.assertEqual(chosen(selection, offers=newer), names)
+
     def test_bootloaders(self) -> None:
         """Any selection brings all bootloaders of the source: amd64 needs i386's pxelinux."""
         found = select((Selection("ubuntu", "jammy", ("amd64",)),), OFFERS, TODAY)
