@@ -5,10 +5,11 @@ any other name is of the system ``custom``. What sources call their images is no
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date
+from difflib import get_close_matches
 
-from common.errors import Conflict, WrongUsage
+from common.errors import WrongUsage
 from common.images import ImageKey
 from common.names import is_segment
 
@@ -28,7 +29,7 @@ def custom_key(name: str, architecture: str) -> ImageKey:
     """Which image is meant by a name and an architecture (``amd64``, or ``amd64/generic``).
 
     Raises:
-        WrongUsage: code ``custom-name`` or ``custom-architecture``.
+        WrongUsage: code ``custom-name``, ``custom-reserved`` or ``custom-architecture``.
     """
     os, slash, release = name.partition("/")
     if not slash:
@@ -41,7 +42,7 @@ def custom_key(name: str, architecture: str) -> ImageKey:
             "one word, or os/release: letters, digits and . _ ~ + -",
         )
     if os in _OF_SOURCES:
-        raise _wrong_name(name, f"{os} comes from boot sources alone", "another name")
+        raise _reserved(name, f"{os} comes from boot sources alone", release)
     if os not in {CUSTOM, *_SYSTEMS}:
         known = ", ".join(_SYSTEMS)
         raise _wrong_name(
@@ -61,17 +62,25 @@ def _wrong_name(name: str, message: str, remedy: str) -> WrongUsage:
     return WrongUsage(message, object=f"name={name}", code="custom-name", remedy=remedy)
 
 
-def demand_free(key: ImageKey, offered: Iterable[tuple[str, str]]) -> None:
+def _reserved(name: str, why: str, release: str) -> WrongUsage:
+    return WrongUsage(
+        f"is reserved: {why}",
+        object=f"name={name}",
+        code="custom-reserved",
+        remedy=f"another name, for example my-{release}",
+    )
+
+
+def demand_free(key: ImageKey, pairs: Collection[tuple[str, str]]) -> None:
     """Refuse a name that means something else already.
 
     Args:
         key: which image is to get it.
-        offered: the (os, release) of everything that sources offer.
+        pairs: the (os, release) of everything that sources offer.
 
     Raises:
-        Conflict: code ``custom-reserved``.
+        WrongUsage: code ``custom-reserved``.
     """
-    pairs = set(offered)
     name = key.release
     if key.os == CUSTOM:
         systems = {*_SYSTEMS, *_OF_SOURCES, CUSTOM, *(os for os, _ in pairs)}
@@ -80,12 +89,8 @@ def demand_free(key: ImageKey, offered: Iterable[tuple[str, str]]) -> None:
     else:
         is_taken = (key.os, name) in pairs
     if is_taken:
-        raise Conflict(
-            "is reserved: a system or a release of a boot source is called that",
-            object=f"name={name if key.os == CUSTOM else f'{key.os}/{name}'}",
-            code="custom-reserved",
-            remedy=f"another name, for example my-{name}",
-        )
+        typed = name if key.os == CUSTOM else f"{key.os}/{name}"
+        raise _reserved(typed, "a system or a release of a boot source is called that", name)
 
 
 def check_base_image(base_image: str) -> None:
@@ -102,6 +107,29 @@ def check_base_image(base_image: str) -> None:
             code="custom-base-image",
             remedy=f"os/release with one of {', '.join(_LINUX)}, as in ubuntu/jammy",
         )
+
+
+def doubt_of_base_image(
+    base_image: str, published: Collection[tuple[str, str]], offered: Collection[tuple[str, str]]
+) -> str:
+    """Why machines cannot be deployed from it as things are, in words; "" if they can.
+
+    It is no reason to refuse an image: the other one may come later.
+
+    Args:
+        base_image: os/release, or "".
+        published: the (os, release) of every image that racks hold.
+        offered: of everything that sources offer.
+    """
+    os, _, release = base_image.partition("/")
+    if not base_image or (os, release) in published:
+        return ""
+    if (os, release) in offered:
+        return f"base_image={base_image} is offered and not imported: select it, too"
+    known = sorted(f"{os}/{release}" for os, release in {*published, *offered} if os in _LINUX)
+    near = get_close_matches(base_image, known, 1)
+    hint = f' (did you mean "{near[0]}"?)' if near else ""
+    return f"base_image={base_image} is neither held here nor offered by a boot source{hint}"
 
 
 def next_version(today: date, known: Collection[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import attrs
 
 from common.canonical import plain
-from common.custom_names import check_base_image, custom_key, demand_free
+from common.custom_names import check_base_image, custom_key, demand_free, doubt_of_base_image
 from common.errors import Conflict, WrongUsage
 from common.file_types import FileType, check_content
 from common.images import ImageKey
@@ -64,11 +64,12 @@ class CustomImages:
         """Say what would be made, or why not.
 
         Raises:
-            WrongUsage: ``custom-name``, ``custom-architecture``, ``custom-base-image``.
-            Conflict: ``custom-reserved``, ``image-pinned``.
+            WrongUsage: ``custom-name``, ``custom-reserved``, ``custom-architecture``,
+                ``custom-base-image``.
+            Conflict: ``image-pinned``.
         """
-        key = await self._checked(wanted)
-        return key_columns(key) | {"type": "uploaded", "message": "can be made"}
+        key, doubt = await self._checked(wanted)
+        return key_columns(key) | {"type": "uploaded", "message": "can be made"} | doubt
 
     async def create(self, wanted: Wanted, content: BlobName) -> dict[str, Any]:
         """Make an image of bytes that are held, and publish it.
@@ -77,7 +78,7 @@ class CustomImages:
             WrongUsage: as ``check``; ``filetype-unknown``, ``filetype-content``.
             Conflict: as ``check``; ``upload-incomplete``, the bytes are not all there.
         """
-        key = await self._checked(wanted)
+        key, doubt = await self._checked(wanted)
         filetype = await self._checked_content(wanted.filetype, content)
         file = NeededFile(filetype.name, filetype.ftype, content.sha256, content.size_bytes)
         new = NewImage(
@@ -96,12 +97,13 @@ class CustomImages:
             if created.is_new
             else "these bytes are published already: no new version"
         )
-        return image_row(made) | {
+        row = {
             "title": made.title,
             "base_image": made.base_image,
             "generation": created.generation,
             "message": message,
         }
+        return image_row(made) | row | doubt
 
     async def check_network(self, image_id: int, config: bytes) -> list[dict[str, Any]]:
         """What a deployment of an ESXi image does with a netplan configuration.
@@ -122,12 +124,17 @@ class CustomImages:
         steps = plan_network(await self._in_thread(partial(read_netplan, config)))
         return [{**plain(step), "message": step.message} for step in steps]
 
-    async def _checked(self, wanted: Wanted) -> ImageKey:
+    async def _checked(self, wanted: Wanted) -> tuple[ImageKey, dict[str, str]]:
+        """Which image it is; and under ``warning`` what deserves a word, if anything does."""
         key = custom_key(wanted.name, wanted.architecture)
         check_base_image(wanted.base_image)
-        demand_free(key, await self._names_of_sources())
+        offered = await self._names_of_sources()
+        demand_free(key, offered)
         await self._database.read(uploads.demand_unpinned, key)
-        return key
+        held = await self._database.read(images.list_images, ("published",))
+        published = {(each.key.os, each.key.release) for each in held}
+        doubt = doubt_of_base_image(wanted.base_image, published, offered)
+        return key, {"warning": doubt} if doubt else {}
 
     async def _checked_content(self, filetype: str, content: BlobName) -> FileType:
         blob = await self._database.read(blobs.find_blob, content.sha256)

@@ -33,7 +33,11 @@ _KEYS = {
     "vlans": _ADDRESSING | {"id", "link"},
 }
 _VLANS = range(1, 4095)
-_DEFAULT_ROUTES = frozenset({"default", "0.0.0.0/0", "::/0"})
+_MTUS = range(68, 9001)
+_DHCP = "dhcp"
+# The versions of IP that a gateway may be of.
+_GATEWAYS = {"gateway4": "4", "gateway6": "6"}
+_DEFAULT_ROUTES = {"default": "46", "0.0.0.0/0": "4", "::/0": "6"}
 _MOST_SAID = 8
 _LONGEST = 60
 
@@ -200,11 +204,14 @@ class _Reading:
         )
 
     def _addresses(self, name: str, given: Config) -> tuple[str, ...]:
-        self._check_routes(name, given)
+        if "mtu" in given and (type(given["mtu"]) is not int or given["mtu"] not in _MTUS):
+            self.problems.append(
+                f"{name}: mtu {_word(given['mtu'])}: is a number from {_MTUS[0]} to {_MTUS[-1]}"
+            )
         for key in ("dhcp4", "dhcp6"):
             if type(given.get(key, False)) is not bool:
                 self.problems.append(f"{name}: {key}: is true or false, without quotes")
-        found = ["dhcp"] if given.get("dhcp4") or given.get("dhcp6") else []
+        found = [_DHCP] if given.get("dhcp4") or given.get("dhcp6") else []
         for each in _sequence(given.get("addresses")):
             options = next(iter(each.values()), None) if isinstance(each, Mapping) else {}
             text = _word(next(iter(each), "") if isinstance(each, Mapping) else each)
@@ -215,16 +222,41 @@ class _Reading:
                 found.append(address)
             else:
                 self.problems.append(f"{name}: {text}: no address with the length of its prefix")
+        for key, versions in _GATEWAYS.items():
+            if key in given:
+                self._check_gateway(name, key, given[key], versions, found)
+        self._check_routes(name, given, found)
         return tuple(found)
 
-    def _check_routes(self, name: str, given: Config) -> None:
+    def _check_routes(self, name: str, given: Config, addresses: Sequence[str]) -> None:
         """A default route is a gateway; there are no others."""
         for each in _sequence(given.get("routes")):
             route = each if isinstance(each, Mapping) else {}
-            if _word(route.get("to", "")) not in _DEFAULT_ROUTES or set(route) - {"to", "via"}:
+            versions = _DEFAULT_ROUTES.get(_word(route.get("to", "")))
+            if versions is None or set(route) - {"to", "via"}:
                 self.problems.append(
                     f"{name}: a route to {_word(route.get('to', each))}: not on ESXi, but a gateway"
                 )
+            else:
+                self._check_gateway(name, "via", route.get("via"), versions, addresses)
+
+    def _check_gateway(
+        self, name: str, key: str, value: object, versions: str, addresses: Sequence[str]
+    ) -> None:
+        """A gateway is reached without one: it is in the subnet of one of the addresses."""
+        text = _word(value)
+        try:
+            gateway = ipaddress.ip_address(text)
+        except ValueError:
+            gateway = None
+        if gateway is None or str(gateway.version) not in versions:
+            self.problems.append(f"{name}: {key} {text}: no address of a gateway")
+        elif not (
+            _DHCP in addresses
+            or (gateway.version == 6 and gateway.is_link_local)
+            or any(gateway in ipaddress.ip_interface(each).network for each in addresses)
+        ):
+            self.problems.append(f"{name}: {key} {text}: not in the subnet of one of its addresses")
 
 
 def _address(text: str) -> str:

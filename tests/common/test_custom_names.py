@@ -6,8 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.custom_names import check_base_image, custom_key, demand_free, next_version
-from common.errors import Conflict, WrongUsage
+from common.custom_names import (
+    check_base_image,
+    custom_key,
+    demand_free,
+    doubt_of_base_image,
+    next_version,
+)
+from common.errors import WrongUsage
 from common.names import is_segment
 
 OFFERED = [("ubuntu", "jammy"), ("centos", "centos70"), ("freebsd", "14")]
@@ -30,7 +36,7 @@ class NameTests(SynchronousTestCase):
     def test_no_names(self) -> None:
         """What cannot be a directory, or is no system, is refused with what can be."""
         for name in ("", "/", "a/b/c", "..", "custom/..", "../x", "a b", "-x", ".x", "é", "beos/5",
-                     "ubuntu/jammy", "ubuntu-core/20", "bootloader/uefi", "x" * 256):  # fmt: skip
+                     "x" * 256):  # fmt: skip
             error = self.assertRaises(WrongUsage, custom_key, name, "amd64")
             self.assertEqual(error.code, "custom-name")
             self.assertTrue(error.remedy)
@@ -54,8 +60,12 @@ class NameTests(SynchronousTestCase):
         """Systems, what sources offer, and how CentOS is called: none is for others."""
         for name in ("jammy", "ubuntu", "windows", "centos70", "centos8", "freebsd", "14",
                      "custom", "bootloader", "centos/centos70"):  # fmt: skip
-            error = self.assertRaises(Conflict, demand_free, custom_key(name, "amd64"), OFFERED)
+            error = self.assertRaises(WrongUsage, demand_free, custom_key(name, "amd64"), OFFERED)
             self.assertEqual(error.code, "custom-reserved")
+        for name in ("ubuntu/jammy", "ubuntu-core/20", "bootloader/uefi"):
+            error = self.assertRaises(WrongUsage, custom_key, name, "amd64")
+            self.assertEqual((error.code, error.object), ("custom-reserved", f"name={name}"))
+            self.assertIn("for example my-", error.remedy)
         for name in ("my-jammy", "centos/8-ours", "rhel/jammy", "centos123"):
             demand_free(custom_key(name, "amd64"), OFFERED)
 
@@ -66,6 +76,16 @@ class NameTests(SynchronousTestCase):
         for bad in ("ubuntu", "ubuntu/", "windows/win2016", "ubuntu/a/b", "/jammy", "x"):
             error = self.assertRaises(WrongUsage, check_base_image, bad)
             self.assertEqual(error.code, "custom-base-image")
+
+    def test_base_images_that_are_not_there(self) -> None:
+        """What racks hold is well; what is only offered, or unknown, deserves a word."""
+        held = [("rhel", "8")]
+        for good in ("", "rhel/8"):
+            self.assertEqual(doubt_of_base_image(good, held, OFFERED), "")
+        self.assertIn("select it", doubt_of_base_image("ubuntu/jammy", held, OFFERED))
+        self.assertIn('did you mean "ubuntu/jammy"?',
+                      doubt_of_base_image("ubuntu/jamy", held, OFFERED))  # fmt: skip
+        self.assertTrue(doubt_of_base_image("suse/15", (), ()).endswith("by a boot source"))
 
 
 class VersionTests(SynchronousTestCase):

@@ -87,7 +87,7 @@ class TakenTests(BundledUploadCase):
         self.manifest = attrs.evolve(self.manifest, images=images)
         self.files.clear()
         result = await self.take()
-        self.assertEqual([error.code for error in result.failed.values()], ["custom-name"])
+        self.assertEqual([error.code for error in result.failed.values()], ["custom-reserved"])
 
     async def test_what_cannot_be_uploaded(self) -> None:
         """An image of no file, of several, or of one that no file type has."""

@@ -8,7 +8,7 @@ from typing import Any
 from unittest import skipUnless
 
 from common.digests import sha256_hex
-from common.errors import RackferryError
+from common.errors import RackferryError, WrongUsage
 from common.images import Image
 from common.verbs import BlobName
 from common.vocabulary import BY_NAME, Place
@@ -71,7 +71,7 @@ class CreateTests(CustomImageCase):
         self.assertEqual(Image.from_document(document).title, "Ours")
         self.assertEqual(await self.ask("boot-resources read", type="uploaded"), [
             {key: row[key] for key in row if key not in
-             {"title", "base_image", "generation", "message"}}])  # fmt: skip
+             {"title", "base_image", "generation", "message", "warning"}}])  # fmt: skip
 
     async def test_every_file_type(self) -> None:
         """Each file has the name that MAAS gives it."""
@@ -137,7 +137,10 @@ class CreateTests(CustomImageCase):
 
     async def test_what_is_refused(self) -> None:
         """Nothing is published, and each has its code."""
-        await self.create_fails("custom-name", name="ubuntu/jammy")
+        await self.create_fails("custom-name", name="beos/5")
+        for reserved in ("ubuntu/jammy", "windows"):  # both are wrong usage
+            error = await self.create_fails("custom-reserved", name=reserved)
+            self.assertIsInstance(error, WrongUsage)
         await self.create_fails("custom-architecture", architecture="vax")
         await self.create_fails("custom-base-image", base_image="windows/10")
         await self.create_fails("filetype-unknown", filetype="zip")
@@ -167,6 +170,19 @@ class CreateTests(CustomImageCase):
         await self.jammy(b"kernel")
         await self.succeed()
         await self.create_fails("custom-reserved", name="jammy")
+
+    async def test_a_base_image_that_is_not_there(self) -> None:
+        """It is made all the same, with a word of warning; also by a check, before it is sent."""
+        given = {"architecture": "amd64", "name": "x", "base_image": "ubuntu/jammy"}
+        checked = await self.ask(CREATE, flags=("check",), **given)
+        self.assertIn("neither held here nor offered", checked["warning"])
+        made = await self.create(base_image="ubuntu/jammy")
+        self.assertEqual(made["warning"], checked["warning"])
+        await self.jammy(b"kernel")
+        await self.succeed()
+        self.assertNotIn("warning", await self.create(base_image="ubuntu/jammy"))
+        typo = await self.create(base_image="ubuntu/jamy")
+        self.assertIn('did you mean "ubuntu/jammy"?', typo["warning"])
 
 
 class ImportTests(CustomImageCase):
@@ -222,6 +238,7 @@ class NetworkTests(CustomImageCase):
             ("esxi-network", b"network: {ethernets: {e: {}}, bridges: {br0: {}}}"),
             ("esxi-network", b"- a list"),
             ("netplan-malformed", b"a: [b"),
+            ("netplan-malformed", b"network: {ethernets: {e: {}, e: {dhcp4: true}}}"),
             ("netplan-malformed", b"[" * 20000),
             ("netplan-malformed", b"#" * (MOST_BYTES + 1)),
             ("netplan-malformed", b"!!python/object/apply:os.system [true]"),

@@ -109,6 +109,39 @@ class NetworkTests(SynchronousTestCase):
         both = self.refused(network(bridges={"br0": {}}, tunnels={"t0": {}}), "br0", "t0")
         self.assertIn(";", both)
 
+    def test_gateways(self) -> None:
+        """An address in the subnet of one of its own, or somewhere that only DHCP knows."""
+        own = {"addresses": ["10.0.0.5/24", "2001:db8::5/64"]}
+        for good in (
+            {**own, "gateway4": "10.0.0.1", "gateway6": "2001:db8::1"},
+            {**own, "gateway6": "fe80::1"},
+            {**own, "routes": [{"to": "::/0", "via": "2001:db8::1"}]},
+            {"dhcp4": True, "gateway4": "10.9.0.1"},
+        ):
+            self.assertIn("a NIC", self.messages(network(ethernets={"eth0": good}))["eth0"])
+        for wrong, named in (
+            ({**own, "gateway4": "10.1.0.1"}, "eth0: gateway4 10.1.0.1: not in the subnet"),
+            ({**own, "gateway4": "10.0.0"}, "eth0: gateway4 10.0.0: no address"),
+            ({**own, "gateway4": "2001:db8::1"}, "gateway4 2001:db8::1: no address"),
+            ({**own, "gateway4": None}, "gateway4 nothing: no address"),
+            ({**own, "gateway6": "10.0.0.1"}, "gateway6 10.0.0.1: no address"),
+            ({**own, "gateway6": "2001:db9::1"}, "gateway6 2001:db9::1: not in the subnet"),
+            ({"gateway4": "10.0.0.1"}, "gateway4 10.0.0.1: not in the subnet"),
+            ({**own, "routes": [{"to": "default", "via": "10.7.0.1"}]}, "via 10.7.0.1: not in"),
+            ({**own, "routes": [{"to": "default"}]}, "via nothing: no address"),
+            ({**own, "routes": [{"to": "::/0", "via": "10.0.0.1"}]}, "via 10.0.0.1: no address"),
+        ):
+            self.refused(network(ethernets={"eth0": wrong}), named)
+
+    def test_sizes_of_frames(self) -> None:
+        """A number that ESXi can be told, on whatever there is."""
+        for good in (68, 1500, 9000):
+            self.messages(network(ethernets={"eth0": {"mtu": good}}))
+        for wrong in (67, 9001, -1, "1500", "jumbo", True, None, [1500]):
+            self.refused(network(ethernets={"eth0": {"mtu": wrong}}), "eth0: mtu", "68 to 9000")
+        vlans = {"v5": {"id": 5, "link": "eth0", "mtu": 9001}}
+        self.refused(network(vlans=vlans), "v5: mtu 9001")
+
     def test_what_does_not_fit_together(self) -> None:
         """Members that are missing, shared or addressed; links, ids and addresses that are none."""
         self.refused(network(bonds={"b": {"interfaces": ["eth9"]}}), "eth9")
