@@ -184,7 +184,12 @@ class Admin:
         if progress is None:
             return {"phase": "asking the region"}
         phase = self._settings.waiting or "fetching"
-        return {"phase": phase, "fetched_bytes": progress[0], "total_bytes": progress[1]}
+        return {
+            "phase": phase,
+            "fetched_bytes": progress[0],
+            "total_bytes": progress[1],
+            "parts": self._follower.parts(),
+        }
 
     async def _read_events(self, question: Question, _: Progress) -> Any:
         level = str(question.parameters.get("level", Severity.INFO))

@@ -136,6 +136,10 @@ class Follower(Service):
         transfers = self._syncing.transfers
         return (transfers.held_bytes, transfers.total_bytes) if transfers else None
 
+    def parts(self) -> list[dict[str, Any]]:
+        """How far each image of the sync is that is running."""
+        return self._syncing.parts()
+
     async def kept(self) -> dict[str, Any]:
         """How much of the older versions is here that are to be at hand."""
         return await self._syncing.keeping.status()

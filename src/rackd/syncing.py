@@ -7,6 +7,7 @@ flip -> clean up. Each step may fail; what was fetched stays, and the next sync 
 import math
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
+from typing import Any
 
 import attrs
 from twisted.internet.defer import CancelledError
@@ -20,6 +21,7 @@ from common.pools import Threads
 from common.unbroken import unbroken
 from rackd.archives import Member
 from rackd.event_log import EventLog
+from rackd.image_progress import parts_of
 from rackd.keeping import Keeping
 from rackd.kept import blobs_of, staying
 from rackd.library import Library
@@ -87,6 +89,7 @@ class Syncing:
         self._clean_up_at = -math.inf
         self._said: set[tuple[str, str]] = set()
         self._fetched_bytes = 0
+        self._wanted: Sequence[Image] = ()
         self.transfers: Transfers | None = None
         self.keeping = Keeping(self._reader, library, fetch, steady=steady, on_disk=on_disk)
 
@@ -94,6 +97,11 @@ class Syncing:
     def fetched_bytes(self) -> int:
         """What was fetched since the start, and kept."""
         return self._fetched_bytes + (self.transfers.fetched_bytes if self.transfers else 0)
+
+    def parts(self) -> list[dict[str, Any]]:
+        """How far each image of the sync is that is running."""
+        transfers = self.transfers
+        return parts_of(self._wanted, transfers.held_bytes_each) if transfers else []
 
     async def run(self, digest: str) -> int | None:
         """Hold the view ``digest``, and show it.
@@ -106,6 +114,7 @@ class Syncing:
             RackferryError: it could not be held; what was fetched stays.
         """
         wanted = await self._reader.read(digest)
+        self._wanted = wanted.images
         made, holdings = await self._planned(wanted)
         try:
             if not await self._transfer(made.fetch, holdings):

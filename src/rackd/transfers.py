@@ -72,7 +72,12 @@ class Transfers:
     @property
     def held_bytes(self) -> int:
         """What is there of them."""
-        return sum(min(self._held[file.sha256], file.size_bytes) for file in self._files)
+        return sum(self.held_bytes_each.values())
+
+    @property
+    def held_bytes_each(self) -> dict[str, int]:
+        """What is there of each, by its SHA-256."""
+        return {file.sha256: min(self._held[file.sha256], file.size_bytes) for file in self._files}
 
     @property
     def is_abandoned(self) -> bool:

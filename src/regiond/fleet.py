@@ -160,7 +160,9 @@ class RegionFleet:
         self.stirs += 1
         fields = reported_problem(problem)
         now = self._now()
-        await self._database.write(racks.report_sync, rack.name, generation, held, fields, now)
+        await self._database.write(
+            racks.report_sync, rack.name, generation, held, fields, now, self._region_name
+        )
         name = f"rack {rack.name}"
         raised = () if fields is None else (problem_event(name, fields),)
         await self._database.write(events.settle, raised, {name}, now)
@@ -202,9 +204,10 @@ class RegionFleet:
         """What each rack was sent of images by this process."""
         return {name: presence.sent_bytes for name, presence in self._presences.items()}
 
-    def _is_silent(self, name: str) -> bool:
+    def silence_s(self, name: str) -> float | None:
+        """For how long a rack has said nothing; None if it never spoke to this process."""
         presence = self._presences.get(name)
-        return presence is None or self._clock.seconds() - presence.seen_at_s > SILENCE_LIMIT_S
+        return None if presence is None else self._clock.seconds() - presence.seen_at_s
 
     async def create_token(self, name: str) -> tuple[str, float]:
         """A token for the rack ``name``, and when it expires (seconds since the epoch)."""
@@ -307,12 +310,11 @@ class RegionFleet:
         return presence.held if presence else rack.held_digest
 
     def _described(self, rack: Rack, number: int, lag: Lag) -> dict[str, Any]:
-        presence = self._presences.get(rack.name)
-        silence_s = None if presence is None else self._clock.seconds() - presence.seen_at_s
+        presence, silence_s = self._presences.get(rack.name), self.silence_s(rack.name)
         transfer = presence and presence.transfer
         held = self._held(rack)
         status = status_of(
-            is_silent=self._is_silent(rack.name),
+            is_silent=silence_s is None or silence_s > SILENCE_LIMIT_S,
             is_held=bool(held) and not lag.generations,
             is_transferring=transfer is not None,
             is_importing=self._is_importing(),

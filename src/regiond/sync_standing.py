@@ -39,16 +39,23 @@ def standing_of(row: Row, wanted: int, *, has_looked: bool) -> Standing:
     return Standing.PENDING
 
 
-def to_look_at(rows: Iterable[Row], now: float) -> dict[tuple[str, str], int]:
+def to_look_at(
+    rows: Iterable[Row], now: float, problems: Iterable[Row]
+) -> dict[tuple[str, str], int]:
     """How many racks somebody is to look at although no event says so.
 
     Args:
         rows: all racks, as they are shown.
         now: seconds since the epoch.
+        problems: the open events.
     """
     rows = list(rows)
+    silent = {each["object"] for each in problems if each["code"] == "rack-silent"}
+    unknown = [row for row in rows if row["status"] == "unknown"]
     return {
-        ("rack unknown", "racks unknown"): sum(row["status"] == "unknown" for row in rows),
+        ("rack unknown", "racks unknown"): sum(
+            f"rack {row['name']}" not in silent for row in unknown
+        ),
         ("rack long behind", "racks long behind"): sum(_is_stuck(row, now) for row in rows),
     }
 

@@ -32,6 +32,7 @@ from regiond.heeding import Heeding
 from regiond.hooks import forget_failure
 from regiond.housekeeping import EventExpiry
 from regiond.parts import Ground, Importing, UseCases, tellers
+from regiond.silence import SilenceWatch
 from regiond.store import generations
 from regiond.telling import Hook
 from regiond.whereabouts import Whereabouts
@@ -109,6 +110,9 @@ class RegionDaemon(MultiService):
             self.importing.imports,
             EventExpiry(self.database, reactor, self._now),
             CanaryWatch(self.database, reactor, self._now),
+            SilenceWatch(
+                self.database, config.name, self.cases.fleet.silence_s, reactor, self._now
+            ),
             self.cases.own_stream,
             *self._tellers.values(),
             self.ground.pulse,

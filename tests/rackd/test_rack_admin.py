@@ -138,7 +138,11 @@ class AdminTests(ScrubbingCase):
         waiting = self.ask("boot-resources", "import", "wait")
         self.fetches.tell("file-kernel", 3)
         self.clock.advance(1)
-        self.assertEqual(self.told[-1], {"phase": "fetching", "fetched_bytes": 3, "total_bytes": 6})
+        part = {"name": "ubuntu/jammy amd64/ga-22.04", "state": "1"}
+        whole = {"fetched_bytes": 3, "total_bytes": 6}
+        self.assertEqual(
+            self.told[-1], {"phase": "fetching", **whole, "parts": [{**part, **whole}]}
+        )
         self.fetches.finish_all()
         outcome = self.successResultOf(waiting)
         assert isinstance(outcome, dict)

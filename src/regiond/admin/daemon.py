@@ -46,11 +46,11 @@ class DaemonAnswers:
 
     async def status(self, _: Question, __: Tell) -> Any:
         overview, racks = await self._region.overview(), await self._fleet.list_racks()
-        now = self._region.now()
+        now, problems = self._region.now(), overview["problems"]
         return {
             **self._identity(),
             "now": now,
-            **verdict(overview["problems"], to_look_at(racks, now)),
+            **verdict(problems, to_look_at(racks, now, problems)),
             **overview,
             "sources": await self._boot_sources.list_all(),
             "racks": racks,

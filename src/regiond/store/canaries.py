@@ -13,7 +13,7 @@ import attrs
 from sqlalchemy import Connection, select, update
 
 from common.images import ImageKey
-from regiond.store import settings
+from regiond.store import events, settings
 from regiond.store.images import is_key, key_of
 from regiond.store.tables import image, rack
 
@@ -107,7 +107,7 @@ def settle(conn: Connection, ids: Iterable[int]) -> None:
 
 
 def failing(conn: Connection, wanted: dict[str, str]) -> tuple[str, ...]:
-    """Which canaries do not hold what they are to hold, or have a problem, and which.
+    """Which canaries do not hold what they are to hold, have a problem or are silent, and why.
 
     Args:
         conn: the transaction.
@@ -122,6 +122,8 @@ def failing(conn: Connection, wanted: dict[str, str]) -> tuple[str, ...]:
     for row in rows:
         if row.problem is not None:
             reasons.append(f"{row.name}: {row.problem['message']}")
+        elif events.is_open(conn, "rack-silent", f"rack {row.name}"):
+            reasons.append(f"{row.name} has been silent for long")
         elif row.held_digest != wanted[row.name]:
             reasons.append(f"{row.name} does not hold it yet")
     return tuple(reasons)

@@ -20,7 +20,8 @@ class Rack:
     """A rack and what it last said.
 
     ``problem`` is an error object, or None when all is well. ``selections`` is what it is
-    restricted to, or None for everything. A ``canary`` gets new versions first.
+    restricted to, or None for everything. A ``canary`` gets new versions first. ``seen_by``
+    is the region that it reported to last.
     """
 
     id: int
@@ -34,6 +35,7 @@ class Rack:
     problem: dict[str, str] | None
     selections: list[str] | None = None
     canary: bool = False
+    seen_by: str | None = None
 
 
 @attrs.frozen
@@ -256,13 +258,18 @@ def report_sync(  # noqa: PLR0917 - the parts of one report, in the order of the
     held: str,
     problem: dict[str, str] | None,
     now: float,
+    region: str | None = None,
 ) -> None:
-    """Keep how a rack's sync ended; ``held`` is the digest it now holds complete, or ""."""
+    """Keep how a rack's sync ended; ``held`` is the digest it now holds complete, or "".
+
+    ``region`` is who was told.
+    """
     values: dict[str, Any] = {
         "held_digest": held,
         "held_generation": generation if held else 0,
         "problem": problem,
         "last_seen_at": now,
+        "seen_by": region,
     }
     if problem is None:
         values["last_sync_at"] = now

@@ -318,6 +318,7 @@ rack = _table(
     Column("problem", JSON, comment="error object of the last sync; null: none"),
     Column("selections", JSON, comment="all it may hold; null: everything"),
     Column("canary", Boolean, nullable=False, default=False, comment="gets new versions first"),
+    Column("seen_by", Text, comment="name of the region that it reported to last; null: none"),
     comment="rack controllers",
 )
 

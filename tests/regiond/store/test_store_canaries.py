@@ -1,6 +1,7 @@
 """New versions on canaries first, in the database."""
 
 from common.errors import NotFound
+from common.events import Event, Severity
 from common.images import View
 from regiond.store import (
     canaries,
@@ -123,6 +124,18 @@ class CanarySuite(Store):
         self.well("canary")
         self.assertEqual(self.promote_due(due), 1)
         self.assertEqual((self.everybody(), self.open_events()), (["2", "2", "2"], {}))
+
+    def test_a_silent_canary_keeps_it_back(self) -> None:
+        """What it said before it fell silent counts no more, until it is heard again."""
+        self.version(2)
+        self.well("canary")
+        silent = Event("rack-silent", Severity.WARNING, "rack canary", "it says nothing")
+        self.write(events.raise_event, silent, NOW)
+        due = NOW + 2 * HOUR_S
+        self.assertEqual(self.promote_due(due), 0)
+        self.assertIn("canary has been silent for long", self.open_events()["canary-failed"])
+        self.write(events.clear_event, "rack-silent", "rack canary", NOW)
+        self.assertEqual(self.promote_due(due), 1)
 
     def test_each_version_waits_its_own_time(self) -> None:
         """A second one restarts nothing; the others get what the canaries had when it is due."""

@@ -78,6 +78,10 @@ def upgrade() -> None:
     )
     op.add_column("rack", _no("canary", "gets new versions first"))
     op.add_column(
+        "rack",
+        _may_have("seen_by", sa.Text(), "name of the region that it reported to last; null: none"),
+    )
+    op.add_column(
         "image",
         _may_have(
             "waiting_version", sa.Text(), "pinned: what an import would publish in its place"
