@@ -41,7 +41,7 @@ from common.patience import in_time
 from common.peers import Peers
 from common.questions import check_question
 from common.verbs import TIMEOUT
-from common.vocabulary import Place, Question
+from common.vocabulary import Place, Question, Verb
 
 MAX_ANSWERS = 8
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -158,11 +158,11 @@ class Answering:
         """Answer a question; the first piece of the answer, and a ticket for the rest."""
         asked = parse(Question, question, "question")
         asked = attrs.evolve(asked, asker=await self._peers.name_of(self.conversation.transport))
-        check_question(asked, self._place)
+        verb = check_question(asked, self._place)
         _log.info(
             "asked by {who}: {noun} {verb}", who=asked.asker, noun=asked.noun, verb=asked.verb
         )
-        said = await self._in_time(asked)
+        said = await self._in_time(asked, verb)
         if isinstance(said, AsyncGenerator):
             await self._go_on(said)
             said = None
@@ -176,18 +176,23 @@ class Answering:
         ticket = self._last_ticket
         return {"piece": answer[:PIECE_BYTES], "size_bytes": len(answer), "ticket": ticket}
 
-    async def _in_time(self, asked: Question) -> Any:
+    async def _in_time(self, asked: Question, verb: Verb) -> Any:
         """The answer, if it comes within the time that the question gives it."""
         self._shell.missing = ""
         timeout_s = asked.parameters.get(TIMEOUT.name)
-        is_waiting = "wait" in asked.flags
+        if verb.is_carried:
+            remedy = "the same line goes on where it stopped"
+        elif "wait" in asked.flags:
+            remedy = "it goes on; ask again to wait for its end"
+        else:
+            remedy = "give it longer"
         return await in_time(
             self._answer(asked, self._shell),
             int(timeout_s) if isinstance(timeout_s, int) else None,
             self._clock,
-            what=f"{asked.noun} {asked.verb}".strip(),
+            what=verb.phrase,
             missing=lambda: self._shell.missing,
-            remedy="it goes on; ask again to wait for its end" if is_waiting else "give it longer",
+            remedy=remedy,
         )
 
     async def _go_on(self, items: AsyncGenerator[Any, None]) -> None:

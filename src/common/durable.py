@@ -42,6 +42,7 @@ _REMEDIES = {
     errno.ENOENT: "something removed it while the daemon used it",
 }
 _IOV_MAX = 1024
+_NO_LOCKS = frozenset({errno.EBADF, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 @contextlib.contextmanager
@@ -86,8 +87,7 @@ def _sync(fd: int, path: Path, *, data_only: bool = False) -> None:
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable."""
-    with storage_errors(path, "open"):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_directory(path)
     try:
         _sync(fd, path)
     finally:
@@ -284,6 +284,12 @@ def open_for_reading(path: Path) -> int:
     return _regular(fd, path)
 
 
+def open_directory(path: Path) -> int:
+    """Open a directory, to be locked or synced."""
+    with storage_errors(path, "open"):
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
 def open_within(root: Path, path: str) -> int:
     """Open an existing plain file below a directory; no component of ``path`` may be a link.
 
@@ -378,6 +384,21 @@ def lock_file(path: Path) -> Lock:
         os.close(fd)
         raise
     return Lock(path, fd)
+
+
+def try_lock(fd: int, path: Path) -> bool:
+    """Lock an open file or directory until ``fd`` is closed; False if another has it.
+
+    It leaves no file behind. Where a file system has no locks for it, there is none.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise _expected(error, path, "lock") from error
+    return True
 
 
 def lock_directory(path: Path) -> Lock:

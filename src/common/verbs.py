@@ -70,6 +70,8 @@ class Verb:
 
     ``columns`` are the keys that a table for people shows, in order; JSON shows all.
     ``sections`` does the same for tables within an object.
+    ``below``: those columns that stand on lines of their own below their row, each behind its
+    mark, where the screen is too narrow for all.
     ``open_keys``: any further ``KEY=...`` is accepted, as this one under another name
     (``publish-source FTYPE@=FILE``); its ``values`` and ``choices`` are those of the name.
     ``example`` is what follows noun and verb in a line that can be pasted.
@@ -91,6 +93,7 @@ class Verb:
     answer: Answer = Answer.OBJECT
     columns: tuple[str, ...] = ()
     sections: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
+    below: Mapping[str, str] = attrs.field(factory=dict)
     open_keys: Parameter | None = None
     is_carried: bool = False
     example: str = ""
@@ -119,10 +122,16 @@ TIMEOUT = Parameter(
 )
 
 
+_TIMEOUT_OF_CARRIED = attrs.evolve(
+    TIMEOUT, help="how long it may take; then exit code 4, and the same line goes on with it"
+)
+
+
 def with_timeout(verb: Verb) -> Verb:
     """A verb that somebody may wait for, with the parameter that says for how long."""
     if verb.takes_time or "wait" in verb.flags:
-        return attrs.evolve(verb, parameters=(*verb.parameters, TIMEOUT))
+        timeout = _TIMEOUT_OF_CARRIED if verb.is_carried else TIMEOUT
+        return attrs.evolve(verb, parameters=(*verb.parameters, timeout))
     return verb
 
 

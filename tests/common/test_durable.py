@@ -301,3 +301,19 @@ class LockTests(DurableCase):
         lock.release()
         lock.release()
         durable.lock_directory(self.path).release()
+
+    def test_without_a_file_of_its_own(self) -> None:
+        """A directory is locked as it is; where there are no locks, nobody is kept out."""
+        first, second = durable.open_directory(self.path), durable.open_directory(self.path)
+        try:
+            self.assertTrue(durable.try_lock(first, self.path))
+            self.assertFalse(durable.try_lock(second, self.path))
+            self.assertEqual(self.names(), [])
+            with mock.patch.object(durable.fcntl, "flock", _raise(errno.ENOLCK)):
+                self.assertTrue(durable.try_lock(second, self.path))
+            with mock.patch.object(durable.fcntl, "flock", _raise(errno.EIO)):
+                self.assertRaises(StorageError, durable.try_lock, second, self.path)
+        finally:
+            os.close(first)
+        self.assertTrue(durable.try_lock(second, self.path))
+        os.close(second)

@@ -280,14 +280,29 @@ class KilledTests(SynchronousTestCase):
                     said["fetched_bytes"], said["size_bytes"] - 2 * BEGUN_BYTES + LOST_BYTES
                 )
             self.assertEqual(files_below(out / "mirror" / "1"), signed_files(connected))
-            for is_region, place in ((False, out), (True, out.with_suffix(".tar"))):
-                words = ("boot-resources", "import-bundle", str(place))
-                self.kill(lonely, *words, is_region=is_region)
+            for _ in range(2):
+                self.kill(lonely, "boot-resources", "import-bundle", str(out), is_region=False)
                 self.assertEqual(lonely.shell("status")["images"]["published"], 0)
             taken = lonely.shell("boot-resources", "import-bundle", str(out))
             self.assertEqual((taken["outcome"], taken["failed"]), ("complete", {}))
             rest_bytes = sum(FILES.values()) - 2 * BEGUN_BYTES
             self.assertTrue(0 < taken["fetched_bytes"] < rest_bytes + 2 * LOST_BYTES, taken)
+
+    def test_a_region_that_is_killed_while_it_reads_a_bundle(self) -> None:
+        """The shell waits for it, and the import goes on by itself; all arrives."""
+        self.addCleanup(FILES.update, dict(FILES))
+        FILES["squashfs"] = LARGE_BYTES
+        with connected_site() as connected, lonely_site(connected) as lonely:
+            place = connected.directory / "out.tar"
+            connected.shell("boot-resources", "export", str(place))
+            process = self.begun(lonely, "boot-resources", "import-bundle", str(place))
+            lonely.region.kill()
+            lonely.region.start()
+            _, said = process.communicate(timeout=120)
+            self.assertEqual((process.returncode, b"went away" in said), (0, True), said)
+            self.assertEqual(lonely.shell("status")["images"]["published"], 1)
+            again = lonely.shell("boot-resources", "import-bundle", str(place))
+            self.assertEqual((again["outcome"], again["fetched_bytes"]), ("complete", 0))
 
 
 def moved_bytes(pid: int, counter: str) -> int:

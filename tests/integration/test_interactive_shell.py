@@ -1,5 +1,6 @@
 """The real ``rackferry`` in a real terminal, against a real region."""
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -15,13 +16,14 @@ from tests.integration.processes import environment
 from tests.integration.shells import rackferry_command
 from tests.integration.site import Site
 from tests.integration.sources import MIB, random_file
-from tests.integration.typing_at import Terminal, terminal_environment
+from tests.integration.typing_at import LIMIT_S, Terminal, terminal_environment
+from tests.integration.upload_relay import UploadRelay
 
 pytestmark = pytest.mark.timeout(300)  # a site is set up, and daemons are restarted
 
 PROMPT = "rackferry> "
 KILL_LINE = "\x15"
-CTRL_C, CTRL_D, UP = "\x03", "\x04", "\x1b[A"
+CTRL_C, CTRL_D, CLEAR, UP = "\x03", "\x04", "\x0c", "\x1b[A"
 ESCAPE = re.compile(r"\x1b(\[[0-9;?]*[A-Za-z]|[()=>][0-9A-Z]?)")
 COLOUR = re.compile(r"\x1b\[([0-9;]*;)?(3[0-8]|4[0-8]|9[0-7])(;[0-9;]*)?m")
 SLOW = "rate_limit=2 Mbit/s"  # 8 MiB take half a minute
@@ -67,14 +69,22 @@ class ShellCase(SynchronousTestCase):
         self.addCleanup(home.cleanup)
         self.home = Path(home.name)
 
-    def terminal(self, *words: str, columns: int = 80, rows: int = 24, **more: str) -> Terminal:
+    def terminal(
+        self,
+        *words: str,
+        columns: int = 80,
+        rows: int = 24,
+        socket_path: Path | None = None,
+        **more: str,
+    ) -> Terminal:
         """``rackferry`` with these words, in a terminal."""
-        env = terminal_environment(str(self.home), str(self.site.region_socket), **more)
+        path = socket_path or self.site.region_socket
+        env = terminal_environment(str(self.home), str(path), **more)
         terminal = Terminal([*rackferry_command(), *words], env, columns, rows)
         self.addCleanup(terminal.__exit__, None, None, None)
         return terminal
 
-    def prompt(self, **options: int) -> Terminal:
+    def prompt(self, **options: int | Path) -> Terminal:
         """Somebody at the prompt."""
         terminal = self.terminal(**options)  # type: ignore[arg-type]
         terminal.stands(PROMPT)
@@ -379,3 +389,106 @@ class OtherShellsTests(ShellCase):
                 'eval "$(rackferry completion zsh)"',
             )
         )
+
+
+class FlowTests(ShellCase):
+    """Everything else that takes more than one line, as it is typed."""
+
+    def type(self, terminal: Terminal, line: str, *shown: str) -> None:
+        """A line on an empty screen, and what is shown for it, before the next prompt."""
+        terminal.press(CLEAR)
+        terminal.until(lambda: terminal.lines == [PROMPT.rstrip()], "an empty screen")
+        terminal.press(f"{line}\r")
+        for each in shown:
+            terminal.sees(each)
+        terminal.stands(PROMPT)
+
+    def raw_disk(self, name: str, size_bytes: int = 2000) -> Path:
+        return random_file(self.site.directory / name, size_bytes)
+
+    def create(self, name: str, path: Path, filetype: str = "ddraw") -> str:
+        """The line that makes a custom image."""
+        kind = f"architecture=amd64 filetype={filetype}"
+        return f"boot-resources create name={name} {kind} content@={path}"
+
+    def made(self, name: str, path: Path, filetype: str = "ddraw") -> str:
+        """The id of a custom image that was made on the way."""
+        return str(self.site.shell(*self.create(name, path, filetype).split())["id"])
+
+    def test_an_upload(self) -> None:
+        """It says how far it is; Ctrl-C says how to go on, and the same line does not begin anew."""
+        path = self.raw_disk("large", 6 * MIB)
+        relay = UploadRelay(self.home / "relay.sock", self.site.region_socket)
+        self.addCleanup(relay.close)
+        relay.hold_at = 3 * MIB
+        terminal = self.prompt(columns=200, socket_path=relay.path)
+        terminal.press(f"{self.create('interrupted', path)}\r")
+        terminal.sees("sending, 48 KiB of 6 MiB")
+        self.assertTrue(relay.wait_for(lambda: relay.reached >= 3 * MIB, LIMIT_S))
+        terminal.press(CTRL_C)
+        terminal.sees("interrupted; the same line goes on where it stopped")
+        terminal.stands(PROMPT)
+        names = {row["name"] for row in self.site.shell("boot-resources", "read")}
+        self.assertNotIn("custom/interrupted", names)
+        relay.let_go()
+        terminal.press(f"{UP}\r")
+        terminal.sees("published; racks fetch it")
+        terminal.stands(PROMPT)
+        self.assertGreaterEqual(relay.uploads[-1].begin, MIB)
+
+    def test_versions(self) -> None:
+        """A version is pinned, let go of, and gone back from, by the ids that the answers name."""
+        self.site.shell("config", "set", "boot_images_versions=2")
+        self.addCleanup(self.site.shell, "config", "set", "boot_images_versions=")
+        first, second = (self.made("versioned", self.raw_disk(each)) for each in ("one", "two"))
+        terminal = self.prompt(columns=200)
+        self.type(terminal, f"boot-resource pin {second}", f"boot-resource unpin {second} ends")
+        self.type(terminal, f"boot-resource pin {first}", "is kept, not published")
+        self.type(terminal, f"boot-resource unpin {second}", "no import updates an upload")
+        said = f"it is pinned, so that no import undoes this: boot-resource unpin {first}"
+        self.type(terminal, f"boot-resource rollback {second}", "in place of", said[:40])
+        rows = {str(row["id"]): row for row in self.site.shell("boot-resources", "read")}
+        self.assertEqual((rows[first]["state"], rows[first]["pinned"]), ("published", True))
+
+    def test_canaries(self) -> None:
+        """A rack gets new versions first, until somebody says that all may have them."""
+        terminal = self.prompt(columns=200)
+        self.addCleanup(self.site.shell, "rack-controllers", "canary", "names=")
+        line = "rack-controllers canary"
+        self.type(terminal, f"{line} names=rack-1 after=promote", "racks waiting  0")
+        self.made("for-canaries", self.raw_disk("for-canaries"))
+        self.type(terminal, line, "custom/for-canaries")
+        self.type(terminal, "status", "the next: rackferry rack-controllers canary promote")
+        self.type(terminal, f"{line} promote", "racks waiting  0", "waiting        -")
+        self.assertEqual(self.site.shell(*line.split())["waiting"], [])
+
+    def test_a_bundle(self) -> None:
+        """Images go to a disk and come back from it, by two lines."""
+        bundle = self.home / "bundle"
+        terminal = self.prompt(columns=200)
+        carried = self.made("carried", self.raw_disk("carried"))
+        line = f"boot-resources export {bundle} images=custom/carried,debian/bookworm"
+        self.type(terminal, line, "images          2", "elsewhere size  0 B")
+        self.site.shell("boot-resource", "delete", carried)
+        line = f"boot-resources import-bundle {bundle}"
+        self.type(terminal, line, "complete", "1 uploaded image is left out", "add: uploads")
+        key = "published   custom/amd64/generic/carried/uploaded"
+        self.type(terminal, f"{line} uploads", "complete", key)
+
+    def test_an_esxi_network(self) -> None:
+        """What a deployment does with a network is asked for a file, and refused by name."""
+        disk = self.home / "esxi.gz"
+        disk.write_bytes(gzip.compress(b"\xeb\x3c" + bytes(3000)))
+        esxi = self.made("esxi/7.0", disk, "ddgz")
+        netplan = self.home / "netplan.yaml"
+        netplan.write_text(
+            "network:\n"
+            "  ethernets: {eth0: {}, eth1: {}}\n"
+            "  bonds:\n"
+            "    bond0: {interfaces: [eth0, eth1], addresses: [10.0.0.5/24], gateway4: 10.0.0.1}\n"
+        )
+        terminal = self.prompt(columns=200)
+        line = f"boot-resource check-network {esxi} config@={netplan}"
+        self.type(terminal, line, "NIC teaming (portid) of eth0, eth1, 10.0.0.5/24")
+        netplan.write_text(netplan.read_text().replace("gateway4: 10.0", "gateway4: 10.9"))
+        self.type(terminal, line, "bond0: gateway4 10.9.0.1: not in the subnet")

@@ -35,11 +35,13 @@ class UploadRelay:
 
     Attributes:
         uploads: every connection that sent something of an upload, in order.
+        hold_at: how far an upload may come before it is held back; None: to its end.
     """
 
     def __init__(self, path: Path, target: Path) -> None:
         self.path = path
         self.uploads: list[Sent] = []
+        self.hold_at: int | None = None
         self._target = target
         self._news = threading.Condition()
         self._open: set[socket.socket] = set()
@@ -53,6 +55,12 @@ class UploadRelay:
         """Wait until something is so, looking whenever bytes crossed; whether it came to be."""
         with self._news:
             return self._news.wait_for(is_so, limit_s)
+
+    def let_go(self) -> None:
+        """Hold nothing back any more."""
+        with self._news:
+            self.hold_at = None
+            self._news.notify_all()
 
     @property
     def reached(self) -> int:
@@ -69,6 +77,7 @@ class UploadRelay:
 
     def close(self) -> None:
         """End all connections."""
+        self.let_go()
         with contextlib.suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
@@ -98,6 +107,7 @@ class UploadRelay:
             while piece := shell.recv(_READ_BYTES):
                 region.sendall(piece)
                 with self._news:
+                    self._hold_back(sent)
                     if sent is None and len(head) < _HEAD_BYTES:
                         head += piece
                         found = _OFFSET.search(head) if b"WriteUpload" in head else None
@@ -108,6 +118,10 @@ class UploadRelay:
                         sent.size_bytes += len(piece)
                     self._news.notify_all()
         self._over(shell, region)
+
+    def _hold_back(self, sent: Sent | None) -> None:
+        """Wait, if an upload has come as far as it may."""
+        self._news.wait_for(lambda: not (sent and self.hold_at and sent.end >= self.hold_at))
 
     def _to_shell(self, shell: socket.socket, region: socket.socket) -> None:
         with contextlib.suppress(OSError):

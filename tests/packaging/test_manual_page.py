@@ -7,8 +7,8 @@ from unittest import SkipTest
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.shell.explain import with_ids
 from common.shell.manual import manual
+from common.shell.wrong_words import with_ids
 from common.vocabulary import VERBS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "rackferry.1"

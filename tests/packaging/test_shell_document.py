@@ -6,9 +6,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from common.shell.explain import with_ids
 from common.shell.grammar import parse
-from common.shell.wrong_words import key_text
+from common.shell.wrong_words import key_text, with_ids
 from common.vocabulary import FLAGS, VERBS, Place, Verb
 
 READING = frozenset(

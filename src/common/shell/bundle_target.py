@@ -2,7 +2,8 @@
 
 A file gets its name when its SHA-256 is verified and it is on the disk. What was interrupted
 goes on where it was: a partial file is hashed and continued, a partial tar (``FILE.tar.part``)
-is compared with what is to be written and continued behind what is right.
+is compared with what is to be written and continued behind what is right. One export at a time
+writes to a place: two would take each other's partial files for their own.
 """
 
 import hashlib
@@ -18,15 +19,18 @@ from common.durable import (
     FINISHED,
     finish_file,
     make_directory,
+    open_directory,
     open_for_reading,
     open_partial,
     rename_durably,
     storage_errors,
     sync_file,
     truncate,
+    try_lock,
     write_all,
     write_durably,
 )
+from common.errors import Conflict
 
 _BLOCK = tarfile.BLOCKSIZE
 
@@ -88,19 +92,27 @@ class Target(Protocol):
 
 
 class DirectoryTarget:
-    """A directory; every file appears in it when it is whole."""
+    """A directory; every file appears in it when it is whole.
+
+    Raises:
+        Conflict: code ``locked``; another export writes there.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._fd = -1
         make_directory(root)
+        self._lock = open_directory(root)
+        if not try_lock(self._lock, root):
+            self.leave()
+            raise _taken(root)
 
     def begin(self, path: str, file: BundleFile) -> Growing | None:
         """Begin a file or go on with it; None if it is there, whole and right."""
         if self._is_whole(self._root / path, file):
             return None
         part = self._part(file)
-        self.leave()
+        self._close()
         self._fd = open_partial(part)
         return Growing(self._fd, part, 0, file)
 
@@ -108,7 +120,7 @@ class DirectoryTarget:
         """Give a file its name."""
         make_directory((self._root / path).parent)
         finish_file(self._fd, self._part(file), self._root / path)
-        self.leave()
+        self._close()
 
     def close(self, manifest_path: str, manifest: bytes) -> None:
         """Write the manifest."""
@@ -116,6 +128,10 @@ class DirectoryTarget:
 
     def leave(self) -> None:
         """Close what is open."""
+        self._close()
+        os.close(self._lock)
+
+    def _close(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -138,7 +154,11 @@ class DirectoryTarget:
 
 
 class TarTarget:
-    """A tar, written from its beginning to its end, that appears when it is whole."""
+    """A tar, written from its beginning to its end, that appears when it is whole.
+
+    Raises:
+        Conflict: code ``locked``; another export writes it.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -146,6 +166,10 @@ class TarTarget:
         make_directory(path.parent)
         self._fd = open_partial(self._part)
         self._at = 0
+        # The one that had it may have given it its name since it was opened here.
+        if not (try_lock(self._fd, self._part) and self._is_ours()):
+            self.leave()
+            raise _taken(path)
 
     def begin(self, path: str, file: BundleFile) -> Growing | None:
         """Begin a file or go on with it; None if it is there, whole and right."""
@@ -180,6 +204,13 @@ class TarTarget:
         """Close what is open."""
         os.close(self._fd)
 
+    def _is_ours(self) -> bool:
+        """Whether what is open is still what has the name of the partial tar."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._part.lstat())
+        except FileNotFoundError:
+            return False
+
     def _is_whole(self, header_bytes: int, file: BundleFile) -> bool:
         """Whether the file, and what fills its last block, is at its place."""
         first, digest, held_bytes = self._at + header_bytes, hashlib.sha256(), 0
@@ -190,6 +221,15 @@ class TarTarget:
             end = os.fstat(self._fd).st_size
         whole = end >= self._at + _padded(header_bytes + file.size_bytes)
         return whole and held_bytes == file.size_bytes and digest.hexdigest() == file.sha256
+
+
+def _taken(place: Path) -> Conflict:
+    return Conflict(
+        "another export writes there",
+        object=str(place),
+        code="locked",
+        remedy="wait for its end, or export to another place",
+    )
 
 
 def _header(path: str, size_bytes: int) -> bytes:

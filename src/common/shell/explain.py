@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 
 from common.shell.grammar import NOUNS, verbs_of
-from common.shell.wrong_words import key_text
+from common.shell.wrong_words import key_text, with_ids
 from common.vocabulary import BY_NAME, FLAGS, OPTIONS, Answer, Kind, Parameter, Place, Verb
 
 USAGE = "rackferry [options] NOUN VERB [ID...] [key=value | key@=file | flag ...]"
@@ -30,12 +30,6 @@ def explain(topic: tuple[str, ...]) -> str:
         return _overview()
     verbs = verbs_of(topic[0]) if len(topic) == 1 else (BY_NAME[topic[0], topic[1]],)
     return "\n\n".join(_verb_help(verb) for verb in verbs) + "\n"
-
-
-def with_ids(verb: Verb) -> str:
-    """A verb and its ids: ``available-images read [SOURCE]``."""
-    ids = [name.upper() for name in verb.ids] + [f"[{name.upper()}]" for name in verb.optional_ids]
-    return " ".join((verb.phrase, *ids))
 
 
 def key_form(parameter: Parameter) -> str:

@@ -17,7 +17,13 @@ from common.durations import seconds_of
 from common.errors import WrongUsage
 from common.questions import is_base64
 from common.shell import maas_words
-from common.shell.wrong_words import unexpected, unknown, unknown_key, unknown_option
+from common.shell.wrong_words import (
+    unexpected,
+    unknown,
+    unknown_key,
+    unknown_noun,
+    unknown_option,
+)
 from common.vocabulary import BY_NAME, Kind, Parameter, Place, Question, Value, Verb
 
 REGION_SOCKET = "/run/regiond/admin.sock"
@@ -144,7 +150,7 @@ def _topic(words: Sequence[str], *, is_exact: bool) -> tuple[str, ...]:
         return ()
     noun, *rest = words
     if noun not in NOUNS:
-        raise unknown("word", noun, NOUNS)
+        raise unknown_noun(noun, BY_NAME.values())
     verbs = [verb.verb for verb in verbs_of(noun) if verb.verb]
     known = 2 if verbs and rest else 1
     if is_exact and known == 2 and rest[0] not in verbs:
@@ -158,7 +164,7 @@ def _verb(words: list[str], table: Table) -> tuple[Verb, list[str]]:
     noun, *rest = words
     verbs = {verb.verb: verb for verb in verbs_of(noun, table)}
     if not verbs:
-        raise unknown("word", noun, NOUNS)
+        raise unknown_noun(noun, table.values())
     if "" in verbs:
         return verbs[""], rest
     if not rest:

@@ -35,7 +35,8 @@ from common.vocabulary import Question
 
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 300.0
-_GRACE_S = 15.0
+GRACE_S = 15.0
+"""How much longer a daemon may be silent than the time that a question gives it."""
 
 _WENT_AWAY = "it went away before it had answered"
 
@@ -44,6 +45,8 @@ LOST = "daemon-lost"
 
 _MAX_KEY_BYTES = 255
 _MAX_VALUE_BYTES = 65_535
+MOST_FILE_BYTES = 47 << 10
+"""How much of a file fits into a question: as base64, with some words around it."""
 _FAMILIES = {door.amp_code: door.family for door in TABLE}
 
 Tell = Callable[[Any], None]
@@ -79,7 +82,7 @@ def ask(
     flags = set(question.flags)
     asked_s = question.parameters.get(TIMEOUT.name)
     if isinstance(asked_s, int):
-        timeout_s = asked_s + _GRACE_S  # the daemon itself says what was not done in time
+        timeout_s = asked_s + GRACE_S  # the daemon itself says what was not done in time
     is_endless = bool(flags & {"wait", "follow"}) and not asked_s
     limit_s = None if is_endless else timeout_s
     why = "it has stopped" if "follow" in flags else _WENT_AWAY
@@ -149,7 +152,7 @@ class Line:
         """The whole answer, whose pieces are asked for."""
         text = json.dumps(attrs.asdict(question)).encode("ascii")
         if len(text) > _MAX_VALUE_BYTES:
-            raise WrongUsage(f"{len(text)} bytes are too many to be asked at once")
+            raise _too_much(question, len(text))
         first = self.call(b"Ask", question=text)
         answer = bytearray(first[b"piece"])
         while len(answer) < int(first[b"size_bytes"]):
@@ -257,6 +260,17 @@ def _error(box: Box) -> RackferryError:
     return unpacked(family(box.get(b"_error_description", b"").decode("utf-8", "replace")))
 
 
+def _too_much(question: Question, size_bytes: int) -> WrongUsage:
+    """What is asked fits into no box: the longest of its values is to blame."""
+    given = question.parameters
+    longest = max(given, key=lambda name: len(str(given[name])), default="")
+    return WrongUsage(
+        f"{size_bytes} bytes are too many to be asked at once",
+        object=f"{longest}=" if longest else question.noun,
+        remedy=f"give less: a file may have {MOST_FILE_BYTES >> 10} KiB",
+    )
+
+
 def _unasked(socket_path: str, error: OSError) -> RackferryError:
     if error.errno in {errno.EACCES, errno.EPERM}:
         return Refused(
@@ -269,10 +283,18 @@ def _unasked(socket_path: str, error: OSError) -> RackferryError:
 
 
 def _no_daemon(socket_path: str, why: str, code: str = "") -> RackferryError:
-    unit = "rackd" if "rackd" in socket_path else "regiond"
     return NoDaemon(
-        f"no daemon answers: {why}",
-        object=socket_path,
-        code=code,
-        remedy=f"start it (systemctl start {unit}), or give its socket with --socket PATH",
+        f"no daemon answers: {why}", object=socket_path, code=code, remedy=_to_start(socket_path)
+    )
+
+
+def _to_start(socket_path: str) -> str:
+    """What to do about a socket where nobody answers; by its path alone one may know whose it is."""
+    if "rackd" in socket_path:
+        return "start it: systemctl start rackd"
+    if "regiond" in socket_path:
+        return "start it: systemctl start regiond; on a rack: --socket /run/rackd/admin.sock"
+    return (
+        f"start whatever serves {socket_path}: systemctl status regiond; on a rack: systemctl "
+        "status rackd"
     )

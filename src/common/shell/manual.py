@@ -6,7 +6,8 @@
 import sys
 from collections.abc import Iterable, Iterator
 
-from common.shell.explain import USAGE, answered_by, json_form, keys_and_flags, pasteable, with_ids
+from common.shell.explain import USAGE, answered_by, json_form, keys_and_flags, pasteable
+from common.shell.wrong_words import with_ids
 from common.vocabulary import OPTIONS, VERBS, Verb
 
 _WIDTH = 72  # man indents what it shows

@@ -99,7 +99,13 @@ def _session(reactor_thread: ReactorThread) -> Session:
 
             return carry(socket_path, question, on_progress)
         return rejoining.ask_and_rejoin(
-            line.ask, socket_path, question, on_progress, wait=time.sleep, now=time.monotonic
+            line.ask,
+            socket_path,
+            question,
+            on_progress,
+            wait=time.sleep,
+            now=time.monotonic,
+            is_waiting="wait" in question.flags,
         )
 
     def local(invocation: Invocation) -> Any:

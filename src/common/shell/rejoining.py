@@ -1,7 +1,7 @@
 """Waiting for work over a restart of the daemon that does it.
 
-The work goes on where it was when the daemon is back, and asking again joins it. So a
-question with ``wait`` outlives its daemon, if that comes back soon.
+The work goes on where it was when the daemon is back, and asking again joins it. So whoever
+waits outlives the daemon, if that comes back soon.
 """
 
 from collections.abc import Callable
@@ -29,6 +29,7 @@ def ask_and_rejoin(
     *,
     wait: Callable[[float], None],
     now: Callable[[], float],
+    is_waiting: bool,
 ) -> Any:
     """Ask a daemon, as ``line.ask`` does, and once more when it is back.
 
@@ -39,6 +40,7 @@ def ask_and_rejoin(
         tell: called with what the daemon says meanwhile, and with that it is away.
         wait: sleeps for so many seconds.
         now: seconds of a clock that only goes forward.
+        is_waiting: whether somebody waits; otherwise it is asked only once.
 
     Raises:
         NoDaemon: nobody was there at first, or the daemon stayed away for too long.
@@ -48,7 +50,7 @@ def ask_and_rejoin(
     try:
         return ask(socket_path, question, tell)
     except NoDaemon as error:
-        if error.code != LOST or "wait" not in question.flags:
+        if error.code != LOST or not is_waiting:
             raise
     time_s = question.parameters.get(TIMEOUT.name)
     gives_up_at = began_at + time_s if isinstance(time_s, int) else now() + PATIENCE_S

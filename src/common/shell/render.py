@@ -32,6 +32,8 @@ _TIME_KEYS = frozenset({"at", "created", "last_seen", "last_success", "last_sync
 _TIME_ENDINGS = ("_at", "_since", "_until")
 _BYTES_ENDING = "_bytes"
 _DATA_ENDING = "_data"  # base64, for programs
+_NOTHING_BELOW: Mapping[str, str] = {}
+_INDENT = " " * 4
 _NO_SECTIONS: Mapping[str, Sequence[str]] = {}
 
 
@@ -78,7 +80,7 @@ def for_people(verb: Verb, answer: Any, screen: Screen) -> str:
     if verb.answer is Answer.BOOLEAN:
         return f"{str(answer).lower()}\n"
     if verb.answer is Answer.ROWS:
-        return table(answer, verb.columns, screen) if answer else _nothing(verb)
+        return table(answer, verb.columns, screen, verb.below) if answer else _nothing(verb)
     if isinstance(answer, Mapping):
         ordered = {key: answer[key] for key in _order(verb, answer)}
         return record(ordered, screen, verb.sections)
@@ -132,18 +134,23 @@ def cell(key: str, value: Any, screen: Screen) -> str:
     return printable(text)
 
 
-def table(rows: Sequence[Row], columns: Sequence[str], screen: Screen) -> str:
+def table(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    screen: Screen,
+    below: Mapping[str, str] = _NOTHING_BELOW,
+) -> str:
     """Rows under the given columns, or under all keys that occur.
 
     On a terminal that is too narrow columns that say nothing are left out, times are short,
-    and the widest columns are folded.
+    those of ``below`` go on lines of their own, and the widest of the others are folded.
     """
     keys = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
     texts = [[cell(key, row.get(key), screen) for key in keys] for row in rows]
     if screen.is_terminal and sum(_widths(keys, texts)) + _GAP * (len(keys) - 1) > screen.width:
         brief = attrs.evolve(screen, is_brief=True)
         told = [key for key in keys if any(row.get(key) not in _SAYS_NOTHING for row in rows)]
-        keys = told or keys
+        keys = [key for key in told or keys if key not in below]
         texts = [[cell(key, row.get(key), brief) for key in keys] for row in rows]
     widths = _widths(keys, texts)
     if screen.is_terminal:
@@ -152,8 +159,31 @@ def table(rows: Sequence[Row], columns: Sequence[str], screen: Screen) -> str:
     head = _lines([_heading(key) for key in keys], keys, widths)
     if screen.has_colour:
         head = [f"{_BOLD}{line}{_PLAIN}" for line in head]
-    body = [line for row in texts for line in _lines(row, keys, widths)]
+    body = [
+        line
+        for row, text in zip(rows, texts, strict=True)
+        for line in (
+            *_lines(text, keys, widths),
+            *_below(row, {key: below[key] for key in below if key not in keys}, screen.width),
+        )
+    ]
     return "".join(f"{line}\n" for line in (*head, *body))
+
+
+def _below(row: Row, marks: Mapping[str, str], width: int) -> list[str]:
+    """What stands below a row: each text behind its mark, on as many lines as it needs."""
+    return [
+        line
+        for key, mark in marks.items()
+        if row.get(key) not in _SAYS_NOTHING
+        for line in textwrap.wrap(
+            printable(str(row[key])),
+            width,
+            initial_indent=_INDENT + mark,
+            subsequent_indent=_INDENT + " " * len(mark),
+            break_on_hyphens=False,
+        )
+    ]
 
 
 def _widths(keys: Sequence[str], texts: Sequence[Sequence[str]]) -> list[int]:

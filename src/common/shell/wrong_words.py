@@ -19,6 +19,12 @@ def key_text(parameter: Parameter) -> str:
     return f"{parameter.name}{'@' if parameter.kind in {Kind.BYTES, Kind.FILE} else ''}="
 
 
+def with_ids(verb: Verb) -> str:
+    """A verb and its ids: ``available-images read [SOURCE]``."""
+    ids = [name.upper() for name in verb.ids] + [f"[{name.upper()}]" for name in verb.optional_ids]
+    return " ".join((verb.phrase, *ids))
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The one that begins so, or else the most similar of the known words; "" if none is."""
     folded = {each.casefold(): each for each in known}
@@ -43,6 +49,20 @@ def unknown(what: str, word: str, known: Sequence[str], otherwise: str = "") -> 
         remedy = otherwise or _OVERVIEW
     shown = word if len(word) <= _LONGEST else f"{word[:_LONGEST]}..."
     return WrongUsage(f"unknown {what}", object=shown or '""', remedy=remedy)
+
+
+def unknown_noun(word: str, verbs: Iterable[Verb]) -> WrongUsage:
+    """A first word that is no noun; if it is a verb, with the nouns that have that one."""
+    verbs = list(verbs)
+    nouns = tuple(dict.fromkeys(verb.noun for verb in verbs))
+    known = {verb.verb for verb in verbs}
+    meant = word if word in known or nearest(word, nouns) else nearest(word, known)
+    found = [verb for verb in verbs if meant and verb.verb == meant]
+    if not found:
+        return unknown("word", word, nouns)
+    if len(found) == 1:
+        return unknown("word", word, (), f'did you mean "{with_ids(found[0])}"?')
+    return unknown("word", word, (), f"{meant} follows {', '.join(verb.noun for verb in found)}")
 
 
 def unknown_option(name: str) -> WrongUsage:

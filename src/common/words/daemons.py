@@ -49,6 +49,7 @@ VERBS: tuple[Verb, ...] = (
         flags=("all", "follow"),
         answer=Answer.ROWS,
         columns=("id", "at", "severity", "code", "object", "cause", "remedy"),
+        below={"cause": "", "remedy": "-> "},
         example="level=warning follow",
     ),
     Verb(

@@ -73,7 +73,7 @@ VERBS: tuple[Verb, ...] = (
         REGION,
         ids=("bundle",),
         flags=("uploads",),
-        columns=("outcome", "published", "left_out", "fetched_bytes"),
+        columns=("outcome", "published", "left_out", "fetched_bytes", "message"),
         parameters=(
             Parameter(
                 "source",
@@ -83,6 +83,7 @@ VERBS: tuple[Verb, ...] = (
             ),
         ),
         is_carried=True,
+        takes_time=True,
         example="/media/stick",
         changes=True,
     ),

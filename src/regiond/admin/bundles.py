@@ -9,11 +9,14 @@ from common.asking import Shell
 from common.canonical import plain
 from common.commands import ReadBlob
 from common.conversation import Table
+from common.custom_names import LABEL
+from common.images import ImageKey
 from common.vocabulary import Question
 from regiond.admin.asked import Tell
 from regiond.admin.images import PROGRESS_INTERVAL_S, import_row
 from regiond.bundle_imports import BundleImports
 from regiond.exports import Exports
+from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.pieces import Pieces
 
@@ -45,7 +48,16 @@ class BundleAnswers:
             result = await self._bundles.take(shell.read, source_id, with_uploads=uploads)
         finally:
             telling.stop()
-        return import_row(result)
+        return import_row(result) | {"message": "" if uploads else _uploads_left_out(result)}
+
+
+def _uploads_left_out(result: ImportResult) -> str:
+    """What to add so that the uploaded images of a bundle are taken, too; "" if it has none."""
+    count = sum(ImageKey.parse(key).label == LABEL for key in result.left_out)
+    if not count:
+        return ""
+    what = "1 uploaded image is" if count == 1 else f"{count} uploaded images are"
+    return f"{what} left out, since nobody signs uploads; add: uploads"
 
 
 def blob_door(exports: Exports, clock: IReactorTime) -> Table:

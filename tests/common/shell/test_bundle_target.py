@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.bundles import MANIFEST, BundleFile
+from common.errors import Conflict
+from common.shell import bundle_target
 from common.shell.bundle_files import BundleReader
 from common.shell.bundle_target import DirectoryTarget, Growing, Target, TarTarget
 from tests.doubles.directories import fresh_directory
@@ -131,6 +133,39 @@ class TargetTests(SynchronousTestCase):
             growing.write(content)
             self.assertTrue(growing.is_right)
             target.leave()
+
+    def test_one_at_a_time(self) -> None:
+        """A second export to the same place is refused, and touches nothing; later it may."""
+        for name in ("bundle", "bundle.tar"):
+            place = self.directory / name
+            first = self.target(place)
+            growing = self.begun(first, FILES["mirror/1/a"])
+            growing.write(FILES["mirror/1/a"][:100])
+            error = self.assertRaises(Conflict, self.target, place)
+            self.assertEqual((error.code, error.object), ("locked", str(place)))
+            self.assertEqual(growing.held_bytes, 100)
+            first.leave()
+            self.assertEqual(export(self.target(place)), TOTAL_BYTES - 100)
+            self.check(place)
+            export(self.target(place))
+            self.check(place)
+
+    def test_a_tar_that_was_finished_just_now(self) -> None:
+        """Who opened the partial tar before it got its name does not write to what has it."""
+        place = self.directory / "bundle.tar"
+        export(self.target(place))
+        whole = place.read_bytes()
+        opened = bundle_target.open_partial
+
+        def late(path: Path) -> int:
+            fd = opened(path)
+            path.rename(place)
+            return fd
+
+        self.patch(bundle_target, "open_partial", late)
+        place.rename(place.with_name("bundle.tar.part"))
+        self.assertRaises(Conflict, self.target, place)
+        self.assertEqual(place.read_bytes(), whole)
 
     def begun(self, target: Target, content: bytes) -> Growing:
         growing = target.begin("mirror/1/a", file_of(content))

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import WrongUsage
 from common.questions import check_question
-from common.shell.grammar import Invocation, is_empty, parse
-from common.vocabulary import VERBS, Kind, Place, Question
+from common.shell.grammar import NOUNS, Invocation, is_empty, parse
+from common.vocabulary import BY_NAME, VERBS, Kind, Place, Question
 
 FILES = {"k.gpg": b"\x99\x01", "n.txt": b"rack-1\n"}
 
@@ -199,6 +199,24 @@ class WrongUsageTests(SynchronousTestCase):
             error = self.assertRaises(WrongUsage, _parse, line)
             if near:
                 self.assertIn(f'did you mean "{near}"?', error.remedy, line)
+
+    def test_a_verb_without_its_noun(self) -> None:
+        """It is asked for, or explained, with the noun that has it; with all, if they are several."""
+        for line, right in {
+            "pin 12": 'did you mean "boot-resource pin ID"?',
+            "help pin": 'did you mean "boot-resource pin ID"?',
+            "pin --help": 'did you mean "boot-resource pin ID"?',
+            "rolback 3": 'did you mean "boot-resource rollback ID"?',
+            "canary promote": 'did you mean "rack-controllers canary"?',
+            "maas admin stop-import": 'did you mean "boot-resources stop-import"?',
+            "import-boot-images": "import-boot-images follows rack-controllers, rack-controller",
+        }.items():
+            error = self.assertRaises(WrongUsage, _parse, line)
+            self.assertIn(right, error.remedy, line)
+        for verb in BY_NAME.values():
+            if verb.verb and verb.verb not in NOUNS:
+                error = self.assertRaises(WrongUsage, _parse, verb.verb)
+                self.assertIn(verb.noun, error.remedy)
 
     def test_what_is_missing_is_named(self) -> None:
         """Missing verbs, ids, parameters and values are named."""

@@ -1,5 +1,6 @@
 """The shell's end of the admin socket (with the daemon's: ``common/test_asking``)."""
 
+import base64
 import errno
 import json
 import socket
@@ -29,7 +30,7 @@ from common.errors import (
     packed,
 )
 from common.shell import line
-from common.shell.line import Line, ask, connected
+from common.shell.line import MOST_FILE_BYTES, Line, ask, connected
 from common.vocabulary import Question
 from tests.doubles.directories import fresh_directory
 
@@ -188,11 +189,29 @@ class LineTests(SynchronousTestCase):
         """A path that is longer than the system allows is no daemon, and no traceback."""
         self.assertRaises(NoDaemon, ask, "/x" * 200, STATUS)
 
+    def test_what_to_start(self) -> None:
+        """A rack's socket speaks of rackd, the region's of regiond, and any other of both."""
+        both = "whatever serves /x/s: systemctl status regiond; on a rack: systemctl status rackd"
+        for path, said in (
+            ("/no/run/rackd/admin.sock", "start it: systemctl start rackd"),
+            (
+                "/no/run/regiond/admin.sock",
+                "systemctl start regiond; on a rack: --socket /run/rackd",
+            ),
+            ("/x/s", both),
+        ):
+            self.assertIn(said, self.assertRaises(NoDaemon, ask, path, STATUS).remedy)
+
     def test_too_much_to_ask(self) -> None:
         """More than a box can hold is refused here."""
         question = Question("boot-sources", "create", (), {"keyring_data": "x" * 70_000})
         error = self.assertRaises(WrongUsage, ask, self.daemon(), question)
         self.assertIn("too many", error.message)
+        self.assertEqual(error.object, "keyring_data=")
+        self.assertIn("47 KiB", error.remedy)
+        whole = base64.b64encode(bytes(MOST_FILE_BYTES)).decode()
+        question = Question("boot-resource", "check-network", ("1" * 20,), {"config": whole})
+        self.assertEqual(ask(self.daemon(box(**WHOLE)), question), {})
 
     def test_what_the_listener_raises_ends_it(self) -> None:
         """A reader that is gone is the asker's own trouble."""

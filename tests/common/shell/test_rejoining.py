@@ -43,6 +43,7 @@ class RejoiningTests(SynchronousTestCase):
             self.told.append,
             wait=self.clock.advance,
             now=self.clock.seconds,
+            is_waiting="wait" in question.flags,
         )
 
     def test_it_comes_back(self) -> None:

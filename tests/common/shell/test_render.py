@@ -3,6 +3,7 @@
 import json
 from datetime import UTC
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import ConfigError
@@ -50,6 +51,22 @@ class TableTests(SynchronousTestCase):
         screen = Screen(is_terminal=True, width=60)
         plain = for_people(SOURCES, rows, screen).replace("\x1b[1m", "").replace("\x1b[0m", "")
         self.assertLessEqual(max(map(len, plain.splitlines())), 60)
+
+    def test_long_texts_of_events_stand_below(self) -> None:
+        """Too narrow for cause and remedy: they follow their row, whole, on lines of their own."""
+        row = {"id": 7, "at": 60.0, "severity": "error", "code": "no-space", "object": "rack r",
+               "cause": "cause " * 16, "remedy": "a remedy"}  # fmt: skip
+        events = BY_NAME["events", "read"]
+        screen = Screen(is_terminal=True, is_plain=True, zone=UTC)
+        head, first, *below = for_people(events, [row, {**row, "remedy": ""}], screen).splitlines()
+        self.assertEqual(head.split(), ["id", "at", "severity", "code", "object"])
+        self.assertEqual(first, "7   01-01 00:01  error     no-space  rack r")
+        self.assertEqual(below[1:3], ["    cause cause cause cause", "    -> a remedy"])
+        self.assertEqual(below[3], first)
+        self.assertEqual(len(below), 6)
+        wide = attrs.evolve(screen, width=200)
+        self.assertEqual(len(for_people(events, [row], wide).splitlines()), 2)
+        self.assertEqual(len(for_people(events, [row], PLAIN).splitlines()), 2)
 
     def test_data_is_not_for_people(self) -> None:
         """Base64 is counted, not shown."""
