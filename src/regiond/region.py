@@ -94,19 +94,15 @@ class Region:
 
     async def importing(self) -> list[dict[str, Any]]:
         """Those images that are begun and not whole, and how far each is."""
-        begun = [
-            each
-            for each in await self._database.read(images.list_images, ("importing",))
-            if 0 < each.complete_bytes < each.size_bytes
-        ]
+        begun = await self._database.read(images.begun_images, MOST_TOLD)
         return [
             {
-                "name": f"{each.name} {each.architecture}",
+                "name": f"{each.key.os}/{each.key.release} {each.key.arch}/{each.key.subarch}",
                 "state": each.version,
                 "fetched_bytes": each.complete_bytes,
                 "total_bytes": each.size_bytes,
             }
-            for each in begun[:MOST_TOLD]
+            for each in begun
         ]
 
     async def image(self, image_id: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 import attrs
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, case, delete, exists, func, or_, select
 
 from common.errors import Conflict, NotFound
 from common.images import ImageKey
@@ -102,6 +102,16 @@ class StoredImage:
         return f"{self.key.arch}/{self.key.subarch}"
 
 
+@attrs.frozen
+class BegunImage:
+    """An image on its way: something of it is here, and something is missing."""
+
+    key: ImageKey
+    version: str
+    size_bytes: int
+    complete_bytes: int
+
+
 IS_SUPERSEDED = (
     image.c.state.in_(["kept", "retired"])
     & image.c.mirrored
@@ -180,6 +190,32 @@ def list_images(
     """The images in these states, by key; of one key the oldest row first."""
     found = _select(conn, image.c.state.in_(list(states)))
     return tuple(sorted(found, key=_IN_ORDER))
+
+
+def begun_images(conn: Connection, most: int) -> tuple[BegunImage, ...]:
+    """The images on their way that are begun and not whole, by key; at most so many.
+
+    Counted by the database, since it is asked all the time while somebody waits: reading
+    every file of 500 images to look at none of them took 0.1 s each time.
+    """
+    size = func.sum(image_file.c.size_bytes)
+    held = func.sum(
+        case(
+            (blob.c.held_bytes > image_file.c.size_bytes, image_file.c.size_bytes),
+            else_=blob.c.held_bytes,
+        )
+    )
+    rows = conn.execute(
+        select(*KEY_COLUMNS, image.c.version, size.label("size"), held.label("held"))
+        .join(image_file, image_file.c.image_id == image.c.id)
+        .outerjoin(blob, (blob.c.sha256 == image_file.c.sha256) & (blob.c.state != "dead"))
+        .where(image.c.state == "importing")
+        .group_by(image.c.id)
+        .having((held > 0) & (held < size))
+        .order_by(*KEY_COLUMNS, image.c.id)
+        .limit(most)
+    )
+    return tuple(BegunImage(key_of(row), row.version, int(row.size), int(row.held)) for row in rows)
 
 
 def fetchable_images(conn: Connection, key: ImageKey, now: float) -> tuple[StoredImage, ...]:

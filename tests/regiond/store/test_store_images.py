@@ -37,6 +37,22 @@ class ImageSuite(Store):
         self.assertEqual(found.complete_bytes, CHUNK_BYTES + 10)
         self.assertEqual(found, self.read(images.image_details, image))
 
+    def test_only_what_is_begun_and_not_whole_is_on_its_way(self) -> None:
+        """Of each such image it is told how much is here, by key, and of no more than asked."""
+        self.stage([KERNEL], of=key("whole"))
+        self.stage([content(5, seed=3)], of=key("not-begun"))
+        self.stage([KERNEL, SQUASHFS], of=key("noble"))
+        self.stage([SQUASHFS], of=key("jammy"))
+        self.store(KERNEL)
+        blob = self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blobs.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
+        begun = (
+            images.BegunImage(key("jammy"), "20261101", CHUNK_BYTES + 10, CHUNK_BYTES),
+            images.BegunImage(key("noble"), "20261101", CHUNK_BYTES + 20, CHUNK_BYTES + 10),
+        )
+        self.assertEqual(self.read(images.begun_images, 9), begun)
+        self.assertEqual(self.read(images.begun_images, 1), begun[:1])
+
     def test_staging_the_same_again_goes_on_with_it(self) -> None:
         """An import that was interrupted finds its image again."""
         self.assertEqual(self.stage([KERNEL, SQUASHFS]), self.stage([KERNEL, SQUASHFS]))
