@@ -25,8 +25,8 @@ class Bell:
         """Forget a ring that nobody has heard."""
         self._rung = False
 
-    async def wait(self, timeout_s: float | None = None) -> None:
-        """Return when it rings, or after ``timeout_s``."""
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Return when it rings, or after ``timeout_s``; whether it rang."""
         if not self._rung:
             waiting = self._waiting = Deferred()
             if timeout_s is not None:
@@ -34,8 +34,9 @@ class Bell:
             try:
                 await waiting
             except DeferredTimeout:
-                pass
+                return False
             finally:
                 if self._waiting is waiting:
                     self._waiting = None
         self._rung = False
+        return True

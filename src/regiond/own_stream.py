@@ -14,7 +14,6 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from common.bell import Bell
@@ -34,8 +33,11 @@ from regiond.store.images import StoredImage
 from regiond.stream_documents import MANIFEST, Drafts, draft, manifest, path_of
 from regiond.stream_signing import OBJECT, SigningKey, make_key, sign_each
 
-PAUSE_S = 2.0
-"""The least time from one set of documents to the next: an import publishes each second."""
+QUIET_S = 2.0
+"""Documents are made when nothing was published for so long: an import publishes each second."""
+
+MOST_WAITS = 15
+"""So many times something may be published meanwhile; then they are made in mid-import."""
 
 RETRY_S = 300.0
 
@@ -101,8 +103,14 @@ class OwnStream(Service):
     async def _work_for_ever(self) -> None:
         while self.running:
             is_well = await self._try()
-            await deferLater(self._clock, PAUSE_S)
-            await self._bell.wait(None if is_well else RETRY_S)
+            if await self._bell.wait(None if is_well else RETRY_S):
+                await self._quiet()
+
+    async def _quiet(self) -> None:
+        """Wait until the news seem to be over, for half a minute at the most."""
+        for _ in range(MOST_WAITS):
+            if not await self._bell.wait(QUIET_S):
+                return
 
     async def _try(self) -> bool:
         """Bring the documents up to date, or say why they stay as they are."""

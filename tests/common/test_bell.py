@@ -13,14 +13,14 @@ class BellTests(SynchronousTestCase):
         self.clock = Clock()
         self.bell = Bell(self.clock)
 
-    def wait(self, timeout_s: float | None = None) -> Deferred[None]:
+    def wait(self, timeout_s: float | None = None) -> Deferred[bool]:
         return Deferred.fromCoroutine(self.bell.wait(timeout_s))
 
     def test_rung_before(self) -> None:
         """A ring that nobody heard is heard by the next, once."""
         self.bell.ring()
         self.bell.ring()
-        self.successResultOf(self.wait())
+        self.assertTrue(self.successResultOf(self.wait()))
         self.assertNoResult(self.wait())
 
     def test_silenced(self) -> None:
@@ -30,11 +30,11 @@ class BellTests(SynchronousTestCase):
         self.assertNoResult(self.wait())
 
     def test_timeout(self) -> None:
-        """Who waits is woken by the ring or the time, and leaves no timer behind."""
+        """Who waits is woken by the ring or the time, knows which, and leaves no timer behind."""
         waiting = self.wait(5.0)
         self.clock.advance(5.0)
-        self.successResultOf(waiting)
+        self.assertFalse(self.successResultOf(waiting))
         waiting = self.wait(5.0)
         self.bell.ring()
-        self.successResultOf(waiting)
+        self.assertTrue(self.successResultOf(waiting))
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from common.errors import ConfigError
 from common.images import ImageKey
 from regiond import own_stream
-from regiond.own_stream import PAUSE_S, RETRY_S, OwnStream
+from regiond.own_stream import MOST_WAITS, QUIET_S, RETRY_S, OwnStream
 from regiond.settings_table import STREAM_UPLOADS
 from regiond.sources.signatures import verify
 from regiond.store import blob_writing, images, leases, publication
@@ -276,22 +276,35 @@ class ServiceTests(StreamCase):
         await self.until(self.number_of_documents)
 
     async def test_publishes_one_after_the_other_are_signed_together(self) -> None:
-        """The first at once, those of the next seconds when these are over."""
+        """When nothing more comes for a moment: an import publishes each second."""
+        await self.publish_once_more()
+        for _ in range(3):
+            self.clock.advance(QUIET_S - 0.1)
+            self.service.look()
+        self.assertEqual(self.signings, 1)
+        self.clock.advance(QUIET_S)
+        await self.until(lambda: self.signings == 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])  # until somebody looks
+
+    async def test_a_long_import_is_signed_on_its_way(self) -> None:
+        """News without a pause do not keep the documents from being made."""
+        await self.publish_once_more()
+        for _ in range(MOST_WAITS):
+            self.assertEqual(self.signings, 1)
+            self.clock.advance(QUIET_S - 0.1)
+            self.service.look()
+        await self.until(lambda: self.signings == 2)
+
+    async def publish_once_more(self) -> None:
+        """What was published first is signed; then more is, and somebody looks."""
         await self.imported()
         self.service.startService()
         await self.until(self.number_of_documents)
         self.publish(self.product("jammy"), self.product("noble"))
         await self.select(NOBLE)
         await self.succeed()
-        for _ in range(3):
-            self.service.look()
+        self.service.look()
         await self.until(self.clock.getDelayedCalls)
-        self.assertEqual(self.signings, 1)
-        self.clock.advance(PAUSE_S)
-        await self.until(lambda: self.signings == 2)
-        await self.until(self.clock.getDelayedCalls)
-        self.clock.advance(PAUSE_S)
-        self.assertEqual(self.clock.getDelayedCalls(), [])  # until somebody looks
 
     async def test_a_failure_is_an_event_and_the_older_documents_stay(self) -> None:
         """It is tried again by itself, and the event clears."""
@@ -307,7 +320,6 @@ class ServiceTests(StreamCase):
         self.assertEqual(await self.documents(), before)
         self.broken = None
         await self.until(self.clock.getDelayedCalls)
-        self.clock.advance(PAUSE_S)
         self.clock.advance(RETRY_S)
         await self.until(lambda: self.signings == 3)
         await self.until(self.cleared)
@@ -324,7 +336,6 @@ class ServiceTests(StreamCase):
         await self.until(self.clock.getDelayedCalls)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
         self.patch(own_stream, "sign_each", self.sign_each)
-        self.clock.advance(PAUSE_S)
         self.clock.advance(RETRY_S)
         await self.until(self.number_of_documents)
 
