@@ -27,7 +27,7 @@ from regiond.import_run import Run
 from regiond.publishing import Publishing
 from regiond.slots import Slots
 from regiond.small_blob import MOST_BYTES as SMALL_BYTES
-from regiond.small_blob import SmallBlob
+from regiond.small_blob import SmallBlob, SmallBlobs
 from regiond.store import images, publication
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -137,6 +137,7 @@ class Fulfilment:
         self._sources = {look.source.id: look.source for look in looks}
         self._waiting: defaultdict[str, list[_Staged]] = defaultdict(list)
         self._publishing = Publishing(self._publish, transfers.clock)
+        self._small = SmallBlobs(database, run.epoch)
         self._doubted: set[int] = set()
         self._lost: set[int] = set()
 
@@ -250,7 +251,7 @@ class Fulfilment:
 
     def _sink(self, blob: BlobFetch, hashing: Threads) -> Sink:
         if blob.size_bytes <= SMALL_BYTES:
-            return SmallBlob(self._database, hashing, self._run.epoch, sha512=blob.sha512)
+            return SmallBlob(self._small, hashing, sha512=blob.sha512)
         return ChunkRows(
             self._database,
             hashing,

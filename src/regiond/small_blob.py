@@ -1,12 +1,17 @@
 """The region's end of a small transfer: a blob of one chunk is stored complete or not at all.
 
 A ``Sink`` of ``common.fetching``. Claiming a blob, adding its chunk and completing it are
-three commits, each of which waits for the disk; here they are one. What is lost by a stop
-is at most the one chunk in memory.
+three commits, each of which waits for the disk; here they are one, and those that are
+verified while it is under way go into the next together. What is lost by a stop is at most
+the one chunk in memory.
 """
 
 from functools import partial
 from hashlib import sha512
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.pools import Threads
@@ -17,22 +22,66 @@ from regiond.store.database import Database
 MOST_BYTES = CHUNK_BYTES
 
 
+@attrs.frozen(eq=False)
+class _Verified:
+    """A blob that is to be stored, and who waits for it."""
+
+    content: bytes
+    digest: bytes
+    is_stored: Deferred[None] = attrs.field(factory=Deferred)
+
+
+class SmallBlobs:
+    """Stores the small blobs of one writer, those that wait together.
+
+    Args:
+        database: where they go.
+        epoch: the fencing token of the import lease; a write with an old one is ``Stale``.
+    """
+
+    def __init__(self, database: Database, epoch: int) -> None:
+        self._database = database
+        self._epoch = epoch
+        self._waiting: list[_Verified] = []
+        self._is_writing = False
+
+    def keep(self, content: bytes, digest: bytes) -> Deferred[None]:
+        """Store verified bytes; fires when they are durable, or with why they are not.
+
+        Cancelling abandons the answer; they are stored all the same.
+        """
+        verified = _Verified(content, digest)
+        self._waiting.append(verified)
+        if not self._is_writing:
+            self._write()
+        return verified.is_stored
+
+    def _write(self) -> None:
+        together, self._waiting = self._waiting, []
+        self._is_writing = bool(together)
+        if together:
+            contents = [(each.content, each.digest) for each in together]
+            writing = self._database.write(blob_writing.keep_small, contents, self._epoch)
+            Deferred.fromCoroutine(writing).addBoth(self._written, together)
+
+    def _written(self, outcome: Failure | None, together: list[_Verified]) -> None:
+        self._write()
+        for each in together:
+            each.is_stored.callback(outcome)  # a Failure goes to the errbacks
+
+
 class SmallBlob:
     """One blob of at most ``MOST_BYTES``.
 
     Args:
-        database: where it goes.
+        small: keeps it.
         hashing: runs hashing away from the reactor.
-        epoch: the fencing token of the import lease; a write with an old one is ``Stale``.
         sha512: what the stream promises besides, or "".
     """
 
-    def __init__(
-        self, database: Database, hashing: Threads, epoch: int, *, sha512: str = ""
-    ) -> None:
-        self._database = database
+    def __init__(self, small: SmallBlobs, hashing: Threads, *, sha512: str = "") -> None:
+        self._small = small
         self._hashing = hashing
-        self._epoch = epoch
         self._sha512 = sha512
         self._content = b""
 
@@ -59,4 +108,4 @@ class SmallBlob:
             found = (await self._hashing(partial(sha512, self._content))).hexdigest()
             if found != self._sha512:
                 raise wrong_sha512(found, self._sha512, digests.hex())
-        await self._database.write(blob_writing.keep_small, self._content, self._epoch)
+        await self._small.keep(self._content, digests)

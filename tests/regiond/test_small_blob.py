@@ -1,10 +1,15 @@
 """The region's sink for what fits one chunk: stored complete, or not at all."""
 
+from collections.abc import Callable
 from hashlib import sha512
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, RunningDigest
 from common.errors import IntegrityError, Stale
-from regiond.small_blob import SmallBlob
+from regiond.small_blob import SmallBlob, SmallBlobs
 from regiond.store import blob_writing, blobs
 from regiond.store.blobs import Blob
 from tests.doubles.stores import OnPostgreSQL, OnSQLite, Store, finished
@@ -27,7 +32,7 @@ class SmallBlobSuite(Store):
 
     def fetched(self, content: bytes, promised: str = "", *, finish: bool = True) -> SmallBlob:
         """What a transfer does with its sink."""
-        sink = SmallBlob(self.database, inline, self.epoch, sha512=promised)
+        sink = SmallBlob(SmallBlobs(self.database, self.epoch), inline, sha512=promised)
         self.assertEqual(finished(sink.resume()).size_bytes, 0)
         if content:
             finished(sink.write([content], [digest_of(content)]))
@@ -86,6 +91,18 @@ class SmallBlobSuite(Store):
         self.fetched(SMALL)
         self.check_is_stored(SMALL)
 
+    def test_several_are_stored_at_once(self) -> None:
+        """New ones, empty ones, complete ones and partials, and one that is named twice."""
+        self.fetched(b"known")
+        self.write(blob_writing.claim_blob, digest_of(SMALL).hex(), len(SMALL), self.epoch)
+        new = [some_bytes(size, seed=size) for size in (1, 9000, 1 << 17, CHUNK_BYTES)]
+        contents = [*new, b"", b"known", SMALL, new[0]]
+        pairs = [(content, digest_of(content)) for content in contents]
+        self.write(blob_writing.keep_small, pairs, self.epoch)
+        for content in contents:
+            self.check_is_stored(content)
+        self.assertEqual(len(self.read(blobs.all_blobs)), len(contents) - 1)
+
     def test_whoever_lost_the_lease_leaves_a_partial_of_its_successor_alone(self) -> None:
         """Its write is stale."""
         sink = self.fetched(SMALL, finish=False)
@@ -102,6 +119,60 @@ class SmallBlobSuite(Store):
         self.assertIsNone(self.blob(SMALL))
         self.fetched(SMALL, promised=sha512(SMALL).hexdigest())
         self.check_is_stored(SMALL)
+
+
+class SlowDatabase:
+    """Whose writes end when the test says so.
+
+    Attributes:
+        writes: what each write was to store, and its end.
+    """
+
+    def __init__(self) -> None:
+        self.writes: list[tuple[list[bytes], Deferred[None]]] = []
+
+    async def write(
+        self, _: Callable[..., None], contents: list[tuple[bytes, bytes]], __: int
+    ) -> None:
+        end: Deferred[None] = Deferred()
+        self.writes.append(([content for content, _ in contents], end))
+        await end
+
+
+class TogetherTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        """A store that is asked for three blobs."""
+        self.database = SlowDatabase()
+        database: Any = self.database
+        small = SmallBlobs(database, 1)
+        self.kept = [small.keep(content, digest_of(content)) for content in (b"a", b"b", b"c")]
+
+    def test_those_that_wait_are_stored_by_one_write(self) -> None:
+        """One write at a time; whoever comes meanwhile shares the next, and waits for its end."""
+        self.assertEqual([contents for contents, _ in self.database.writes], [[b"a"]])
+        self.database.writes[0][1].callback(None)
+        self.successResultOf(self.kept[0])
+        self.assertNoResult(self.kept[1])
+        self.assertEqual([contents for contents, _ in self.database.writes], [[b"a"], [b"b", b"c"]])
+        self.database.writes[1][1].callback(None)
+        for kept in self.kept[1:]:
+            self.successResultOf(kept)
+
+    def test_a_write_that_fails_fails_for_its_own(self) -> None:
+        """Each of them is told why; the next write is another matter."""
+        self.database.writes[0][1].errback(Stale("too late"))
+        self.failureResultOf(self.kept[0], Stale)
+        self.database.writes[1][1].callback(None)
+        self.successResultOf(self.kept[1])
+
+    def test_who_leaves_takes_nobody_along(self) -> None:
+        """Its bytes are stored all the same."""
+        self.kept[1].cancel()
+        self.failureResultOf(self.kept[1])
+        self.database.writes[0][1].callback(None)
+        self.assertEqual(self.database.writes[1][0], [b"b", b"c"])
+        self.database.writes[1][1].callback(None)
+        self.successResultOf(self.kept[2])
 
 
 class SmallBlobOnSQLite(SmallBlobSuite, OnSQLite):

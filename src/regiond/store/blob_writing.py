@@ -5,8 +5,7 @@ lease's fencing token or the upload's epoch (``store.uploads``), must find it in
 ``Stale`` otherwise.
 """
 
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -111,46 +110,56 @@ def keep_whole(conn: Connection, content: bytes) -> str:
     return sha256
 
 
-def keep_small(conn: Connection, content: bytes, epoch: int) -> None:
-    """Store the blob of these bytes (one chunk at most) at once, complete.
+def keep_small(conn: Connection, contents: Sequence[tuple[bytes, bytes]], epoch: int) -> None:
+    """Store blobs of one chunk each (at most) at once, complete.
+
+    Args:
+        conn: the transaction.
+        contents: the bytes of each blob, and their SHA-256 (32 bytes).
+        epoch: the writer's.
 
     Raises:
-        Stale: a writer with a newer epoch has it.
+        Stale: a writer with a newer epoch has one of them.
     """
-    digest = sha256(content).digest()
-    rows = [(content, digest)] if content else []
-    blob_id = _insert_complete(
-        conn,
+    named = {digest.hex(): (content, digest) for content, digest in contents}
+    known = conn.execute(select(blob.c.sha256).where(blob.c.sha256.in_(named), IS_ALIVE)).scalars()
+    begun = [named.pop(sha256) for sha256 in known]
+    _insert_complete(conn, list(named.values()), epoch)
+    for content, digest in begun:
+        found = claim_blob(conn, digest.hex(), len(content), epoch)
+        if not found.is_complete:
+            drop_chunks(conn, found.id, epoch)
+            append_chunks(conn, found.id, epoch, 0, [(content, digest)] if content else [])
+            complete_blob(conn, found.id, epoch, digest)
+
+
+def _insert_complete(conn: Connection, contents: Sequence[tuple[bytes, bytes]], epoch: int) -> None:
+    rows = [
         {
             "sha256": digest.hex(),
             "size_bytes": len(content),
             "state": "complete",
-            "held_chunks": len(rows),
+            "held_chunks": 1 if content else 0,
             "held_bytes": len(content),
             "writer_epoch": epoch,
             "digests": digest,
             "digests_sha256": sha256_hex(digest),
-        },
-    )
-    if blob_id is not None:
-        if rows:
-            _store_chunks(conn, first_chunk(blob_id), rows)
-        return
-    known = claim_blob(conn, digest.hex(), len(content), epoch)
-    if not known.is_complete:
-        drop_chunks(conn, known.id, epoch)
-        append_chunks(conn, known.id, epoch, 0, rows)
-        complete_blob(conn, known.id, epoch, digest)
-
-
-def _insert_complete(conn: Connection, columns: Mapping[str, Any]) -> int | None:
-    """A new blob's id; None if there is one of that name."""
+        }
+        for content, digest in contents
+    ]
     if conn.dialect.name == "sqlite":
         driver: Any = conn.connection.driver_connection
-        return sqlite.insert_small_blob(driver, columns)
-    if find_blob(conn, columns["sha256"]) is not None:
-        return None
-    return _insert_blob(conn, **columns)
+        ids: Sequence[int] = sqlite.insert_blobs(driver, rows)
+    else:
+        ids = [_insert_blob(conn, **row) for row in rows]
+    _store_chunks(
+        conn,
+        [
+            (first_chunk(blob_id), digest, content)
+            for blob_id, (content, digest) in zip(ids, contents, strict=True)
+            if content
+        ],
+    )
 
 
 def append_chunks(
@@ -194,21 +203,19 @@ def append_chunks(
             object=f"blob {blob_id}",
             code="chunk-order",
         )
-    if rows:
-        _store_chunks(conn, first_chunk(blob_id) + first_seq, rows)
+    first = first_chunk(blob_id) + first_seq
+    _store_chunks(conn, [(k, digest, data) for k, (data, digest) in enumerate(rows, first)])
 
 
-def _store_chunks(conn: Connection, first: int, rows: Sequence[tuple[bytes, bytes]]) -> None:
-    conn.info[_STORED] = conn.info.get(_STORED, 0) + sum(len(data) for data, _ in rows)
+def _store_chunks(conn: Connection, rows: Sequence[tuple[int, bytes, bytes]]) -> None:
+    """Add chunk rows: key, running digest, data."""
+    conn.info[_STORED] = conn.info.get(_STORED, 0) + sum(len(data) for _, _, data in rows)
     if conn.dialect.name == "sqlite":
         driver: Any = conn.connection.driver_connection
-        for key, (data, digest) in enumerate(rows, first):
-            sqlite.insert_chunk(driver, key, digest, data)
-        return
-    named = [
-        {"id": k, "digest": digest, "data": data} for k, (data, digest) in enumerate(rows, first)
-    ]
-    conn.execute(chunk.insert(), named)
+        sqlite.insert_chunks(driver, rows)
+    elif rows:
+        named = [{"id": key, "digest": digest, "data": data} for key, digest, data in rows]
+        conn.execute(chunk.insert(), named)
 
 
 def drop_chunks(conn: Connection, blob_id: int, epoch: int, from_seq: int = 0) -> None:

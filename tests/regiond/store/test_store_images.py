@@ -44,8 +44,8 @@ class ImageSuite(Store):
         self.stage([KERNEL, SQUASHFS], of=key("noble"))
         self.stage([SQUASHFS], of=key("jammy"))
         self.store(KERNEL)
-        blob = self.write(blobs.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
+        blob = self.write(blob_writing.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
         begun = (
             images.BegunImage(key("jammy"), "20261101", CHUNK_BYTES + 10, CHUNK_BYTES),
             images.BegunImage(key("noble"), "20261101", CHUNK_BYTES + 20, CHUNK_BYTES + 10),
