@@ -94,6 +94,7 @@ class RegiondConfig:
     admin_group: str = _key("", values.text)
     web_url: str = _key("", values.web_url)
     web_read_only: bool = _key(default=False, read=values.flag)
+    scrub_limit_bytes_s: int = _key(50 << 20, values.rate_bytes_s, "scrub_limit")
     listen: RegionListen = attrs.field(factory=RegionListen)
     hooks: Hooks = attrs.field(factory=Hooks)
 

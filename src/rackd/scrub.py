@@ -28,12 +28,12 @@ from common.canonical import canonical_json, parse
 from common.errors import InternalError, NoDaemon, ProtocolError, RackferryError, StorageError
 from common.events import Event, Severity
 from common.pools import Threads
+from common.scrub_record import ScrubRecord
 from common.unbroken import unbroken
 from rackd.checks import Checks
 from rackd.event_log import EventLog
 from rackd.examination import Examination, be_idle
 from rackd.library import Library
-from rackd.scrub_record import ScrubRecord
 
 START_S = 60.0
 """How long after a start before anything is read: machines that boot come first."""
@@ -109,15 +109,7 @@ class Scrub(Service):
 
     def status(self) -> dict[str, Any]:
         """How it is: a running one, the last whole one, and the next."""
-        record = self._record
-        return {
-            "state": "running" if record.is_running or self._is_asked else "idle",
-            "checked_bytes": record.checked_bytes if record.is_running else record.last_bytes,
-            "total_bytes": self._total_bytes if record.is_running else record.last_bytes,
-            "damaged": record.damaged if record.is_running else record.last_damaged,
-            "ended_at": record.ended_at or None,
-            "next_at": record.next_at or None,
-        }
+        return self._record.row(self._total_bytes, is_asked=self._is_asked)
 
     # Life
 

@@ -19,7 +19,7 @@ from common.errors import (
     TransferError,
 )
 from common.piecewise import PieceBody
-from regiond.import_plan import PlannedImage
+from regiond.import_plan import Place, PlannedImage
 from regiond.source_fields import location_of
 from regiond.sources.retrieval import Retrieved, Validators
 from regiond.sources.strict_json import MAX_DOCUMENT_BYTES
@@ -75,6 +75,11 @@ class BundledSources:
     def __init__(self, bundle: Bundle, names: Mapping[int, str]) -> None:
         self._bundle = bundle
         self.names = names
+
+    def has(self, place: Place) -> bool:
+        """Whether the bundle, or one before it, has a file of one of these sources."""
+        source_id, path = place
+        return mirror_path(self.names[source_id], path) in self._bundle.manifest.files
 
     def documents(self, source: BootSource) -> "BundleDocuments":
         """The source's documents."""

@@ -35,6 +35,7 @@ class ChunkCache:
         self._kept: OrderedDict[Key, bytes] = OrderedDict()
         self._kept_bytes = 0
         self._waiting: dict[Key, list[Deferred[bytes]]] = {}
+        self._outdated: set[Key] = set()
         self.hits = 0
         self.loads = 0
 
@@ -47,6 +48,12 @@ class ChunkCache:
             self.hits += 1
             return chunk
         return await self._loaded(key)
+
+    def forget(self, blob_id: int) -> None:
+        """Keep nothing of a blob that is, or is being loaded: its chunks went bad."""
+        for key in [key for key in self._kept if key[0] == blob_id]:
+            self._kept_bytes -= len(self._kept.pop(key))
+        self._outdated |= {key for key in self._waiting if key[0] == blob_id}
 
     def _loaded(self, key: Key) -> Deferred[bytes]:
         """Wait for the load of a chunk, which this begins if nobody has.
@@ -72,7 +79,9 @@ class ChunkCache:
 
     def _arrived(self, result: bytes | Failure, key: Key) -> None:
         waiters = self._waiting.pop(key)
-        if not isinstance(result, Failure):
+        if key in self._outdated:
+            self._outdated.remove(key)
+        elif not isinstance(result, Failure):
             self._keep(key, result)
         while waiters:  # one that is told may let another give up
             waiters.pop(0).callback(result)  # a Failure goes to the errbacks

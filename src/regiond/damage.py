@@ -1,4 +1,4 @@
-"""What the check of the database after an unclean end found, as an event for admins."""
+"""What a check of the database found, after an unclean end or by the scrub, as an event for admins."""
 
 from common.events import Event, Severity
 from regiond.store import events
@@ -14,7 +14,7 @@ async def note_damage(database: Database, now: float) -> None:
         Severity.ERROR,
         OBJECT,
         "; ".join(database.problems),
-        "what verifies is served; restore the database from a backup, or import anew",
+        "what verifies is served; put back a copy of the database, or move it away and begin anew",
     )
     known = await database.read(events.list_events)
     if database.problems or any(each.event.object == OBJECT for each in known):

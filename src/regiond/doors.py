@@ -116,7 +116,9 @@ class Doors:
                 cases.fleet,
                 cases.canaries,
                 cases.import_status,
+                scrub=importing.scrub,
                 identity=whereabouts.row,
+                clock=clock,
             ),
             WebAnswers(cases.web_sessions, whereabouts.web_address),
         )

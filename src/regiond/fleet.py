@@ -19,6 +19,7 @@ from common.images import Image, ImageKey, View
 from common.tokens import LIFETIME_S, format_token, new_token, secret_sha256
 from regiond.blob_bytes import BlobBytes
 from regiond.chunk_cache import ChunkCache
+from regiond.damaged_blobs import being_repaired
 from regiond.presence import Presence, status_of
 from regiond.rack_events import clock_of, problem_event, reported_problem, skew_event
 from regiond.racks.enrolment import checked_name, checked_request, issue, key_sha256
@@ -168,12 +169,16 @@ class RegionFleet:
         await self._database.write(events.settle, raised, {name}, now)
 
     async def blob(self, rack: RackIdentity, sha256: str) -> BlobBytes | None:
-        """The bytes of a blob in the rack's view."""
+        """The bytes of a blob in the rack's view.
+
+        Raises:
+            StorageError: code ``blob-damaged``; they went bad, and are not there again yet.
+        """
         blob = await self._visible(rack, sha256)
         return None if blob is None else BlobBytes(blob, self._cache)
 
     async def digests(self, rack: RackIdentity, sha256: str) -> bytes | None:
-        """The digest list of a blob in the rack's view."""
+        """The digest list of a blob in the rack's view; raises as ``blob`` does."""
         if await self._visible(rack, sha256) is None:
             return None
         return await self._database.read(blobs.digest_list, sha256)
@@ -184,7 +189,10 @@ class RegionFleet:
             images.is_blob_in_view, sha256, known.selections, self._now()
         ):
             return None
-        return await self._database.read(blobs.find_complete, sha256)
+        blob = await self._database.read(blobs.find_complete, sha256)
+        if blob is None:  # what a view names was complete when it was published
+            raise being_repaired(sha256)
+        return blob
 
     def _presence(self, name: str) -> Presence:
         return self._presences.setdefault(name, Presence(self._clock.seconds()))

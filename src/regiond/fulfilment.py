@@ -165,6 +165,8 @@ class Fulfilment:
             if not staged.missing:
                 self._publishing.add(staged)
             self._run.looked_at.add(staged.name)
+        for blob in plan.fetch:
+            self._run.looked_at.update(str(each.key) for each in blob.repairs)
         work = (self._get_all(plan.fetch), self._publishing.run())
         await all_of([Deferred.fromCoroutine(each) for each in work])
 
@@ -179,27 +181,31 @@ class Fulfilment:
         self._publishing.end()
 
     async def _get(self, blob: BlobFetch) -> None:
-        """Fetch one blob; the images that waited for nothing else are ready then."""
+        """Fetch one blob; the images that waited for nothing else are ready then.
+
+        Nobody may wait for what went bad of images that are published: they are whole again.
+        """
         await self._drop_doubtful()
         waiting = [
             staged
             for staged in self._waiting[blob.sha256]
             if staged.planned.source_id not in self._lost
         ]
-        if not waiting:
+        names = [*(staged.name for staged in waiting), *(str(each.key) for each in blob.repairs)]
+        if not names or all(source_id in self._lost for source_id, _ in blob.upstream):
             return
         try:
-            await self._fetch(blob, waiting)
+            await self._fetch(blob, names[0])
         except _ENDS_ALL:
             raise
         except RackferryError as error:
-            self._failed(error, waiting)
+            self._failed(error, names)
             return
         except CancelledError:
             raise
         except Exception as error:  # noqa: BLE001 - a bug may cost this image, not the others
             self.log.failure("bug while fetching {sha256}", sha256=blob.sha256)
-            self._failed(bug(error, waiting[0].name, "could not be fetched"), waiting)
+            self._failed(bug(error, names[0], "could not be fetched"), names)
             return
         for staged in waiting:
             staged.missing.discard(blob.sha256)
@@ -222,7 +228,7 @@ class Fulfilment:
         self._lost.add(source_id)
         self._run.lost(error)
 
-    async def _fetch(self, blob: BlobFetch, waiting: Sequence[_Staged]) -> None:
+    async def _fetch(self, blob: BlobFetch, image: str) -> None:
         transfers, progress = self._transfers, self._run.progress
         counted = blob.held_bytes
 
@@ -237,7 +243,7 @@ class Fulfilment:
         ]
         hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else _at_once
         await fetch(
-            Goal(blob.sha256, blob.size_bytes, None, f"{waiting[0].name} {blob.upstream[0][1]}"),
+            Goal(blob.sha256, blob.size_bytes, None, f"{image} {blob.upstream[0][1]}"),
             origins,
             self._sink(blob, hashing),
             clock=transfers.clock,
@@ -261,11 +267,11 @@ class Fulfilment:
             sha512=blob.sha512,
         )
 
-    def _failed(self, error: RackferryError, waiting: Iterable[_Staged]) -> None:
-        for staged in waiting:
-            self.log.error("{image}: {reason}", image=staged.name, reason=error.line())
-            self._run.failed[staged.name] = error
-            self._run.note(attrs.evolve(Event.of(error), object=staged.name))
+    def _failed(self, error: RackferryError, names: Iterable[str]) -> None:
+        for name in names:
+            self.log.error("{image}: {reason}", image=name, reason=error.line())
+            self._run.failed[name] = error
+            self._run.note(attrs.evolve(Event.of(error), object=name))
 
     async def _publish(self, ready: Sequence[_Staged]) -> None:
         try:
@@ -279,7 +285,7 @@ class Fulfilment:
         except _ENDS_ALL:
             raise
         except RackferryError as error:
-            self._failed(error, ready)
+            self._failed(error, [staged.name for staged in ready])
             return
         for staged in ready:
             refusal = published.refused.get(staged.image_id)
@@ -291,7 +297,7 @@ class Fulfilment:
             elif refusal.code == "image-pinned":  # meanwhile; the next import lets it go
                 self.log.info("{image}: {why}", image=staged.name, why=refusal.line())
             else:  # an admin deleted it meanwhile, for example
-                self._failed(refusal, [staged])
+                self._failed(refusal, [staged.name])
         self.log.info(
             "published as generation {generation}: {images}",
             generation=published.generation,

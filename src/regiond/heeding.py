@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from regiond.chunk_cache import ChunkCache
 from regiond.import_service import ImportService
 from regiond.limits import Limits
 from regiond.own_stream import OwnStream
@@ -23,7 +24,8 @@ class Heeding:
         database: whose changes they are.
         settings, limits: go by the database.
         imports: whose schedule is a setting.
-        own_stream: made anew for each generation.
+        own_stream: made anew for each generation, and where it went bad.
+        cache: forgets chunks that went bad.
         sessions: of the racks, who are told of each generation.
         note_change: called at any change, for pages that are open.
     """
@@ -38,6 +40,7 @@ class Heeding:
         limits: Limits,
         imports: ImportService,
         own_stream: OwnStream,
+        cache: ChunkCache,
         sessions: Sessions,
         note_change: Callable[[], None],
     ) -> None:
@@ -46,37 +49,41 @@ class Heeding:
         self._limits = limits
         self._imports = imports
         self._own_stream = own_stream
+        self._cache = cache
         self._sessions = sessions
         self._note_change = note_change
 
-    async def begin(self) -> None:
-        """Go by what the database says at the start."""
+    async def read_settings(self) -> None:
+        """Go by the settings of the database."""
         await self._settings.reload()
         self._limits.heed_settings(self._settings.values)
-        await self._heed_sources()
+
+    async def read_sources(self) -> None:
+        """Go by the limits of its sources."""
+        self._limits.heed_sources(await self._database.read(sources.list_sources))
 
     def changed(self, changes: tuple[Change, ...]) -> None:
         """For ``Database.subscribe``."""
         self._note_change()
         kinds = {change.kind for change in changes}
-        if "generation" in kinds:
+        for change in changes:
+            if change.kind == "blob":
+                self._cache.forget(int(change.object))
+        if kinds & {"generation", "blob"}:
             self._own_stream.look()
+        if "generation" in kinds:
             self._start(self._announce(), "racks were not told")
         if "setting" in kinds:
             self._start(self._heed_settings(), "settings were not read")
         if "source" in kinds:
-            self._start(self._heed_sources(), "sources were not read")
+            self._start(self.read_sources(), "sources were not read")
 
     def _start(self, work: Coroutine[Deferred[Any], Any, None], otherwise: str) -> None:
         started = Deferred.fromCoroutine(work)
         started.addErrback(lambda failure: self.log.failure(otherwise, failure))
 
-    async def _heed_sources(self) -> None:
-        self._limits.heed_sources(await self._database.read(sources.list_sources))
-
     async def _heed_settings(self) -> None:
-        await self._settings.reload()
-        self._limits.heed_settings(self._settings.values)
+        await self.read_settings()
         self._imports.reschedule()
         self._own_stream.look()
 

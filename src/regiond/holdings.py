@@ -2,12 +2,12 @@
 
 from regiond.import_plan import HeldBlob, HeldImage, HeldState, Holdings
 from regiond.sources.releases import lts_of
-from regiond.store import blobs, images
+from regiond.store import blobs, images, scrubs
 from regiond.store.database import Database
 
 
 async def read_holdings(database: Database) -> Holdings:
-    """Every image that is being imported, published or kept, and every blob."""
+    """Every image that is being imported, published or kept, every blob, and what went bad."""
     return Holdings(
         tuple(
             HeldImage(
@@ -33,4 +33,5 @@ async def read_holdings(database: Database) -> Holdings:
             blob.sha256: HeldBlob(blob.sha256, blob.size_bytes, blob.held_bytes, blob.is_complete)
             for blob in await database.read(blobs.all_blobs)
         },
+        await database.read(scrubs.lost_files),
     )

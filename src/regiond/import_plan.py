@@ -11,6 +11,7 @@ from enum import StrEnum
 import attrs
 
 from common.images import ImageKey
+from regiond.damaged_blobs import LostFile
 from regiond.sources.catalogue import Offer
 from regiond.sources.simplestreams import Skipped
 
@@ -67,10 +68,11 @@ class HeldBlob:
 
 @attrs.frozen
 class Holdings:
-    """Everything the store holds, as far as a plan needs to know it."""
+    """Everything the store holds, as far as a plan needs to know it. ``lost``: what went bad."""
 
     images: tuple[HeldImage, ...] = ()
     blobs: Mapping[str, HeldBlob] = attrs.field(factory=dict)
+    lost: tuple[LostFile, ...] = ()
 
 
 @attrs.frozen
@@ -96,18 +98,24 @@ class Waiting:
     offer: Offer
 
 
+Place = tuple[int, str]
+"""Where a file is: its source's id, and its path there."""
+
+
 @attrs.frozen
 class BlobFetch:
     """A blob to fetch: from any of these (source, path), preferred first.
 
-    ``sha512`` is empty unless a source promises one.
+    ``sha512`` is empty unless a source promises one. ``repairs`` are the files of held images that
+    it is, and that went bad.
     """
 
     sha256: str
     size_bytes: int
     held_bytes: int
-    upstream: tuple[tuple[int, str], ...]
+    upstream: tuple[Place, ...]
     sha512: str = ""
+    repairs: tuple[LostFile, ...] = ()
 
     @property
     def fetch_bytes(self) -> int:
@@ -152,15 +160,23 @@ class ImportPlan:
     reason: str = ""
 
     def within(
-        self, sources: Collection[int], brings: Callable[[PlannedImage], bool]
+        self,
+        sources: Collection[int],
+        brings: Callable[[PlannedImage], bool],
+        has: Callable[[Place], bool],
     ) -> "ImportPlan":
-        """The same plan, less the images that are not brought, from these sources alone."""
+        """The same plan, less the images that are not brought, from these sources alone.
+
+        Of what went bad, that which is there.
+        """
         stage = tuple(image for image in self.stage if brings(image))
         missing = {sha256 for image in stage for sha256 in image.missing}
         fetch = []
         for blob in self.fetch:
             upstream = tuple(place for place in blob.upstream if place[0] in sources)
-            if blob.sha256 in missing:
+            if blob.sha256 not in missing:
+                upstream = tuple(filter(has, upstream)) if blob.repairs else ()
+            if upstream:
                 fetch.append(attrs.evolve(blob, upstream=upstream))
         return attrs.evolve(self, stage=stage, fetch=tuple(fetch))
 
@@ -178,9 +194,21 @@ class ImportPlan:
         )
 
     @property
+    def repair_bytes(self) -> dict[tuple[ImageKey, str], int]:
+        """What is fetched of held images (key and version) that went bad; what several need, one pays."""
+        found: dict[tuple[ImageKey, str], int] = {}
+        staged = {sha256 for image in self.stage for sha256 in image.missing}
+        for blob in self.fetch:
+            for place, lost in enumerate(blob.repairs):
+                pays = not place and blob.sha256 not in staged
+                image = lost.key, lost.version
+                found[image] = found.get(image, 0) + (blob.fetch_bytes if pays else 0)
+        return found
+
+    @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.stage or self.retire)
+        return not (self.stage or self.retire or self.fetch)
 
     def retirements(self, published: Iterable[ImageKey] = ()) -> tuple[int, ...]:
         """The ids of images that may go once these images of the plan are published."""

@@ -160,6 +160,12 @@ class ImportService(Service):
             self._begin(reason)
         return waiter
 
+    def repair(self) -> None:
+        """Something that is held went bad: import now, if imports may run by themselves."""
+        if self.running and self._schedule().automatic:
+            waiter = self.request("something went bad")
+            waiter.addErrback(lambda failure: failure.trap(RackferryError) and None)
+
     def request_bundle(self, work: Work) -> Deferred[ImportResult]:
         """Import from a bundle when nothing else is being imported; fires with how it ended.
 

@@ -216,7 +216,7 @@ class Importer:
         plan = await self._plan(looks, bundled)
         work, transfers = plan, self._transfers
         if bundled is not None:
-            work = plan.within(bundled.names, bundled.brings)
+            work = plan.within(bundled.names, bundled.brings, bundled.has)
             transfers = attrs.evolve(transfers, routes=bundled, throttles=lambda _: ())
             run.left_out += _left_out(plan, work, bundled)
         note_plan(run, plan)
@@ -232,8 +232,9 @@ class Importer:
             await Fulfilment(self._database, transfers, run, looks).do(work)
         except NoSpace as error:
             again = await self._plan(looks, bundled)
-            rest = (again.within(bundled.names, bundled.brings) if bundled else again).fetch
-            left = [blob.fetch_bytes for blob in rest]
+            if bundled is not None:
+                again = again.within(bundled.names, bundled.brings, bundled.has)
+            left = [blob.fetch_bytes for blob in again.fetch]
             raise await self.room.explained(error, left) from error
         run.progress.phase = "cleaning up"
         # These were there until their successors came; the documents shown still name them.

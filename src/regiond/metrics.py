@@ -13,7 +13,8 @@ from regiond.chunk_cache import ChunkCache
 from regiond.fleet import RegionFleet
 from regiond.import_service import ImportResult, ImportService
 from regiond.schedule import Past
-from regiond.store import blobs, events, generations, images
+from regiond.scrub import Scrub
+from regiond.store import blobs, events, generations, images, scrubs
 from regiond.store.database import Database
 
 
@@ -25,6 +26,7 @@ class RegionMetrics:
         boot_sources: when each was read.
         fleet: how each rack is.
         imports: how the last ended.
+        scrub: what it found.
         cache: of chunks.
         tally: what was counted since the start.
         pulse: of the reactor.
@@ -37,6 +39,7 @@ class RegionMetrics:
         boot_sources: BootSources,
         fleet: RegionFleet,
         imports: ImportService,
+        scrub: Scrub,
         *,
         cache: ChunkCache,
         tally: Tally,
@@ -47,6 +50,7 @@ class RegionMetrics:
         self._boot_sources = boot_sources
         self._fleet = fleet
         self._imports = imports
+        self._scrub = scrub
         self._cache = cache
         self._tally = tally
         self._pulse = pulse
@@ -54,7 +58,14 @@ class RegionMetrics:
 
     async def text(self) -> bytes:
         """All of them, as Prometheus reads them."""
-        groups = (self._daemon, self._importing, self._kept, self._sources, self._racks)
+        groups = (
+            self._daemon,
+            self._importing,
+            self._kept,
+            self._sources,
+            self._racks,
+            self._scrubbed,
+        )
         found = [await gather() for gather in groups]
         return exposition(table.METRICS, self._tally.samples, *found)
 
@@ -107,6 +118,17 @@ class RegionMetrics:
             table.RACK_RATE: _of_each(running, "rate_bytes_s"),
             table.RACK_SYNCED: _of_each(rows, "last_sync"),
             table.RACK_BYTES: _by_label(self._fleet.sent_bytes()),
+        }
+
+    async def _scrubbed(self) -> Mapping[str, Samples]:
+        scrub = await self._scrub.status()
+        lost = await self._database.read(scrubs.lost_files)
+        return {
+            table.SCRUB_RUNNING: {(): scrub["state"] == "running"},
+            table.SCRUB_CHECKED: {(): scrub["checked_bytes"]},
+            table.SCRUB_DAMAGED: {(): scrub["damaged"]},
+            table.SCRUB_END: {(): scrub["ended_at"]},
+            table.DAMAGED_BLOBS: {(): len({each.sha256 for each in lost})},
         }
 
 

@@ -27,6 +27,11 @@ RACK_SKEW = "rackferry_rack_clock_skew_seconds"
 RACK_RATE = "rackferry_rack_transfer_rate_bytes"
 RACK_SYNCED = "rackferry_rack_last_sync_timestamp_seconds"
 RACK_BYTES = "rackferry_rack_sent_bytes_total"
+SCRUB_RUNNING = "rackferry_scrub_running"
+SCRUB_CHECKED = "rackferry_scrub_checked_bytes"
+SCRUB_DAMAGED = "rackferry_scrub_damaged"
+SCRUB_END = "rackferry_scrub_last_end_timestamp_seconds"
+DAMAGED_BLOBS = "rackferry_damaged_files"
 
 METRICS = (
     Metric(GENERATION, GAUGE, "number of the published state"),
@@ -52,5 +57,10 @@ METRICS = (
     Metric(RACK_RATE, GAUGE, "bytes per second of a sync that is running", ("rack",)),
     Metric(RACK_SYNCED, GAUGE, "when a sync of a rack last ended well", ("rack",)),
     Metric(RACK_BYTES, COUNTER, "bytes of images sent to a rack by this region", ("rack",)),
+    Metric(SCRUB_RUNNING, GAUGE, "1 while a scrub runs"),
+    Metric(SCRUB_CHECKED, GAUGE, "bytes read by the running scrub, else by the last"),
+    Metric(SCRUB_DAMAGED, GAUGE, "damaged files found by the running scrub, else by the last"),
+    Metric(SCRUB_END, GAUGE, "when the last scrub ended"),
+    Metric(DAMAGED_BLOBS, GAUGE, "files of images that went bad and are not there again yet"),
     *OF_DAEMONS,
 )

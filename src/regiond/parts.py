@@ -44,6 +44,7 @@ from regiond.region import Region
 from regiond.region_settings import RegionSettings
 from regiond.routes import Routes
 from regiond.schedule import Schedule
+from regiond.scrub import Scrub
 from regiond.selections import Selections
 from regiond.settings_table import MOST_TRANSFERS, PARALLEL_TRANSFERS
 from regiond.store.database import Database
@@ -118,6 +119,16 @@ class Importing:
             clock,
             partial(count_import, ground.tally),
         )
+        self.scrub = Scrub(
+            ground.database,
+            ground.pools["hash"],
+            holder=ground.config.name,
+            clock=clock,
+            now=ground.now,
+            random=ground.random,
+            limit_bytes_s=ground.config.scrub_limit_bytes_s,
+            repair=self.imports.repair,
+        )
 
 
 class UseCases:
@@ -157,6 +168,7 @@ class UseCases:
             self.boot_sources,
             self.fleet,
             imports,
+            importing.scrub,
             cache=cache,
             tally=ground.tally,
             pulse=ground.pulse,

@@ -12,10 +12,13 @@ The rules:
 * An image that is held as it is offered, but came from another source or another path, is
   published anew, and nothing is fetched: mirrors, and what happens when its source goes, go
   by where it is from.
+* What went bad of an image that is published or kept is fetched again, and nothing else of it.
 * After the plan has been carried out the next plan is empty.
 """
 
 from collections.abc import Mapping, Sequence
+
+import attrs
 
 from regiond.import_plan import (
     BlobFetch,
@@ -23,6 +26,7 @@ from regiond.import_plan import (
     HeldState,
     Holdings,
     ImportPlan,
+    Place,
     PlannedImage,
     Waiting,
     names_of,
@@ -71,7 +75,7 @@ def plan_import(sources: Sequence[SourceOffers], holdings: Holdings) -> ImportPl
     retire, guarded = retirements(sources, selected, to_come, stage, holdings.images)
     return ImportPlan(
         stage=stage,
-        fetch=_fetches(stage, wanted, holdings.blobs),
+        fetch=_with_repairs(_fetches(stage, wanted, holdings.blobs), sources, holdings),
         retire=retire,
         refused=refused,
         refused_of=frozenset(each.source_id for each in selected if each.offer.key not in to_come),
@@ -129,7 +133,7 @@ def _fetches(
     blobs: Mapping[str, HeldBlob],
 ) -> tuple[BlobFetch, ...]:
     missing = {sha256 for image in stage for sha256 in image.missing}
-    places: dict[str, dict[tuple[int, str], None]] = {}
+    places: dict[str, dict[Place, None]] = {}
     files: dict[str, WantedFile] = {}
     for image in stage:
         for file in image.offer.files:
@@ -150,6 +154,24 @@ def _fetches(
         )
         for sha256, file in files.items()
     )
+
+
+def _with_repairs(
+    fetches: tuple[BlobFetch, ...], sources: Sequence[SourceOffers], holdings: Holdings
+) -> tuple[BlobFetch, ...]:
+    """And what went bad of held images, from where they came, if that can be read."""
+    readable = {source.source_id for source in sources if source.offers}
+    known = {blob.sha256: blob for blob in fetches}
+    for lost in holdings.lost:
+        if lost.source_id not in readable or lost.upstream_path is None:
+            continue
+        held_bytes = _held_bytes(holdings.blobs.get(lost.sha256), lost.size_bytes)
+        blob = known.get(lost.sha256) or BlobFetch(lost.sha256, lost.size_bytes, held_bytes, ())
+        places = dict.fromkeys((*blob.upstream, (lost.source_id, lost.upstream_path)))
+        known[lost.sha256] = attrs.evolve(
+            blob, upstream=tuple(places), repairs=(*blob.repairs, lost)
+        )
+    return tuple(known.values())
 
 
 def _held_bytes(held: HeldBlob | None, size_bytes: int) -> int:

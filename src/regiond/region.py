@@ -64,6 +64,16 @@ class Region:
         ]
         rows += [
             {
+                "action": "repair",
+                **key_columns(key),
+                "version": version,
+                "size_bytes": 0,
+                "fetch_bytes": fetch_bytes,
+            }
+            for (key, version), fetch_bytes in plan.repair_bytes.items()
+        ]
+        rows += [
+            {
                 "action": "wait",
                 **key_columns(each.offer.key),
                 "version": each.offer.version,

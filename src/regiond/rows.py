@@ -113,7 +113,7 @@ def image_row(image: StoredImage) -> dict[str, Any]:
         "label": image.key.label,
         "bootloader_type": image.bootloader_type,
         "version": image.version,
-        "state": image.state,
+        "state": "damaged" if image.is_damaged else image.state,
         "size_bytes": image.size_bytes,
         "complete_bytes": image.complete_bytes,
         "held_by": _held_by(image),

@@ -7,7 +7,7 @@ with either is one line on stderr and exit code 1.
 import atexit
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,7 @@ class RegionDaemon(MultiService):
             limits=self.ground.limits,
             imports=self.importing.imports,
             own_stream=self.cases.own_stream,
+            cache=self.ground.cache,
             sessions=self.doors.sessions,
             note_change=self.doors.live.note_change,
         )
@@ -113,6 +114,7 @@ class RegionDaemon(MultiService):
             SilenceWatch(
                 self.database, config.name, self.cases.fleet.silence_s, reactor, self._now
             ),
+            self.importing.scrub,
             self.cases.own_stream,
             *self._tellers.values(),
             self.ground.pulse,
@@ -143,25 +145,28 @@ class RegionDaemon(MultiService):
 
     async def _start(self) -> None:
         """What needs the reactor: the first source, then imports, then READY."""
-        try:
-            await self._prepare()
-        except StorageError as error:
-            if error.code != "database-damaged":
-                raise
-            _log.error("what verifies is served all the same: {why}", why=error.line())
+        for step in self._steps():
+            try:
+                await step()
+            except StorageError as error:
+                if error.code != "database-damaged":
+                    raise
+                _log.error("what verifies is served all the same: {why}", why=error.line())
         for service in self._at_work:
             service.setServiceParent(self)
         self._is_ready = True
         self._systemd.ready(f"region {self._config.name}")
 
-    async def _prepare(self) -> None:
-        await note_damage(self.database, self._now())
-        await self._heeding.begin()
+    def _steps(self) -> Iterator[Callable[[], Awaitable[None]]]:
+        """Each by itself: what one cannot read of a damaged database, the next may not need."""
+        yield lambda: note_damage(self.database, self._now())
+        yield self._heeding.read_settings
+        yield self._heeding.read_sources
         for hook in Hook:
             if hook not in self._tellers:
-                await forget_failure(self.database, hook, self._now())
+                yield partial(forget_failure, self.database, hook, self._now())
         if self._config.default_boot_source:
-            await self.cases.boot_sources.make_default()
+            yield self.cases.boot_sources.make_default
 
     def _not_started(self, failure: Failure) -> None:
         """Alive and never ready would be no use to anybody."""

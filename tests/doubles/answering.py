@@ -32,6 +32,7 @@ from regiond.import_service import ImportService
 from regiond.import_status import ImportStatus
 from regiond.racks.sessions import Sessions
 from regiond.schedule import Schedule
+from regiond.scrub import Scrub
 from regiond.store import blobs
 from regiond.uploads import Uploads
 from regiond.web_sessions import WebSessions
@@ -98,6 +99,18 @@ class AnswerCase(ImportCase):
             self.imports,
             BundledUploads(self.uploads, self.custom_images),
         )
+        self.scrub = Scrub(
+            self.database,
+            inline,
+            holder="region-1",
+            clock=reactor,
+            now=lambda: self.time,
+            random=lambda: 0.5,
+            limit_bytes_s=float("inf"),
+            repair=lambda: None,
+        )
+        self.scrub.startService()
+        self.addCleanup(self.scrub.stopService)
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
@@ -111,7 +124,9 @@ class AnswerCase(ImportCase):
                 self.fleet,
                 self.canaries,
                 ImportStatus(self.database, self.imports, self.importer),
+                scrub=self.scrub,
                 identity=_identity,
+                clock=reactor,
             ),
             WebAnswers(self.web_sessions, lambda: "http://region.example:5240"),
         )

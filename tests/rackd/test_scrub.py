@@ -7,9 +7,9 @@ from unittest import mock
 from twisted.internet.defer import Deferred
 
 from common.errors import NoDaemon, StorageError
+from common.scrub_record import WEEK_S
 from rackd.examination import Examination
 from rackd.scrub import LOOK_S, SAVE_EVERY_S, START_S, Scrub
-from rackd.scrub_record import WEEK_S
 from tests.doubles.disks import broken_at
 from tests.doubles.following import JAMMY
 from tests.doubles.scrubbing import ScrubbingCase

@@ -109,3 +109,17 @@ class ChunkCacheTests(SynchronousTestCase):
 
         self.cache = ChunkCache(at_once)
         self.assertEqual(self.successResultOf(self.get(3, 4)), b"3/4")
+
+    def test_what_is_forgotten_is_loaded_again(self) -> None:
+        """All that is kept of a blob, and what is on its way; other blobs stay."""
+        self.filled(0, 1)
+        other, late = self.get(2, 0), self.get(1, 2)
+        self.loading.pop((2, 0)).callback(b"other")
+        self.cache.forget(1)
+        self.loading.pop((1, 2)).callback(b"old")
+        self.assertEqual(self.successResultOf(late), b"old")
+        self.assertEqual(self.successResultOf(other), b"other")
+        self.assertEqual(self.successResultOf(self.get(2, 0)), b"other")
+        loads = self.cache.loads
+        self.filled(0, 1, 2)
+        self.assertEqual(self.cache.loads, loads + 3)

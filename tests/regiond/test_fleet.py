@@ -5,12 +5,13 @@ import json
 
 from common.commands import PIECE_BYTES, SILENCE_LIMIT_S
 from common.digests import sha256_hex
-from common.errors import NotFound, RangeError, Refused, WrongUsage
+from common.errors import NotFound, RangeError, Refused, StorageError, WrongUsage
+from common.events import Event, Severity
 from common.images import View
 from common.tokens import LIFETIME_S, parse_token
 from regiond.presence import status_of
 from regiond.racks.fleet import RackIdentity
-from regiond.store import events, generations
+from regiond.store import blobs, events, generations, leases, scrubs
 from tests.doubles.fleets import PROBLEM, FleetCase, new_request
 from tests.doubles.stores import NOW, Content, content, finished, key
 
@@ -113,6 +114,17 @@ class BlobTests(FleetCase):
         for sha256 in (secret.sha256, "0" * 64):
             self.assertIsNone(finished(self.fleet.blob(rack, sha256)))
             self.assertIsNone(finished(self.fleet.digests(rack, sha256)))
+
+    def test_what_went_bad_has_a_reason(self) -> None:
+        """A blob of its view that is not whole any more: neither bytes nor digest list, and why."""
+        rack = self.enrol()
+        token = self.write(leases.acquire, scrubs.LEASE, "region-1", NOW, 60.0)
+        held = self.read(blobs.find_blob, self.root.sha256)
+        event = Event("blob-damaged", Severity.ERROR, "blob", "bad")
+        self.write(scrubs.withdraw, held, 1, lambda _: event, token=token, now=NOW)
+        for asked in (self.fleet.blob, self.fleet.digests):
+            error = self.refusal(asked(rack, self.root.sha256), StorageError)
+            self.assertEqual((error.code, error.object), ("blob-damaged", self.root.sha256))
 
     def test_a_deleted_rack_gets_nothing(self) -> None:
         """From the deletion on its certificate is unknown, and its blobs are not there."""

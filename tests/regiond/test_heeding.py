@@ -9,7 +9,7 @@ from common.images import Selection
 from regiond.heeding import Heeding
 from regiond.limits import Limits
 from regiond.region_settings import RegionSettings
-from regiond.store import selections, settings, sources
+from regiond.store import changes, selections, settings, sources
 from tests.doubles.stores import NOW, OnSQLite, Store, content, finished
 
 
@@ -21,13 +21,14 @@ class HeedingTests(Store, OnSQLite):
         self.region_settings = RegionSettings(self.database, lambda: NOW)
         self.limits = Limits(Clock())
         self.imports, self.own_stream, self.sessions = mock.Mock(), mock.Mock(), mock.Mock()
-        self.pages = mock.Mock()
+        self.pages, self.cache = mock.Mock(), mock.Mock()
         self.heeding = Heeding(
             self.database,
             settings=self.region_settings,
             limits=self.limits,
             imports=self.imports,
             own_stream=self.own_stream,
+            cache=self.cache,
             sessions=self.sessions,
             note_change=self.pages,
         )
@@ -41,7 +42,8 @@ class HeedingTests(Store, OnSQLite):
         """Settings and the limits of sources, from before the start."""
         source_id = self.source("1 MiB/s")
         self.write(settings.put, "racks_rate_limit", value="1 MiB/s", now=NOW)
-        finished(self.heeding.begin())
+        finished(self.heeding.read_settings())
+        finished(self.heeding.read_sources())
         self.assertEqual(len(self.limits.of_source(source_id)), 2)
         self.assertLess(self.limits.racks.take(1 << 30), 1 << 30)
 
@@ -54,6 +56,12 @@ class HeedingTests(Store, OnSQLite):
         self.own_stream.look.assert_called_once_with()
         self.pages.assert_called_once_with()
         self.sessions.announce.assert_not_called()
+
+    def test_a_blob_that_went_bad_is_forgotten(self) -> None:
+        """Its chunks in memory; and the own stream looks whether it was one of its documents."""
+        self.write(changes.record, "blob", "7", NOW)
+        self.cache.forget.assert_called_once_with(7)
+        self.own_stream.look.assert_called_once_with()
 
     def test_a_source_is_limited_at_once(self) -> None:
         """As it says now; what is no setting changes no schedule."""

@@ -6,11 +6,69 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.images import Selection
+from regiond.damaged_blobs import LostFile
 from regiond.import_plan import HeldBlob, HeldState, Holdings
 from regiond.planning import plan_import
 from regiond.sources.catalogue import Offer
 from regiond.sources.matching import SourceOffers
 from tests.doubles.plans import Store, holding, offer, source
+
+
+class RepairTests(SynchronousTestCase):
+    """What went bad of what is held."""
+
+    def damaged(self, made: Offer, *, source_id: int | None = 1) -> Holdings:
+        """An image that was imported, and whose second file is half there."""
+        store, file = holding(source(made)), made.files[1]
+        path = None if source_id is None else file.upstream_path
+        lost = LostFile(
+            1, made.key, made.version, file.ftype, file.sha256, file.size_bytes, source_id, path
+        )
+        half = HeldBlob(file.sha256, file.size_bytes, 3, complete=False)
+        blobs = store.blobs | {file.sha256: half}
+        return attrs.evolve(store.holdings, blobs=blobs, lost=(lost,))
+
+    def test_what_went_bad_is_fetched_and_nothing_is_staged(self) -> None:
+        """Nothing else of the image, from where it came, going on where it broke."""
+        made = offer()
+        plan = plan_import([source(made)], self.damaged(made))
+        (fetch,) = plan.fetch
+        file = made.files[1]
+        self.assertEqual((fetch.sha256, fetch.held_bytes), (file.sha256, 3))
+        self.assertEqual(fetch.upstream, ((1, file.upstream_path),))
+        self.assertEqual([each.key for each in fetch.repairs], [made.key])
+        self.assertEqual(plan.repair_bytes, {(made.key, "1"): file.size_bytes - 3})
+        self.assertEqual((plan.stage, plan.retire, plan.is_empty), ((), (), False))
+
+    def test_a_newer_version_hides_no_damage(self) -> None:
+        """It is fetched, too; a file that both have, once, from either place."""
+        made = offer(shared="same")
+        newer = offer(version="2", shared="same")
+        plan = plan_import([source(newer)], self.damaged(made))
+        self.assertEqual(len(plan.fetch), 2)
+        (shared,) = [each for each in plan.fetch if each.repairs]
+        self.assertEqual(
+            set(shared.upstream),
+            {(1, newer.files[1].upstream_path), (1, made.files[1].upstream_path)},
+        )
+        self.assertEqual(sum(plan.fetch_bytes_each), plan.fetch_bytes)
+        self.assertEqual(plan.repair_bytes, {(made.key, "1"): 0})
+
+    def test_what_nobody_offers_is_left_alone(self) -> None:
+        """An upload; a source that is gone, or cannot be read."""
+        made = offer()
+        for sources, source_id in (([source(made)], None), ([source(made)], 2), ([source()], 1)):
+            plan = plan_import(sources, self.damaged(made, source_id=source_id))
+            self.assertEqual(plan.fetch, ())
+
+    def test_of_a_bundle_that_which_is_there(self) -> None:
+        """A bundle that was written without it leaves it as it is."""
+        made = offer()
+        plan = plan_import([source(made)], self.damaged(made))
+        for has in (True, False):
+            work = plan.within([1], lambda _: True, lambda _, has=has: has)
+            self.assertEqual(len(work.fetch), has)
+        self.assertEqual(plan.within([2], lambda _: True, lambda _: True).fetch, ())
 
 
 class FetchTests(SynchronousTestCase):

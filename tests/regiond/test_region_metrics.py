@@ -42,6 +42,7 @@ class RegionMetricsTests(AnswerCase):
             self.boot_sources,
             self.fleet,
             self.imports,
+            self.scrub,
             cache=ChunkCache(self.database.read_chunk),
             tally=self.tally,
             pulse=Pulse(self.clock),

@@ -167,7 +167,7 @@ def _resource_key(row: Row) -> tuple[str, str, str]:
 
 def _preference(row: Row) -> tuple[bool, int]:
     """Of several versions the published one stands for the resource, then the youngest."""
-    return row["state"] != "published", -row["id"]
+    return row["state"] not in {"published", "damaged"}, -row["id"]
 
 
 def _resource(row: Row) -> dict[str, Any]:

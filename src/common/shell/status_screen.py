@@ -35,6 +35,7 @@ def region_screen(status: Row, screen: Screen) -> str:
     page.part("images", _images(status))
     page.part("canaries", _canaries(status.get("canaries"), status["now"]))
     page.part("space", [_space(status["space"])])
+    page.part("scrub", [_scrub(status["scrub"], status["now"])])
     page.part("racks", _racks(status["racks"], status["now"]), indent=2)
     page.problems(status["problems"], status["now"])
     return page.text()

@@ -1,6 +1,6 @@
 """A daemon itself: how it is and what happened (pure)."""
 
-from common.verbs import BOTH, RACK, REGION, Answer, Parameter, Verb
+from common.verbs import BOTH, REGION, Answer, Parameter, Verb
 
 _SETTING_COLUMNS = ("name", "value", "default", "help")
 
@@ -55,10 +55,10 @@ VERBS: tuple[Verb, ...] = (
     Verb(
         "scrub",
         "",
-        "read every finished file and fetch again what went bad; wait: until that is over",
-        RACK,
+        "read everything that is held and fetch again what went bad; wait: until all is read",
+        BOTH,
         flags=("wait",),
-        example="wait --socket /run/rackd/admin.sock",
+        example="wait",
         changes=True,
     ),
     Verb(

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.interfaces import IReactorTime
+
 from common.errors import WrongUsage
 from common.events import Severity
+from common.meanwhile import meanwhile
 from common.vocabulary import Question
 from common.wellbeing import verdict
 from regiond.admin.asked import Tell
@@ -13,7 +16,10 @@ from regiond.canaries import Canaries
 from regiond.fleet import RegionFleet
 from regiond.import_status import ImportStatus
 from regiond.region import Region
+from regiond.scrub import Scrub
 from regiond.sync_standing import to_look_at
+
+_PROGRESS_S = 1.0
 
 
 class DaemonAnswers:
@@ -27,14 +33,18 @@ class DaemonAnswers:
         canaries: Canaries,
         imports: ImportStatus,
         *,
+        scrub: Scrub,
         identity: Callable[[], dict[str, Any]],
+        clock: IReactorTime,
     ) -> None:
         self._region = region
         self._boot_sources = boot_sources
         self._fleet = fleet
         self._canaries = canaries
         self._imports = imports
+        self._scrub = scrub
         self._identity = identity
+        self._clock = clock
 
     async def events_read(self, question: Question, _: Tell) -> Any:
         level = _severity(str(question.parameters.get("level", "info")))
@@ -56,7 +66,21 @@ class DaemonAnswers:
             "racks": racks,
             "canaries": await self._canaries.row(),
             "import": await self._imports.row(),
+            "scrub": await self._scrub.status(),
         }
+
+    async def scrub(self, question: Question, tell: Tell) -> Any:
+        if "wait" not in question.flags:
+            self._scrub.start()
+            return {"outcome": "started", **await self._scrub.status()}
+
+        async def say() -> None:
+            status = await self._scrub.status()
+            sizes = {name: status[name] for name in ("checked_bytes", "total_bytes")}
+            tell({"phase": "checking", **sizes})
+
+        ended = await meanwhile(self._scrub.wait(), say, _PROGRESS_S, self._clock)
+        return {"outcome": "checked", **ended}
 
 
 def _severity(level: str) -> Severity:

@@ -16,7 +16,7 @@ _NOTED = "rackferry-changes"
 
 @attrs.frozen
 class Change:
-    """Something visible changed. ``kind``: generation, source, image, rack, canary or setting."""
+    """Something visible changed. ``kind``: generation, source, image, blob, rack, canary or setting."""
 
     id: int
     kind: str

@@ -13,7 +13,7 @@ connection. One thread writes, four read; no transaction outlives its work funct
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 READERS = 4
 ATTEMPTS = 10
+_NOT_OPENED = "put back a copy of it, or move it away and begin anew; racks serve what they hold"
 
 
 @attrs.define
@@ -278,8 +279,9 @@ class Database:
             elif lock is not None:
                 lock.release()
             if isinstance(error, RackferryError) and not isinstance(error, ConfigError):
+                remedy = _NOT_OPENED if error.code == "database-damaged" else error.remedy
                 raise ConfigError(
-                    error.message, object=self._place, code=error.code, remedy=error.remedy
+                    error.message, object=self._place, code=error.code, remedy=remedy
                 ) from error
             raise
         self._opened = opened
@@ -301,10 +303,33 @@ class Database:
         try:
             findings = self._raw(opened.writer, sqlite.quick_check)
         except StorageError as error:
-            findings = [error.message]
-        self.problems = tuple(findings)
-        for finding in findings:
-            self.log.error("{place}: {finding}", place=self._place, finding=finding)
+            findings = {"schema": error.message}
+        self._found(findings)
+
+    def _found(self, findings: Mapping[str, str]) -> None:
+        self.problems = tuple(f"{table}: {finding}" for table, finding in findings.items())
+        for problem in self.problems:
+            self.log.error("{place}: {problem}", place=self._place, problem=problem)
+
+    async def check(self) -> None:
+        """See whether all tables but that of chunks, and the indexes of all, are sound.
+
+        Indexes that are not are made anew; what is wrong then is in ``problems``. A server sees
+        to its own.
+
+        Raises:
+            StorageError: the database failed as a whole.
+        """
+        opened = self._in_use()
+        if self._file is None:
+            return
+        look = partial(self._raw, opened.reader, sqlite.full_check)
+        findings = await self._reading.run(look)
+        if findings:
+            anew = partial(sqlite.make_indexes_anew, tables=tuple(findings))
+            await self._writing.run(lambda: self._raw(opened.writer, anew))
+            findings = await self._reading.run(look)
+        self._found(findings)
 
     def _transact(
         self,

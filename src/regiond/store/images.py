@@ -92,6 +92,11 @@ class StoredImage:
         return sum(file.size_bytes for file in self.files)
 
     @property
+    def is_damaged(self) -> bool:
+        """Whether it is published, and bytes of it went bad since."""
+        return self.state == "published" and self.complete_bytes < self.size_bytes
+
+    @property
     def name(self) -> str:
         """os/release, as people know it."""
         return f"{self.key.os}/{self.key.release}"

@@ -21,7 +21,7 @@ Facts behind the settings (https://sqlite.org/pragma.html, measured with the pro
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ KEPT_LOG_BYTES = 64 << 20
 CHECKPOINT_WAIT_MS = 100
 BUSY_WAIT_MS = 5000
 VACUUM_PAGES = 128
+_MOST_SAID = 300
 
 # Only the writer says these: they take the write lock, and a reader must never need it.
 _MAKING = (
@@ -153,24 +154,42 @@ def free_bytes(file: Path) -> int:
         ) from error
 
 
-def quick_check(connection: sqlite3.Connection) -> list[str]:
-    """What is wrong with the structure of each table; chunks excepted.
+def quick_check(connection: sqlite3.Connection) -> dict[str, str]:
+    """What is wrong with the structure of tables and indexes, by the table; chunks excepted.
 
     Chunks are nearly all of the file, and every one is verified by its digest whenever it
     matters; reading them all would keep a large region from starting within seconds.
     """
+    return _check(connection, "quick_check")
+
+
+def full_check(connection: sqlite3.Connection) -> dict[str, str]:
+    """As ``quick_check``, and whether indexes say the same as their tables."""
+    return _check(connection, "integrity_check")
+
+
+def _check(connection: sqlite3.Connection, pragma: str) -> dict[str, str]:
     names = connection.execute(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> 'chunk'"
         " AND name NOT LIKE 'sqlite_%'"
     )
-    findings: list[str] = []
+    findings: dict[str, str] = {}
     for (name,) in names.fetchall():
         try:
-            rows = connection.execute(f'PRAGMA quick_check("{name}")').fetchall()
+            rows = connection.execute(f'PRAGMA {pragma}("{name}")').fetchall()
         except sqlite3.DatabaseError as error:
             rows = [(str(error),)]
-        findings += [f"{name}: {finding}" for (finding,) in rows if finding != "ok"]
+        said = " ".join("; ".join(str(finding) for (finding,) in rows).split())
+        if said != "ok":
+            findings[name] = said[:_MOST_SAID]
     return findings
+
+
+def make_indexes_anew(connection: sqlite3.Connection, tables: Iterable[str]) -> None:
+    """Of those of these tables where that can be done: they say nothing that rows do not."""
+    for table in tables:
+        with suppress(sqlite3.DatabaseError):  # it is checked again
+            connection.execute(f'REINDEX "{table}"')
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

@@ -76,7 +76,7 @@ def image_rows(
         here = stored.get(key, {})
         if here.keys() == {"kept"} and key not in wanted:
             continue
-        shown = here.get("importing") or here.get("published")
+        shown = here.get("importing") or here.get("published") or here.get("damaged")
         row = _row(key, shown, offered.get(key))
         state, said, done = _state(here, spread.get(key), failed.get(key), is_importing)
         rows.append(attrs.evolve(row, state=state, said=said, done=done, kept=kept[key]))
@@ -114,13 +114,16 @@ def _state(
     here: Mapping[str, Row], spread: Spread | None, problem: Row | None, is_importing: bool
 ) -> tuple[str, str, float | None]:
     """The first step that it has not passed."""
-    coming, published = here.get("importing"), here.get("published")
+    coming, damaged = here.get("importing"), here.get("damaged")
+    published = here.get("published") or damaged
     if problem is not None:
         kept = "in use; its update failed" if published is not None else "failed"
         return "failed", f"{kept}: {problem['cause']}", None
     if coming is not None:
         again = "new version: " if published is not None else ""
         return _coming(coming, again, is_importing)
+    if damaged is not None:
+        return "failed", "bytes of it went bad here; racks keep what they have", None
     if published is not None:
         return _spreading(spread)
     return "queued", "queued" if is_importing else "queued for the next import", None

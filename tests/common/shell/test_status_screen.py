@@ -40,6 +40,8 @@ def region(**more: Any) -> dict[str, Any]:
         "images": {"published": 12, "importing": 1, "kept": 9, "published_bytes": 10 << 30},
         "space": {"database_bytes": 20 << 30, "held_bytes": 19 << 30, "free_bytes": 112 << 30,
                   "reserve_bytes": 1 << 30},
+        "scrub": {"state": "idle", "checked_bytes": 0, "total_bytes": 0, "damaged": 0,
+                  "ended_at": NOW - 86400, "next_at": NOW + 86400},
         "racks": [rack("rack-1")], "problems": [], **more,
     }  # fmt: skip
 
@@ -60,6 +62,7 @@ class RegionScreenTests(SynchronousTestCase):
                 "import    idle; last complete 12 min ago, 1 GiB in 3 s; next in 48 min",
                 "images    12 published, 1 importing, 9 kept; 10 GiB",
                 "space     database 20 GiB; 112 GiB free, of which 1 GiB stay free",
+                "scrub     0 damaged, ended 1 d ago; next in 1 d",
                 "racks     1: 1 synced",
             ],
         )

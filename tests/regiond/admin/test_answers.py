@@ -103,7 +103,9 @@ KEYS_OF = {
     "rack-controller read": "name state status held_digest progress problem",
     "rack-controller list-boot-images": "name architecture label version",
     "events read": "id at severity code object cause remedy count first_at cleared_at",
+    "scrub": "outcome state checked_bytes total_bytes damaged ended_at next_at",
     "status": "name release generation view sources images pinned canaries space problems racks import"
+    " scrub"
     " rpc_port enrol_port images_port web_port",
 }
 

@@ -81,6 +81,12 @@ class StateTests(SynchronousTestCase):
         said = self.row(image(), spread=Spread(1, 1), problem="gone").said
         self.assertEqual(said, "in use; its update failed: gone")
 
+    def test_damage_is_told(self) -> None:
+        """Bytes of a published version went bad; it can still be deleted, for example."""
+        row = self.row(image("damaged", 50, id=3), spread=Spread(1, 1))
+        self.assertEqual((row.state, row.image_id), ("failed", 3))
+        self.assertIn("went bad", row.said)
+
     def test_older_versions_are_counted(self) -> None:
         """They have no row of their own."""
         row = self.row(image(), image("kept", id=2, version="1"), image("kept", id=3, version="0"))

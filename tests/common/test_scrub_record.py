@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.canonical import canonical_json, parse
-from rackd.scrub_record import WEEK_S, ScrubRecord
+from common.scrub_record import WEEK_S, ScrubRecord
 
 NOW_S = 1_795_295_000.0
 _chances = st.floats(0, 1, exclude_max=True)

@@ -1,8 +1,10 @@
-"""How far the scrub of a rack is, and when the next one is due (pure).
+"""How far a scrub is, and when the next one is due: of a rack's disk, or of a region's database (pure).
 
 Blobs are read in the order of their names, so where a pass stood is one name. Names are
 digests: a blob that came meanwhile stands anywhere, and was verified when it came.
 """
+
+from typing import Any
 
 import attrs
 
@@ -46,7 +48,7 @@ class ScrubRecord:
     def planned(self, now: float, chance: float) -> "ScrubRecord":
         """The same with a moment for the next, if it has none that can be.
 
-        The first may be at any moment of the week, so that the racks of a site do not begin
+        The first may be at any moment of the week, so that the daemons of a site do not begin
         together. One that is too far away was set by a clock that was wrong.
 
         Args:
@@ -80,3 +82,20 @@ class ScrubRecord:
             last_bytes=self.checked_bytes,
             last_damaged=self.damaged,
         )
+
+    def row(self, total_bytes: int, *, is_asked: bool = False) -> dict[str, Any]:
+        """As the shell shows it.
+
+        Args:
+            total_bytes: what the one that runs has to read.
+            is_asked: somebody asked for one that has not begun yet.
+        """
+        running = self.is_running
+        return {
+            "state": "running" if running or is_asked else "idle",
+            "checked_bytes": self.checked_bytes if running else self.last_bytes,
+            "total_bytes": total_bytes if running else self.last_bytes,
+            "damaged": self.damaged if running else self.last_damaged,
+            "ended_at": self.ended_at or None,
+            "next_at": self.next_at or None,
+        }
