@@ -10,7 +10,7 @@ from common.digests import sha256_hex
 from common.errors import RackferryError
 from common.events import Event, Severity
 from regiond import tap
-from regiond.store import blobs, events, settings
+from regiond.store import blob_writing, blobs, events, settings
 from regiond.store.database import Database
 from tests.doubles.bit_flips import PAGE_BYTES, flip, flip_somewhere
 from tests.doubles.stores import finished
@@ -32,7 +32,7 @@ class DamagedStartTests(DaemonCase):
         database = Database(self.database_url, None)
         finished(database.open())
         for content in CONTENTS:
-            finished(database.write(blobs.keep_whole, content))
+            finished(database.write(blob_writing.keep_whole, content))
         event = Event("no-space", Severity.ERROR, "import", "full")
         finished(database.write(events.raise_event, event, 1.0))
         finished(database.write(settings.put, "racks_rate_limit", "1 Gbit/s", 1.0))
@@ -69,9 +69,8 @@ class DamagedStartTests(DaemonCase):
         """In the page of any table or index: it starts, or ends in one line that says what to do."""
         chance = random.Random(7)
         started = 0
-        for name in self.roots:
-            if name == "chunk":
-                continue
+        names = chance.sample(sorted(self.roots.keys() - {"chunk"}), 10)
+        for name in names:
             used = chance.randrange(PAGE_BYTES - 400, PAGE_BYTES)
             self.damage(name, chance.randrange(12), used)
             try:
@@ -86,7 +85,7 @@ class DamagedStartTests(DaemonCase):
             if name not in {"blob", "uq_blob_sha256", "ix_blob_state"}:
                 self.assertEqual(await self.served(daemon), len(CONTENTS), name)
             await self.stop(daemon)
-        self.assertGreater(started, len(self.roots) / 2)
+        self.assertGreater(started, len(names) / 2)
 
     async def test_a_damaged_chunk_costs_its_blob(self) -> None:
         """The start notices nothing; a scrub does, and then nobody is served it."""

@@ -7,7 +7,7 @@ from common.errors import NotFound, Stale
 from common.events import Event, Severity
 from common.scrub_record import WEEK_S, ScrubRecord
 from regiond.damaged_blobs import Uses
-from regiond.store import blobs, changes, events, images, leases, revisions, scrubs
+from regiond.store import blob_writing, blobs, changes, events, images, leases, revisions, scrubs
 from regiond.store.blobs import Blob
 from regiond.store.tables import blob, chunk
 from tests.doubles.stores import NOW, Content, OnPostgreSQL, OnSQLite, Store, content, key
@@ -83,7 +83,7 @@ class ScrubSuite(Store):
     def test_complete_blobs_in_the_order_of_their_names(self) -> None:
         """Partial ones are left out."""
         self.store(ONE, TWO)
-        self.write(blobs.claim_blob, "ff" * 32, 9, self.epoch)
+        self.write(blob_writing.claim_blob, "ff" * 32, 9, self.epoch)
         first = self.read(scrubs.next_complete, "")
         assert first is not None
         second = self.read(scrubs.next_complete, first.sha256)
@@ -113,9 +113,9 @@ class ScrubSuite(Store):
         )
         self.assertEqual([each.event.code for each in self.read(events.list_events)], [BAD.code])
         self.assertIsNone(self.write(scrubs.withdraw, held, 0, said, token=token, now=NOW))
-        self.write(blobs.claim_blob, BIG.sha256, BIG.size_bytes, self.epoch)
-        self.write(blobs.append_chunks, held.id, self.epoch, 2, BIG.rows[2:])
-        self.write(blobs.complete_blob, held.id, self.epoch, BIG.digests)
+        self.write(blob_writing.claim_blob, BIG.sha256, BIG.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, held.id, self.epoch, 2, BIG.rows[2:])
+        self.write(blob_writing.complete_blob, held.id, self.epoch, BIG.digests)
         self.assertTrue(self.blob().is_complete)
 
     def test_what_is_abandoned_is_unknown_and_its_rows_are_nobodys(self) -> None:
