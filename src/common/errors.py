@@ -142,6 +142,12 @@ class Busy(RackferryError):
     family_code = "busy"
 
 
+class TooOften(Busy):
+    """The same asker, or all together, tried more often than they may; later again."""
+
+    family_code = "too-often"
+
+
 class NoDaemon(RackferryError):
     """No daemon answers on that socket or address."""
 
@@ -195,6 +201,7 @@ TABLE: tuple[Door, ...] = (
     Door(StorageError, b"STORAGE", 500, 1),
     Door(Stale, b"STALE", 409, 1),
     Door(Busy, b"BUSY", 503, 1),
+    Door(TooOften, b"TOO_OFTEN", 429, 1),
     Door(NoDaemon, b"NO_DAEMON", 503, 3),
     Door(TimedOut, b"TIMED_OUT", 504, 4),
     Door(InternalError, b"INTERNAL", 500, 1),

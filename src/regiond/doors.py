@@ -129,6 +129,8 @@ class Doors:
         return make_web(
             self._ground.config,
             lambda question: answers.answer(question, lambda _: None),
+            region=cases.region,
+            imports=cases.import_status,
             boot_sources=cases.boot_sources,
             selections=cases.selections,
             fleet=cases.fleet,

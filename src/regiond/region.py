@@ -8,6 +8,8 @@ in ``fleet``.
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
+import attrs
+
 from common.backlog import Backlog
 from common.canonical import plain
 from common.events import Event, Severity, at_least, missed_row
@@ -99,7 +101,7 @@ class Region:
 
     async def list_images(self, image_type: str) -> list[dict[str, Any]]:
         """The images that are published or being imported, and the versions that are kept."""
-        found = await self._database.read(images.list_images)
+        found = await self._database.read(images.image_list)
         return [image_row(each) for each in found if image_type in {"all", each.type}]
 
     async def importing(self) -> list[dict[str, Any]]:
@@ -130,13 +132,15 @@ class Region:
         }
 
     async def delete_image(self, image_id: int) -> dict[str, Any]:
-        """Let a version go: a published one leaves the racks, and is fetched again if wanted."""
-        found = await self._database.read(images.image_details, image_id)
-        generation = await self._database.write(
-            publication.retire_images, [image_id], None, self.now()
-        )
+        """Let a version go: a published one leaves the racks, and is fetched again if wanted.
+
+        Raises:
+            NotFound: there is no such image, or not any more.
+            Conflict: it is pinned.
+        """
+        generation = await self._database.write(publication.delete_image, image_id, self.now())
         self._importer.unsettle()
-        return {"id": found.id, "deleted": True, "generation": generation}
+        return {"id": image_id, "deleted": True, "generation": generation}
 
     # What happened
 
@@ -156,6 +160,15 @@ class Region:
         """
         found = await self._database.read(events.list_events, level, cleared=cleared, code=code)
         return [each.to_row() for each in found]
+
+    async def events_from(
+        self, skipped: int, most: int, level: Severity, *, cleared: bool
+    ) -> tuple[list[dict[str, Any]], int]:
+        """As ``list_events``: at most so many after those that are skipped; and how many in all."""
+        found, total = await self._database.read(
+            events.events_from, skipped, most, level, cleared=cleared
+        )
+        return [each.to_row() for each in found], total
 
     async def follow_events(
         self, level: Severity, *, cleared: bool, code: str = ""
@@ -190,9 +203,7 @@ class Region:
     async def overview(self) -> dict[str, Any]:
         """Images, space and open problems."""
         generation, view = await self._database.read(generations.current_generation)
-        kept = await self._database.read(images.list_images)
-        held = await self._database.read(blobs.all_blobs)
-        values = all_values(await self._database.read(settings.everything))
+        kept = await self._database.read(images.image_list)
         return {
             "generation": generation,
             "view": view,
@@ -205,13 +216,17 @@ class Region:
                 ),
             },
             "pinned": [image_row(each) for each in kept if each.pinned],
-            "space": {
-                "blobs": len(held),
-                "held_bytes": sum(each.held_bytes for each in held),
-                "partial_bytes": sum(each.held_bytes for each in held if not each.is_complete),
-                "database_bytes": await self._database.size_bytes(),
-                "free_bytes": await self._database.free_bytes(),
-                "reserve_bytes": values["boot_images_reserve_mib"] << 20,
-            },
+            "space": await self.space(),
             "problems": await self.list_events(Severity.WARNING, cleared=False),
+        }
+
+    async def space(self) -> dict[str, Any]:
+        """What images take, and what may still be taken."""
+        held = await self._database.read(blobs.sums)
+        values = all_values(await self._database.read(settings.everything))
+        return {
+            **attrs.asdict(held),
+            "database_bytes": await self._database.size_bytes(),
+            "free_bytes": await self._database.free_bytes(),
+            "reserve_bytes": values["boot_images_reserve_mib"] << 20,
         }

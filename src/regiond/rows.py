@@ -15,7 +15,7 @@ from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
 from regiond.sources.verdict import Key
 from regiond.store.canaries import Waiting
-from regiond.store.images import StoredImage
+from regiond.store.images import ListedImage, StoredImage
 from regiond.store.racks import Rack
 from regiond.store.selections import StoredSelection
 from regiond.store.sources import BootSource
@@ -102,18 +102,16 @@ def key_columns(key: ImageKey) -> dict[str, str]:
     }
 
 
-def image_row(image: StoredImage) -> dict[str, Any]:
+def image_row(image: StoredImage | ListedImage) -> dict[str, Any]:
     """An image, published or on its way."""
     return {
         "id": image.id,
         "type": image.type,
-        "name": image.name,
-        "architecture": image.architecture,
+        **key_columns(image.key),
         "subarches": ",".join(image.subarches),
-        "label": image.key.label,
         "bootloader_type": image.bootloader_type,
         "version": image.version,
-        "state": "damaged" if image.is_damaged else image.state,
+        "state": "damaged" if _is_damaged(image) else image.state,
         "size_bytes": image.size_bytes,
         "complete_bytes": image.complete_bytes,
         "held_by": _held_by(image),
@@ -123,7 +121,12 @@ def image_row(image: StoredImage) -> dict[str, Any]:
     }
 
 
-def _held_by(image: StoredImage) -> str:
+def _is_damaged(image: StoredImage | ListedImage) -> bool:
+    """Whether it is published, and bytes of it went bad since."""
+    return image.state == "published" and image.complete_bytes < image.size_bytes
+
+
+def _held_by(image: StoredImage | ListedImage) -> str:
     """Which racks show a version."""
     if image.state == "published":
         return "all" if image.settled else "canaries"

@@ -161,8 +161,7 @@ class Selections:
         wanted = tuple(each.selection for each in kept)
         offered = SourceOffers(source.id, source.priority, wanted, found.newest, self._today())
         chosen = {offer.key for offer in offered.selected}
-        published = await self._database.read(images.list_images, ("published",))
-        pinned = {each.key: each.version for each in published if each.pinned}
+        pinned = await self._database.read(images.pinned_versions)
         return [
             offer_row(offered, each, selected=each.key in chosen, pinned=pinned.get(each.key))
             for each in found.newest

@@ -202,8 +202,8 @@ class RegionDaemon(MultiService):
     async def _check_alive(self) -> None:
         """The reactor turns, the database answers, and its disk takes what is written."""
         self.ground.pulse.demand()
-        await self.database.read(generations.current_generation)
         await self.database.demand_writable()
+        await self.database.read(generations.current_generation)
 
     async def _check_ready(self) -> None:
         if not self._is_ready:

@@ -81,6 +81,16 @@ class WebSessions:
         """Whether a session goes on; a page that is merely open does not keep it alive."""
         return await self._find(session.sha256) is not None
 
+    async def leave_notice(self, session: WebSession, notice: str) -> None:
+        """Let the session's next page say that, on whichever region."""
+        await self._database.write(web_logins.leave_notice, session.sha256, notice)
+
+    async def take_notice(self, session: WebSession) -> str:
+        """What the session's next page is to say; "" the second time."""
+        if not session.notice:
+            return ""
+        return await self._database.write(web_logins.take_notice, session.sha256)
+
     async def log_out(self, session: WebSession) -> None:
         """End a session, on every region."""
         await self._database.write(web_logins.end_session, session.sha256)

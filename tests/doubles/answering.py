@@ -111,6 +111,7 @@ class AnswerCase(ImportCase):
         )
         self.scrub.startService()
         self.addCleanup(self.scrub.stopService)
+        self.import_status = ImportStatus(self.database, self.imports, self.importer)
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
@@ -123,7 +124,7 @@ class AnswerCase(ImportCase):
                 self.boot_sources,
                 self.fleet,
                 self.canaries,
-                ImportStatus(self.database, self.imports, self.importer),
+                self.import_status,
                 scrub=self.scrub,
                 identity=_identity,
                 clock=reactor,

@@ -43,6 +43,14 @@ class Answered:
         found = re.search(r'name="token" value="([^"]*)"', self.text)
         return found[1] if found else ""
 
+    @property
+    def notice(self) -> str:
+        """What it says of what was done, and what to think of; "" if nothing was."""
+        found = re.findall(
+            r'<p class="note(?: good" role="status|" role="alert)">(.*?)</p>', self.text
+        )
+        return " ".join(map(unescape, found))
+
     def value_of(self, name: str) -> str:
         """Of a hidden or text field."""
         found = re.search(rf'name="{name}"[^>]*value="([^"]*)"', self.text)
@@ -59,7 +67,7 @@ class Answered:
 
     def row_of(self, text: str) -> str:
         """The text of the first table row with that text in it."""
-        for row in re.findall(r"<tr.*?</tr>", self.text, re.DOTALL):
+        for row in re.findall(r"<tr.*?(?=<tr|</t)", self.text, re.DOTALL):
             if text in row:
                 return " ".join(unescape(re.sub(r"<[^>]*>", " ", row)).split())
         raise AssertionError(f"no row has {text!r}: {self.text}")
@@ -125,6 +133,8 @@ class PageCase(AnswerCase):
         self.web = make_web(
             config,
             lambda question: keeping.answer(question, lambda _: None),
+            region=self.region,
+            imports=self.import_status,
             boot_sources=self.boot_sources,
             selections=self.selections,
             fleet=self.fleet,

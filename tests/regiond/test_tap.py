@@ -267,6 +267,16 @@ class MonitoringTests(DaemonCase):
         await daemon.database.close()
         await self.unwell(daemon, "not open")
 
+    async def test_a_database_that_is_moved_away(self) -> None:
+        """Until it is back; nothing answers in its place."""
+        daemon = await self.start()
+        file = Path(self.database_url.removeprefix("sqlite:///"))
+        aside = file.rename(file.with_suffix(".aside"))
+        await self.unwell(daemon, "is not at its place any more")
+        self.assertFalse(file.exists())
+        aside.rename(file)
+        self.assertEqual((await self.get(daemon, "/healthz"))[0], 200)
+
     async def test_a_reactor_that_stood_still(self) -> None:
         """For as long as that is remembered."""
         daemon = await self.start()

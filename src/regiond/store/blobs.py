@@ -7,7 +7,7 @@ immutable. A *dead* blob is being deleted (``garbage``) and counts as absent.
 from typing import Any
 
 import attrs
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from common.errors import NotFound
 from regiond.store import sqlite
@@ -31,6 +31,15 @@ class Blob:
     def is_complete(self) -> bool:
         """Whether every byte is here and verified."""
         return self.state == "complete"
+
+
+@attrs.frozen
+class BlobSums:
+    """How many blobs there are, what is stored of them, and of that, of those not complete."""
+
+    blobs: int
+    held_bytes: int
+    partial_bytes: int
 
 
 @attrs.frozen
@@ -93,6 +102,14 @@ def held_by_state(conn: Connection) -> dict[str, int]:
     stored = func.sum(blob.c.held_bytes)
     rows = conn.execute(select(blob.c.state, stored).group_by(blob.c.state))
     return {state: int(size_bytes) for state, size_bytes in rows}
+
+
+def sums(conn: Connection) -> BlobSums:
+    """Over every blob that is not being deleted."""
+    partial = case((blob.c.state == "partial", blob.c.held_bytes), else_=0)
+    columns = (func.count(), func.sum(blob.c.held_bytes), func.sum(partial))
+    found = conn.execute(select(*columns).where(IS_ALIVE)).one()
+    return BlobSums(*(int(each or 0) for each in found))
 
 
 def held_bytes(conn: Connection, sha256: str) -> int:

@@ -53,6 +53,7 @@ class _Opened:
     appender: Engine
     lock: Lock | None
     durable: GroupedWrites
+    file_name: sqlite.FileName | None
     # Two checkpoints at once would find the log busy, and it would only grow.
     checkpointing: threading.Lock = attrs.field(factory=threading.Lock)
 
@@ -238,11 +239,12 @@ class Database:
         """That what is written now would be kept, as far as that is known without a write.
 
         Raises:
-            StorageError, NoSpace: it would not.
+            StorageError, NoSpace: it would not, or in another file than the next start finds.
         """
-        self._in_use()
+        opened = self._in_use()
         self.log_file.check()
-        if self._file is not None:
+        if self._file is not None and opened.file_name is not None:
+            await self._reading.run(partial(sqlite.demand_in_place, self._file, opened.file_name))
             await self._reading.run(partial(demand_writable, self._file.parent))
 
     async def size_bytes(self) -> int:
@@ -263,13 +265,14 @@ class Database:
         unclean = self._file is not None and sqlite.ended_unclean(self._file)
         opened = None
         try:
+            file_name = self._make_file(self._file) if self._file else None
             make = sqlite.make_engines if self._file else postgresql.make_engines
             writer, reader = make(self._url)
             appender = sqlite.make_appender(self._url) if self._file else writer
             durable = GroupedWrites(
                 self._writing, lambda work: self._transact(writer, work), self._committed
             )
-            opened = _Opened(writer, reader, appender, lock, durable)
+            opened = _Opened(writer, reader, appender, lock, durable, file_name)
             if unclean:
                 self._check(opened)
             self._upgrade(opened)
@@ -285,6 +288,14 @@ class Database:
                 ) from error
             raise
         self._opened = opened
+
+    def _make_file(self, file: Path) -> sqlite.FileName:
+        try:
+            sqlite.make_file(file)
+        except sqlite3.Error as error:
+            self._raise_expected(error)
+            raise
+        return sqlite.FileName.of(file)
 
     def _upgrade(self, opened: _Opened) -> None:
         if self._file is not None:

@@ -3,13 +3,14 @@
 from collections.abc import Collection, Container
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, select, update
 
 from common.events import Event, Occurrence, Severity, at_least
 from regiond.store import changes
 from regiond.store.tables import event
 from regiond.telling import HOOK_FAILED, Hook
 
+_NEWEST_FIRST = select(event).order_by(event.c.last_at.desc(), event.c.id.desc())
 _TOLD = {Hook.PROGRAM: event.c.told_at, Hook.WEBHOOK: event.c.posted_at}
 
 
@@ -104,15 +105,31 @@ def list_events(
 
     With a ``code`` only those, and what only happened among them.
     """
-    query = select(event).where(event.c.severity.in_(at_least(level)))
+    wanted = _is_of(level, cleared=cleared, code=code)
+    rows = conn.execute(_NEWEST_FIRST.where(wanted).limit(limit))
+    return tuple(_occurrence(row) for row in rows)
+
+
+def events_from(
+    conn: Connection, skipped: int, most: int, level: Severity, *, cleared: bool
+) -> tuple[tuple[Occurrence, ...], int]:
+    """As ``list_events``: at most so many after those that are skipped; and how many in all."""
+    wanted = _is_of(level, cleared=cleared)
+    rows = conn.execute(_NEWEST_FIRST.where(wanted).limit(most).offset(skipped))
+    found = tuple(_occurrence(row) for row in rows)
+    total = conn.execute(select(func.count()).select_from(event).where(wanted)).scalar_one()
+    return found, total
+
+
+def _is_of(level: Severity, *, cleared: bool, code: str = "") -> ColumnElement[bool]:
+    wanted: ColumnElement[bool] = event.c.severity.in_(at_least(level))
     is_open = event.c.cleared_at.is_(None)
     if code:
-        query = query.where(event.c.code == code)
+        wanted &= event.c.code == code
     if not cleared:
         happened = event.c.cleared_at == event.c.first_at
-        query = query.where(is_open | happened if code else is_open)
-    rows = conn.execute(query.order_by(event.c.last_at.desc(), event.c.id.desc()).limit(limit))
-    return tuple(_occurrence(row) for row in rows)
+        wanted &= is_open | happened if code else is_open
+    return wanted
 
 
 def some_events(conn: Connection, ids: Collection[int]) -> tuple[Occurrence, ...]:

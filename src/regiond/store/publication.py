@@ -191,6 +191,20 @@ def retire_images(
     return generations.generation_now(conn, now)
 
 
+def delete_image(conn: Connection, id: int, now: float) -> int:
+    """An admin lets an image go, as ``retire_images`` does; the generation that says so.
+
+    Raises:
+        NotFound: there is no such image, or not any more: of two who delete it at the same
+            time, one does.
+        Conflict: code image-pinned.
+    """
+    found = find_images(conn, [id]).get(id)
+    if found is None or found.state == "retired":
+        raise unknown_image(id)
+    return retire_images(conn, [id], None, now)
+
+
 def _held_versions(conn: Connection, keys: Collection[ImageKey]) -> set[int]:
     """The versions of these images that some racks hold or wait for."""
     rows = conn.execute(select(image).where(IS_HELD))

@@ -25,7 +25,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import attrs
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 
 from common.durable import Lock, lock_file, make_directory, open_for_reading, sync_file
@@ -67,6 +69,53 @@ _BLOB = (
 SMALL_DATA_BYTES = 1 << 16
 
 
+@attrs.frozen
+class FileName:
+    """Which file it is, wherever it is moved to."""
+
+    device: int
+    inode: int
+
+    @classmethod
+    def of(cls, file: Path) -> "FileName":
+        """That of the file which is at this path now."""
+        found = file.stat()
+        return cls(found.st_dev, found.st_ino)
+
+
+def make_file(file: Path) -> None:
+    """Make an empty database if there is none.
+
+    Whatever opens the file later makes none: if it is moved away under a daemon, an empty
+    one in its place would answer as if all was well.
+    """
+    sqlite3.connect(f"{_address(file)}?mode=rwc", uri=True).close()
+
+
+def _address(file: Path) -> str:
+    """As SQLite takes it: https://sqlite.org/uri.html."""
+    return f"file:{quote(os.fsencode(file.absolute()))}"
+
+
+def demand_in_place(file: Path, opened: FileName) -> None:
+    """That the file which is open is still the one at its path.
+
+    Raises:
+        StorageError: code ``database-moved``.
+    """
+    try:
+        is_in_place = FileName.of(file) == opened
+    except OSError:
+        is_in_place = False
+    if not is_in_place:
+        raise StorageError(
+            "the database is not at its place any more: its file was moved, deleted or replaced",
+            object=str(file),
+            code="database-moved",
+            remedy="stop regiond, put the file and its -wal back, start it again",
+        )
+
+
 def make_engines(url: URL) -> tuple[Engine, Engine]:
     """(writer, reader). The writer begins with the write lock, so that no transaction that
     has read something can fail to write later; the reader cannot write.
@@ -83,7 +132,9 @@ def make_appender(url: URL) -> Engine:
 
 
 def _engine(url: URL, begin: str, settings: tuple[str, ...]) -> Engine:
-    engine = create_engine(url, pool_size=8, max_overflow=0)
+    existing = url.set(database=_address(Path(url.database or "")))
+    existing = existing.update_query_dict({"mode": "rw", "uri": "true"})
+    engine = create_engine(existing, pool_size=8, max_overflow=0)
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:

@@ -422,5 +422,6 @@ web_session = _table(
     Column("name", Text, nullable=False, comment="who asked for its link"),
     Column("created_at", Double, nullable=False, comment="when the link was used"),
     Column("seen_at", Double, nullable=False, comment="when its person last did something"),
+    Column("notice", Text, nullable=False, comment="what its next page says, once"),
     comment="who is logged in to the page",
 )

@@ -13,12 +13,16 @@ from regiond.store.tables import web_link, web_session
 
 @attrs.frozen
 class WebSession:
-    """A session of the page. ``name`` is whose it is; times are seconds since the epoch."""
+    """A session of the page. ``name`` is whose it is; times are seconds since the epoch.
+
+    ``notice`` is what its next page says, once; "" is nothing.
+    """
 
     sha256: str
     name: str
     created_at: float
     seen_at: float
+    notice: str = ""
 
 
 def add_link(conn: Connection, sha256: str, name: str, expires_at: float, now: float) -> None:
@@ -58,12 +62,26 @@ def find_session(conn: Connection, sha256: str, idle_since: float) -> WebSession
             web_session.c.sha256 == sha256, web_session.c.seen_at > idle_since
         )
     ).one_or_none()
-    return None if row is None else WebSession(row.sha256, row.name, row.created_at, row.seen_at)
+    return None if row is None else WebSession(**row._asdict())
 
 
 def touch_session(conn: Connection, sha256: str, now: float) -> None:
     """Its person did something."""
     conn.execute(update(web_session).where(web_session.c.sha256 == sha256).values(seen_at=now))
+
+
+def leave_notice(conn: Connection, sha256: str, notice: str) -> None:
+    """Let the session's next page say that; it takes the place of one that nobody has read."""
+    conn.execute(update(web_session).where(web_session.c.sha256 == sha256).values(notice=notice))
+
+
+def take_notice(conn: Connection, sha256: str) -> str:
+    """What the session's next page is to say; it is gone then."""
+    wanted = web_session.c.sha256 == sha256
+    found = conn.execute(select(web_session.c.notice).where(wanted)).scalar_one_or_none()
+    if found:
+        conn.execute(update(web_session).where(wanted).values(notice=""))
+    return found or ""
 
 
 def end_session(conn: Connection, sha256: str) -> None:

@@ -13,26 +13,14 @@ from common.errors import Conflict, NotFound, RackferryError, WrongUsage
 from common.questions import check_question
 from common.vocabulary import Place, Question
 from regiond.boot_sources import DEFAULT_SOURCE, BootSources
-from regiond.sources.locations import SourceLocation
 from regiond.web.guard import Asked
 from regiond.web.pages import Pages, SourceForm
-from regiond.web.rendering import Page
+from regiond.web.rendering import Notice, Page
 from regiond.web.ticks import Change, changes_to, demand_state
 
-DONE: Mapping[str, str] = {
-    "import": "An import has begun.",
-    "stop": "The import was stopped. What it fetched is kept.",
-    "automatic": "Automatic import was changed.",
-    "source": "The source was read and saved.",
-    "elsewhere": "The source was read and saved. It is another server, so the credentials of the "
-    "one before were taken away; if it wants any, put them into the URL.",
-    "selection": "The selection was saved; an import has begun.",
-    "same": "Nothing was changed.",
-    "delete": "The image was deleted.",
-}
-"""What the page says afterwards, by the word in its address."""
-
 Ask = Callable[[Question], Awaitable[Any]]
+
+_NOTHING_DONE = Notice("Nothing was changed.")
 
 
 class Changes:
@@ -57,8 +45,8 @@ class Changes:
             "/delete": self._delete,
         }
 
-    async def do(self, asked: Asked, asker: str) -> str | Page:
-        """Do what a form says; a word of ``DONE``, or the page with what is wrong in it.
+    async def do(self, asked: Asked, asker: str) -> Notice | Page:
+        """Do what a form says, and say so; or the page with what is wrong in it.
 
         Raises:
             NotFound: there is no such form.
@@ -89,23 +77,25 @@ class Changes:
         check_question(question, Place.REGION)
         return await self._ask(question)
 
-    async def _import(self, _: Asked, asker: str, __: Any) -> str:
+    async def _import(self, _: Asked, asker: str, __: Any) -> Notice:
         await self._word(asker, "boot-resources import")
-        return "import"
+        return Notice("An import has begun.")
 
-    async def _stop(self, _: Asked, asker: str, __: Any) -> str:
+    async def _stop(self, _: Asked, asker: str, __: Any) -> Notice:
         answer = await self._word(asker, "boot-resources stop-import")
-        return "stop" if answer["stopped"] else "same"
+        if not answer["stopped"]:
+            return _NOTHING_DONE
+        return Notice("The import was stopped. What it fetched is kept.")
 
-    async def _automatic(self, asked: Asked, asker: str, _: Any) -> str:
+    async def _automatic(self, asked: Asked, asker: str, _: Any) -> Notice:
         await self._word(asker, "config set", boot_images_auto_import=asked.field("to"))
-        return "automatic"
+        return Notice("Automatic import was changed.")
 
-    async def _delete(self, asked: Asked, asker: str, _: Any) -> str:
+    async def _delete(self, asked: Asked, asker: str, _: Any) -> Notice:
         await self._word(asker, "boot-resource delete", asked.field("id"))
-        return "delete"
+        return Notice("The image was deleted.")
 
-    async def _source(self, asked: Asked, asker: str, source: Any) -> str | Page:
+    async def _source(self, asked: Asked, asker: str, source: Any) -> Notice | Page:
         """Try the source that was typed; keep it, in place of the one there is, if it works."""
         source_id = None if source is None else int(source["id"])
         typed = _typed(asked, source_id)
@@ -114,16 +104,17 @@ class Changes:
             tried = given | _decoded(given)
             await self._boot_sources.try_out(source_id, tried)
             if source_id is None:
-                made = await self._word(asker, "boot-sources create", **given)
-                source_id = int(made["id"])
+                kept = await self._word(asker, "boot-sources create", **given)
+                source_id = int(kept["id"])
             else:
-                await self._word(asker, "boot-source update", source_id, **given)
+                kept = await self._word(asker, "boot-source update", source_id, **given)
         except RackferryError as error:
             return await self._pages.images(logged_in=True, typed=typed, error=error)
         await self._ask(Question("available-images", "read", (str(source_id),), flags=("refresh",)))
-        return "elsewhere" if _left_behind(typed.url, source) else "source"
+        warning = kept.get("warning", "")
+        return Notice("The source was read and saved.", (warning,) if warning else ())
 
-    async def _selection(self, asked: Asked, asker: str, source: Any) -> str:
+    async def _selection(self, asked: Asked, asker: str, source: Any) -> Notice:
         tables = await self._pages.tables([source] if source else [])
         if source is None or tables is None:
             raise Conflict(
@@ -138,9 +129,9 @@ class Changes:
         for change in changes:
             await self._change(asker, int(source["id"]), change)
         if not changes:
-            return "same"
+            return _NOTHING_DONE
         await self._word(asker, "boot-resources import")
-        return "selection"
+        return Notice("The selection was saved; an import has begun.")
 
     async def _change(self, asker: str, source_id: int, change: Change) -> None:
         arches = list(change.arches)
@@ -180,13 +171,6 @@ def _given(asked: Asked, typed: SourceForm) -> dict[str, str]:
     if typed.kind == "custom" and data:
         return given | {"keyring_data": data}
     return given | ({"keyring_filename": typed.keyring_filename} if typed.keyring_filename else {})
-
-
-def _left_behind(url: str, source: Any) -> bool:
-    """Whether the credentials of the server before are gone (``source_fields.changed``)."""
-    if source is None or source["credentials"] == "none":
-        return False
-    return SourceLocation.parse(url).origin != SourceLocation.parse(source["url"]).origin
 
 
 def _decoded(given: Mapping[str, str]) -> dict[str, bytes]:

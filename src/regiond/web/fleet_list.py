@@ -1,12 +1,12 @@
 """Every rack, as the page shows it (pure)."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from common.sizes import human_size
+from regiond.web.html_ids import html_id
 from regiond.web.picture import done_of
 
 Row = Mapping[str, Any]
@@ -29,8 +29,8 @@ class RackRow:
 
     @property
     def html_id(self) -> str:
-        """A name that may stand in any page."""
-        return f"rack-{hashlib.sha256(self.name.encode()).hexdigest()[:12]}"
+        """A name that may stand in any page, and is short: there may be many."""
+        return html_id("r", self.name)
 
 
 def rack_rows(racks: Sequence[Row]) -> list[RackRow]:

@@ -5,17 +5,17 @@ that changes something is a POST (``changes``), from a page of ours, with the se
 """
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from twisted.logger import Logger
 
-from common.errors import Busy, NotFound, RackferryError, Refused, door_of
+from common.errors import NotFound, RackferryError, Refused, TooOften, door_of
 from regiond.attempts import AttemptRate
-from regiond.web.changes import DONE, Changes
+from regiond.web.changes import Changes
 from regiond.web.guard import Asked, Outside, demand_token
 from regiond.web.live import Live
-from regiond.web.pages import Pages
 from regiond.web.people import Reply, redirect
-from regiond.web.rendering import Frame, Page, Templates
+from regiond.web.rendering import Frame, Notice, Page, Templates
 from regiond.web.static_files import load_static
 from regiond.web_sessions import WebSession, WebSessions
 
@@ -23,6 +23,7 @@ TITLES: Mapping[str, str] = {"/": "Images", "/racks": "Racks", "/events": "Event
 PATHS = (*TITLES, "/login", "/logout", "/live", "/delete", "/import", "/stop", "/automatic",
          "/source", "/selection", "/static")  # fmt: skip
 """What is answered here: the first part of each path."""
+RETRY_AFTER_S = 5
 
 _log = Logger()
 
@@ -32,7 +33,7 @@ class Front:
 
     Args:
         region: its name.
-        pages, templates, live: what they see.
+        templates, live: what they see.
         changes: what they can do.
         sessions: who they are.
         outside: how they reach us.
@@ -44,7 +45,6 @@ class Front:
         self,
         *,
         region: str,
-        pages: Pages,
         templates: Templates,
         live: Live,
         changes: Changes,
@@ -54,7 +54,6 @@ class Front:
         clock: Callable[[], float],
     ) -> None:
         self._region = region
-        self._pages = pages
         self._templates = templates
         self._live = live
         self._changes = changes
@@ -90,19 +89,27 @@ class Front:
     def _refusal(self, asked: Asked, session: WebSession | None, error: RackferryError) -> Reply:
         more = {"error": error, "back": "/" if session or self._read_only else "/login"}
         page = Page("Refused", "refused.html", more=more)
-        return self._reply(asked, session, page, status=door_of(error).http_status)
+        later = {"Retry-After": str(RETRY_AFTER_S)} if isinstance(error, TooOften) else {}
+        return self._reply(asked, session, page, status=door_of(error).http_status, headers=later)
 
     def _reply(
-        self, asked: Asked, session: WebSession | None, page: Page, *, status: int = 200
+        self,
+        asked: Asked,
+        session: WebSession | None,
+        page: Page,
+        *,
+        notice: str = "",
+        status: int = 200,
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Reply:
         frame = Frame(
             self._region,
             session.name if session else "",
             asked.secret if session else "",
             self._read_only and session is None,
-            DONE.get(asked.query.get("done", ""), ""),
+            Notice.parse(notice),
         )
-        return Reply(status, self._templates.whole(page, frame))
+        return Reply(status, self._templates.whole(page, frame), headers=headers)
 
     # To look at
 
@@ -113,13 +120,13 @@ class Front:
         if asked.path == "/live":
             return self._watch(asked, session)
         if asked.path == "/delete" and session is not None:
-            page = await self._changes.confirmation(asked)
-        elif asked.path in TITLES:
-            logged_in = session is not None
-            page = await self._pages.build(TITLES[asked.path], asked.query, logged_in=logged_in)
-        else:
+            return self._reply(asked, session, await self._changes.confirmation(asked))
+        if asked.path not in TITLES:
             raise NotFound("there is no such page", object=asked.path, code="web-page")
-        return self._reply(asked, session, page)
+        logged_in = session is not None
+        page = await self._live.page(TITLES[asked.path], asked.query, logged_in=logged_in)
+        notice = "" if session is None else await self._sessions.take_notice(session)
+        return self._reply(asked, session, page, notice=notice)
 
     def _login_page(self, asked: Asked, failure: str = "", status: int = 200) -> Reply:
         page = Page("Log in", "login.html", more={"failure": failure})
@@ -134,10 +141,13 @@ class Front:
         self._live.admit()
         query = {name: asked.query[name] for name in ("level", "open") if name in asked.query}
         headers = {"X-Accel-Buffering": "no"}
+        seen = asked.query.get("seen", "")
         return Reply(
             content_type="text/event-stream",
             headers=headers,
-            stream=lambda request: self._live.watch(request, title, query, session, asked.secret),
+            stream=lambda request: self._live.watch(
+                request, title, query, session, asked.secret, seen=seen
+            ),
         )
 
     # To do
@@ -154,28 +164,31 @@ class Front:
             return redirect("/login", {"Set-Cookie": self._outside.cookie("")})
         outcome = await self._changes.do(asked, f"web session of {session.name}")
         if isinstance(outcome, Page):  # what was typed, and why it will not do
+            self._live.remember(outcome)
             return self._reply(asked, session, outcome, status=422)
-        return redirect(f"/?done={outcome}")
+        await self._sessions.leave_notice(session, outcome.text)
+        return redirect("/")
 
     async def _log_in(self, asked: Asked) -> Reply:
+        # All together, and no address by itself: behind a proxy everybody has the proxy's. A
+        # secret of 256 bits is not guessed, however many try.
         self._attempts.admit(asked.address, self._clock())
         code = asked.field("code").rpartition("#")[2]
         try:
             secret, session = await self._sessions.log_in(code)
         except Refused as error:
-            self._attempts.failed(asked.address, self._clock())
             _log.info("{address} did not log in", address=asked.address)
             return self._login_page(asked, error.line(), 403)
         _log.info("{name} logged in from {address}", name=session.name, address=asked.address)
         return redirect("/", {"Set-Cookie": self._outside.cookie(secret)})
 
 
-def _too_often(address: str) -> Busy:
-    return Busy(
+def _too_often(_: str) -> TooOften:
+    return TooOften(
         "too many attempts to log in",
-        object=address,
+        object="login",
         code="web-login-too-often",
-        remedy="wait a minute, then try again with a fresh link",
+        remedy="try again in a few seconds",
     )
 
 

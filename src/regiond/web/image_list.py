@@ -1,13 +1,15 @@
 """Every image on its way from the source to the racks, as the page shows it (pure)."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import attrs
 
 from regiond.spread import Spread
+from regiond.web.html_ids import html_id
 
 Row = Mapping[str, Any]
 
@@ -22,6 +24,7 @@ class ImageRow:
         done: of the step that it is in, from 0 to 1; None if that cannot be said.
         kept: how many older versions are kept.
         pinned: whether it stays at its version.
+        group: in the first row of a name, how many in sequence have it; 0 in the others.
     """
 
     key: str
@@ -38,11 +41,12 @@ class ImageRow:
     done: float | None = None
     kept: int = 0
     pinned: bool = False
+    group: int = 0
 
     @property
     def html_id(self) -> str:
-        """A name that may stand in any page."""
-        return f"image-{hashlib.sha256(self.key.encode()).hexdigest()[:12]}"
+        """A name that may stand in any page, and is short: there may be many."""
+        return html_id("i", self.key)
 
 
 def image_rows(
@@ -134,8 +138,8 @@ def _spreading(spread: Spread | None) -> tuple[str, str, float | None]:
         return "published", "imported; no rack is to hold it", None
     if spread.held == spread.wanted:
         return "synced", "synced", None
-    said = f"syncing to racks {spread.held}/{spread.wanted}"
-    return "syncing", said, spread.held / spread.wanted
+    # In words alone: hundreds of images are on their way at once, and a page of bars is large.
+    return "syncing", f"syncing to racks {spread.held}/{spread.wanted}", None
 
 
 def _coming(coming: Row, again: str, is_importing: bool) -> tuple[str, str, float | None]:
@@ -158,6 +162,16 @@ def _key_of_image(image: Row) -> str:
 
 def _key_of_offer(offer: Row) -> str:
     return "/".join(offer[name] for name in ("os", "arch", "subarch", "release", "label"))
+
+
+def in_groups(rows: Sequence[ImageRow]) -> list[ImageRow]:
+    """The same, where the first of each name in sequence says how many follow, and the title."""
+    found = []
+    for _, each in groupby(rows, attrgetter("name")):
+        first, *rest = each
+        title = next((row.title for row in (first, *rest) if row.title), "")
+        found += [attrs.evolve(first, group=1 + len(rest), title=title), *rest]
+    return found
 
 
 def of_kind(rows: Sequence[ImageRow], *kinds: str) -> list[ImageRow]:

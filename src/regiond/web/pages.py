@@ -1,6 +1,6 @@
 """The three pages, from what the region answers to HTML.
 
-They read through the same words as the admin shell; what they say of each thing is decided
+They read what the admin shell reads, mostly through its words; what they say of each thing is decided
 in ``image_list``, ``ticks``, ``fleet_list`` and ``picture``.
 """
 
@@ -13,12 +13,15 @@ import attrs
 from markupsafe import Markup
 
 from common.errors import RackferryError
+from common.events import Severity
 from common.vocabulary import Question
 from regiond.boot_sources import DEFAULT_SOURCE
 from regiond.fleet import RegionFleet
+from regiond.import_status import ImportStatus
+from regiond.region import Region
 from regiond.selections import Selections
 from regiond.web.fleet_list import rack_rows
-from regiond.web.image_list import ImageRow, image_rows, of_kind
+from regiond.web.image_list import ImageRow, image_rows, in_groups, of_kind
 from regiond.web.picture import picture_of
 from regiond.web.rendering import Page, Templates, when
 from regiond.web.ticks import TickTable, state_of, tick_tables
@@ -28,7 +31,8 @@ Ask = Callable[[Question], Awaitable[Any]]
 
 EVENTS_PER_PAGE = 50
 _TABLES = {"images": ("ubuntu",), "others": ("other", "uploaded"), "bootloaders": ("bootloader",)}
-_LEVELS = ("info", "warning", "error")
+MOST_DIGITS = 8
+"""Of the number of a page of events."""
 
 
 @attrs.frozen
@@ -65,6 +69,8 @@ class Pages:
 
     Args:
         ask: the admin shell's answers.
+        region: images, what they take, and what happened.
+        imports: whether one runs, and how the last one ended.
         selections: what the source offers, without asking it.
         fleet: how far images have spread.
         templates: of all pages.
@@ -73,11 +79,16 @@ class Pages:
     def __init__(
         self,
         ask: Ask,
+        *,
+        region: Region,
+        imports: ImportStatus,
         selections: Selections,
         fleet: RegionFleet,
         templates: Templates,
     ) -> None:
         self._ask = ask
+        self._region = region
+        self._imports = imports
         self._selections = selections
         self._fleet = fleet
         self._templates = templates
@@ -106,36 +117,35 @@ class Pages:
             typed: what stands in the form of the source, if that is not what is kept.
             error: why that was not saved.
         """
-        status = await self._ask(Question("status"))
-        sources = status["sources"]
+        sources = await self._ask(Question("boot-sources", "read"))
         manages = logged_in and len(sources) <= 1
         offers = await self._offers(sources)
         tables = await self.tables(sources, offers) if manages else None
+        state = await self._state()
         rows = image_rows(
             await self._ask(Question("boot-resources", "read")),
             [row for each in offers for row in each or ()],
             await self._fleet.spread(),
-            status["problems"],
-            is_importing=status["import"]["running"],
+            state["problems"],
+            is_importing=state["import"]["running"],
         )
-        settings = {
-            row["name"]: row["value"] for row in await self._ask(Question("config", "list"))
-        }
-        told = _summary(status, sources, settings) | {
+        told = _summary(state, sources) | {
             "manages": manages,
             "sources": len(sources),
-            "source": (typed or SourceForm.of(sources)) if manages else None,
-            "is_typed": typed is not None,
+            "source": SourceForm.of(sources) if manages else None,
+            "is_typed": False,
+            "cautions": [each for each in sources if each["unsigned"] or not each["enabled"]],
             "tables": tables,
             "seen": state_of(tables or ()),
         }
-        names = ("announcer", "summary", "problems", "several", "space")
+        part = self._templates.part
+        names = ("announcer", "summary", "problems", "several", "cautions", "space")
         forms = ("source", "selection") if logged_in else ()
         return Page(
             "Images",
             "images.html",
             "/live?page=Images",
-            {name: self._templates.part(name, told) for name in (*names, *forms)},
+            {name: part(name, told) for name in (*names, *forms)},
             {
                 name: self._image_rows(name, of_kind(rows, *kinds), logged_in, manages)
                 for name, kinds in _TABLES.items()
@@ -143,8 +153,21 @@ class Pages:
             {
                 "logged_in": logged_in,
                 "error": error,
+                "typed": typed and part("source", told | {"source": typed, "is_typed": True}),
             },
         )
+
+    async def _state(self) -> dict[str, Any]:
+        """As the shell's ``status``, without what the page does not show, or reads itself."""
+        settings = await self._ask(Question("config", "list"))
+        return {
+            "import": await self._imports.row(),
+            "racks": await self._fleet.list_racks(),
+            "problems": await self._region.list_events(Severity.WARNING, cleared=False),
+            "space": await self._region.space(),
+            "generation": await self._fleet.generation(),
+            "settings": {row["name"]: row["value"] for row in settings},
+        }
 
     async def _offers(self, sources: Sequence[Row]) -> list[Sequence[Row] | None]:
         """What each source offers by what is kept of it; None for one that was never read."""
@@ -173,7 +196,7 @@ class Pages:
         manages: bool,
     ) -> dict[str, Markup]:
         part = self._templates.part
-        made = {row.html_id: part("image", row, logged_in, manages) for row in rows}
+        made = {row.html_id: part("image", row, logged_in, manages) for row in in_groups(rows)}
         return made or self._none(name, 6 if logged_in else 5, "None yet.")
 
     def _none(self, table: str, columns: int, said: str) -> dict[str, Markup]:
@@ -204,21 +227,16 @@ class Pages:
 
     async def events(self, query: Mapping[str, str]) -> Page:
         """The Events page: ``level``, ``open``, and ``page``, which counts from 1."""
-        level = query.get("level", "info")
-        level = level if level in _LEVELS else "info"
+        level = query.get("level", "")
+        level = level if level in set(Severity) else Severity.INFO.value
         only_open = query.get("open") == "1"
-        found = await self._ask(
-            Question(
-                "events",
-                "read",
-                parameters={"level": level},
-                flags=() if only_open else ("all",),
-            )
-        )
         number = query.get("page", "1")
-        page = int(number) if number.isdecimal() and len(number) < 6 else 1
-        first = (max(1, page) - 1) * EVENTS_PER_PAGE
-        shown = found[first : first + EVENTS_PER_PAGE]
+        page = int(number) if number.isdecimal() and len(number) <= MOST_DIGITS else 1
+        page = max(1, page)
+        first = (page - 1) * EVENTS_PER_PAGE
+        shown, total = await self._region.events_from(
+            first, EVENTS_PER_PAGE, Severity(level), cleared=not only_open
+        )
         filters = {"level": level} | ({"open": "1"} if only_open else {})
 
         def link(to: int) -> str:
@@ -235,20 +253,20 @@ class Pages:
                 "level": level,
                 "only_open": only_open,
                 "newer": link(page - 1) if page > 1 else "",
-                "older": link(page + 1) if len(found) > first + EVENTS_PER_PAGE else "",
-                "range": f"{first + 1} to {first + len(shown)} of {len(found)}" if shown else "",
+                "older": link(page + 1) if total > first + EVENTS_PER_PAGE else "",
+                "range": f"{first + 1} to {first + len(shown)} of {total}" if shown else "",
             },
         )
 
 
-def _summary(status: Row, sources: Sequence[Row], settings: Row) -> dict[str, Any]:
+def _summary(state: Row, sources: Sequence[Row]) -> dict[str, Any]:
     """What the head of the Images page says."""
-    importing, last = status["import"], status["import"]["last"]
+    importing, last, settings = state["import"], state["import"]["last"], state["settings"]
     read_at = [each["last_success"] for each in sources if each["last_success"]]
-    racks = [each for each in status["racks"] if each["state"] == "active"]
+    racks = [each for each in state["racks"] if each["state"] == "active"]
     said, done, announced = _import_said(importing)
     outcome = "none yet" if last is None else f"{last['outcome']}, {when(last['ended_at'])}"
-    problems = len(status["problems"])
+    problems = len(state["problems"])
     return {
         "state": importing["state"],
         "said": said,
@@ -262,9 +280,9 @@ def _summary(status: Row, sources: Sequence[Row], settings: Row) -> dict[str, An
         "racks_synced": sum(each["status"] == "synced" for each in racks),
         "automatic": settings["boot_images_auto_import"],
         "interval_minutes": settings["boot_images_import_interval_minutes"],
-        "problems": status["problems"],
-        "space": status["space"],
-        "generation": status["generation"],
+        "problems": state["problems"],
+        "space": state["space"],
+        "generation": state["generation"],
     }
 
 

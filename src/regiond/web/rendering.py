@@ -4,6 +4,7 @@ Whatever is put into a template is escaped, so ``"<token>"`` can only come from 
 is where the token of the session goes that a form is sent to.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -40,6 +41,42 @@ class Page:
     rows: Mapping[str, Fragments] = attrs.field(factory=dict)
     more: Mapping[str, Any] = attrs.field(factory=dict)
 
+    @property
+    def fragments(self) -> Fragments:
+        """All parts and rows, by their ids."""
+        found = dict(self.parts)
+        for rows in self.rows.values():
+            found |= rows
+        return found
+
+    @property
+    def revision(self) -> str:
+        """A short name of what is shown; another one as soon as anything of it differs."""
+        shown = [*self.parts.items()]
+        for table, rows in self.rows.items():
+            shown += [(table, Markup()), *rows.items()]
+        text = "\0".join(str(word) for each in shown for word in each)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@attrs.frozen
+class Notice:
+    """What the next page says, once: what was done, and what to think of."""
+
+    said: str
+    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Notice | None":
+        """What ``text`` made of one; None of nothing."""
+        said, *warnings = text.split("\n")
+        return cls(said, tuple(warnings)) if said else None
+
+    @property
+    def text(self) -> str:
+        """As it is kept."""
+        return "\n".join((self.said, *self.warnings))
+
 
 @attrs.frozen
 class Frame:
@@ -49,7 +86,7 @@ class Frame:
     who: str = ""
     secret: str = attrs.field(default="", repr=False)
     read_only: bool = False
-    done: str = ""
+    notice: Notice | None = None
 
 
 class Templates:
@@ -77,9 +114,10 @@ class Templates:
         text = self._environment.get_template(page.template).render(
             title=page.title,
             live=page.live,
+            seen=page.revision if page.live else "",
             parts=page.parts,
             rows=rows,
-            **{name: getattr(frame, name) for name in ("region", "who", "read_only", "done")},
+            **{name: getattr(frame, name) for name in ("region", "who", "read_only", "notice")},
             **page.more,
         )
         return with_token(text, frame.secret).encode()

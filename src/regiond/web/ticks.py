@@ -43,10 +43,6 @@ class TickRow:
         """What a ticked box sends."""
         return f"{self.os}/{self.release}/{arch}"
 
-    def html_id(self, arch: str) -> str:
-        """A name that may stand in any page."""
-        return f"tick-{hashlib.sha256(self.value(arch).encode()).hexdigest()[:12]}"
-
 
 @attrs.frozen
 class TickTable:

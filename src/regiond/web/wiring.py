@@ -9,6 +9,8 @@ from twisted.web.resource import IResource
 from common.config import RegiondConfig
 from regiond.boot_sources import BootSources
 from regiond.fleet import RegionFleet
+from regiond.import_status import ImportStatus
+from regiond.region import Region
 from regiond.selections import Selections
 from regiond.web.changes import Changes
 from regiond.web.front import PATHS, Front
@@ -32,6 +34,8 @@ def make_web(
     config: RegiondConfig,
     ask: Ask,
     *,
+    region: Region,
+    imports: ImportStatus,
     boot_sources: BootSources,
     selections: Selections,
     fleet: RegionFleet,
@@ -44,6 +48,8 @@ def make_web(
     Args:
         config: of the region.
         ask: the admin shell's answers.
+        region: images, what they take, and what happened.
+        imports: whether one runs, and how the last one ended.
         boot_sources: tries a source that is not kept.
         selections: what a source offers, without asking it.
         fleet: how far images have spread.
@@ -52,12 +58,18 @@ def make_web(
         clock: for everything.
     """
     templates, outside = Templates(), Outside(config.web_url)
-    pages = Pages(ask, selections, fleet, templates)
+    pages = Pages(
+        ask,
+        region=region,
+        imports=imports,
+        selections=selections,
+        fleet=fleet,
+        templates=templates,
+    )
     live = Live(pages.build, sessions.is_alive, pulse, clock)
     changes = Changes(ask, boot_sources, pages)
     front = Front(
         region=config.name,
-        pages=pages,
         templates=templates,
         live=live,
         changes=changes,

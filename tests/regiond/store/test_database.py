@@ -7,6 +7,7 @@ import tempfile
 import threading
 from pathlib import Path
 from unittest import SkipTest
+from urllib.parse import quote
 
 from sqlalchemy import Connection, text
 from twisted.internet import reactor
@@ -231,6 +232,34 @@ class OpeningTests(SynchronousTestCase):
         in_the_way.write_bytes(b"")
         error = self.assert_refused(f"sqlite:///{in_the_way}/regiond.db")
         self.assertIn(str(in_the_way), error.line())
+
+    def test_a_file_that_is_moved_away_is_missed(self) -> None:
+        """Nobody makes another in its place; put back, all is well."""
+        strange = self.directory / "a #?%41 b"
+        file, aside = strange / "regiond.db", self.directory / "aside"
+        database = Database(f"sqlite:///{quote(str(file))}", None)
+        finished(database.open())
+        self.addCleanup(lambda: finished(database.close()))
+        finished(database.demand_writable())
+        file.rename(aside)
+        opened = database._opened
+        assert opened is not None
+        for engine in (opened.reader, opened.appender, opened.writer):
+            engine.dispose()  # as if each thread came for its first connection
+        for work in (database.read, database.write):
+            self.assertRaises(StorageError, finished, work(settings.get, "a"))
+        self.assertFalse(file.exists())
+        self.assert_moved(database)
+        file.write_bytes(b"")
+        self.assert_moved(database)
+        aside.rename(file)
+        finished(database.demand_writable())
+        self.assertIsNone(finished(database.read(settings.get, "a")))
+
+    def assert_moved(self, database: Database) -> None:
+        with self.assertRaises(StorageError) as caught:
+            finished(database.demand_writable())
+        self.assertEqual(caught.exception.code, "database-moved")
 
     def test_something_else_at_that_path_is_left_alone(self) -> None:
         """A file that is no database is refused and not touched."""

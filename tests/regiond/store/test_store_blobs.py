@@ -2,7 +2,7 @@
 
 from common.digests import CHUNK_BYTES, sha256_hex
 from regiond.store import blob_writing, blobs
-from tests.doubles.blob_writer import RAGGED, BlobStore
+from tests.doubles.blob_writer import RAGGED, WHOLE, BlobStore
 from tests.doubles.stores import OnPostgreSQL, OnSQLite, content
 
 
@@ -35,6 +35,14 @@ class BlobSuite(BlobStore):
         self.assertIsNone(self.read(blobs.digest_list, RAGGED.sha256))
         self.assertFalse(self.read(blobs.find_blob, RAGGED.sha256).is_complete)
         self.assertEqual(self.read(blobs.held_bytes, RAGGED.sha256), CHUNK_BYTES)
+
+    def test_sums(self) -> None:
+        """Of no blob at all, and of what is complete and what is not."""
+        self.assertEqual(self.read(blobs.sums), blobs.BlobSums(0, 0, 0))
+        self.append(self.claim(), RAGGED.rows[:1])
+        self.store(WHOLE)
+        wanted = blobs.BlobSums(2, WHOLE.size_bytes + CHUNK_BYTES, CHUNK_BYTES)
+        self.assertEqual(self.read(blobs.sums), wanted)
 
 
 class BlobsOnSQLite(BlobSuite, OnSQLite):

@@ -55,6 +55,24 @@ class EventSuite(Store):
         self.assertEqual(codes(Severity.ERROR), ["no-space"])
         self.assertEqual(codes(limit=1), ["import-done"])
 
+    def test_a_page_of_events_says_how_many_there_are(self) -> None:
+        """Those after the ones that are skipped; nothing behind the last."""
+        for place in range(5):
+            self.raise_event(Event("x", Severity.WARNING, f"thing {place}", "cause"), NOW + place)
+        self.raise_event(NEWS, NOW + 9)
+        self.write(events.clear_event, "x", "thing 4", NOW + 10)
+
+        def page(skipped: int, *, cleared: bool) -> tuple[list[str], int]:
+            found, total = self.read(
+                events.events_from, skipped, 2, Severity.WARNING, cleared=cleared
+            )
+            return [each.event.object for each in found], total
+
+        self.assertEqual(page(0, cleared=True), (["thing 4", "thing 3"], 5))
+        self.assertEqual(page(4, cleared=True), (["thing 0"], 5))
+        self.assertEqual(page(6, cleared=True), ([], 5))
+        self.assertEqual(page(0, cleared=False), (["thing 3", "thing 2"], 4))
+
     def test_a_code_shows_what_only_happened_too(self) -> None:
         """Facts are never open: whoever asks for their code wants them all the same."""
         self.raise_event(OLD)

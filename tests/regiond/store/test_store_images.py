@@ -1,8 +1,10 @@
+import attrs
+
 from common.digests import CHUNK_BYTES
 from common.errors import NotFound
 from regiond.holdings import read_holdings
 from regiond.import_plan import HeldState
-from regiond.store import blob_writing, images, publication
+from regiond.store import blob_writing, images, pins, publication
 from tests.doubles.stores import (
     NOW,
     OnPostgreSQL,
@@ -52,6 +54,29 @@ class ImageSuite(Store):
         )
         self.assertEqual(self.read(images.begun_images, 9), begun)
         self.assertEqual(self.read(images.begun_images, 1), begun[:1])
+
+    def test_a_list_says_the_same_without_files(self) -> None:
+        """Of an image that is published, one on its way, and one of which nothing is here."""
+        self.publish([KERNEL])
+        self.stage([KERNEL, SQUASHFS], of=key("noble"))
+        blob = self.write(blob_writing.claim_blob, SQUASHFS.sha256, SQUASHFS.size_bytes, self.epoch)
+        self.write(blob_writing.append_chunks, blob.id, self.epoch, 0, SQUASHFS.rows[:1])
+        self.stage([content(7, seed=9)], of=key("focal"))
+        self.stage([], of=key("bionic"))
+        names = [field.name for field in attrs.fields(images.ListedImage)]
+        stored = [
+            {name: getattr(each, name) for name in names} for each in self.read(images.list_images)
+        ]
+        listed = [attrs.asdict(each, recurse=False) for each in self.read(images.image_list)]
+        self.assertEqual(listed, stored)
+        self.assertEqual([each["complete_bytes"] for each in listed], [0, 0, 10, CHUNK_BYTES + 10])
+
+    def test_pinned_versions(self) -> None:
+        """Of published images alone."""
+        found = self.publish([KERNEL], version="7")
+        self.publish([SQUASHFS], of=key("noble"))
+        self.write(pins.pin, found, NOW)
+        self.assertEqual(self.read(images.pinned_versions), {key("jammy"): "7"})
 
     def test_staging_the_same_again_goes_on_with_it(self) -> None:
         """An import that was interrupted finds its image again."""

@@ -1,7 +1,7 @@
 """What is published in place of what, and what is retired."""
 
 from common.digests import sha256_hex
-from common.errors import Conflict, Stale
+from common.errors import Conflict, NotFound, Stale
 from regiond.store import blob_writing, generations, images, publication
 from tests.doubles.publishing import KERNEL, NEWER, SQUASHFS, PublishedStore
 from tests.doubles.stores import NOW, OnPostgreSQL, OnSQLite, key
@@ -97,6 +97,17 @@ class PublicationSuite(PublishedStore):
         self.assertEqual(self.read(images.list_images), ())
         again = self.write(publication.retire_images, [first], None, NOW)
         self.assertEqual(again, 3)
+
+    def test_an_image_is_deleted_once(self) -> None:
+        """The second who does it, or asks for one that never was, is told so."""
+        first = self.publish([KERNEL])
+        staged = self.stage([KERNEL], of=key("focal"))
+        for image in (first, staged):
+            self.assertEqual(self.write(publication.delete_image, image, NOW), 2)
+            with self.assertRaises(NotFound) as caught:
+                self.write(publication.delete_image, image, NOW)
+            self.assertEqual(caught.exception.code, "image-unknown")
+        self.assertRaises(NotFound, self.write, publication.delete_image, 77, NOW)
 
     def test_a_retired_image_is_not_published(self) -> None:
         """What was given up does not come back by a late publish."""

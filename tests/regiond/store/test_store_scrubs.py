@@ -7,6 +7,7 @@ from common.errors import NotFound, Stale
 from common.events import Event, Severity
 from common.scrub_record import WEEK_S, ScrubRecord
 from regiond.damaged_blobs import Uses
+from regiond.rows import image_row
 from regiond.store import blob_writing, blobs, changes, events, images, leases, revisions, scrubs
 from regiond.store.blobs import Blob
 from regiond.store.tables import blob, chunk
@@ -161,7 +162,7 @@ class ScrubSuite(Store):
             (image, key(), "20261101", "boot-kernel", BIG.sha256, BIG.size_bytes),
         )
         self.assertEqual((lost.source_id, lost.upstream_path), (1, "a"))
-        self.assertTrue(self.read(images.image_details, image).is_damaged)
+        self.assertEqual(image_row(self.read(images.image_details, image))["state"], "damaged")
         self.assertEqual(uses, [Uses((lost,))])
 
     def test_what_is_whole_again(self) -> None:

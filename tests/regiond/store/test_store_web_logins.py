@@ -48,6 +48,21 @@ class WebLoginSuite(Store):
         self.write(web_logins.end_session, SESSION)
         self.assertIsNone(self.read(web_logins.find_session, SESSION, 0.0))
 
+    def test_a_notice_is_read_once(self) -> None:
+        """The newest, by the session that it was left for."""
+        self.write(web_logins.add_link, LINK, "alice", NOW + 10, NOW)
+        self.redeem()
+        self.assertEqual(self.write(web_logins.take_notice, SESSION), "")
+        for notice in ("first", "second"):
+            self.write(web_logins.leave_notice, SESSION, notice)
+        self.write(web_logins.leave_notice, OTHER, "nobody's")
+        found = self.read(web_logins.find_session, SESSION, 0.0)
+        assert found is not None
+        self.assertEqual(found.notice, "second")
+        said = [self.write(web_logins.take_notice, SESSION) for _ in range(2)]
+        self.assertEqual(said, ["second", ""])
+        self.assertEqual(self.write(web_logins.take_notice, OTHER), "")
+
 
 class WebLoginsOnSQLite(WebLoginSuite, OnSQLite):
     pass

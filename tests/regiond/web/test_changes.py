@@ -2,10 +2,12 @@
 
 import base64
 
+from twisted.internet.defer import Deferred, gatherResults
+
 from common.images import Selection
 from regiond.store import sources
 from regiond.store.sources import SourceFields
-from tests.doubles.browsing import Answered, PageCase
+from tests.doubles.browsing import Answered, Browser, PageCase
 from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import FIRST, path_of
 from tests.doubles.stream_documents import INDEX_PATH
@@ -31,6 +33,11 @@ class ChangeCase(PageCase):
         form["seen"] = seen or page.value_of("seen")
         return await self.browser.post("/selection", form)
 
+    async def done(self, answered: Answered) -> str:
+        """What the page says after a form, which leads to its plain address."""
+        self.assertEqual((answered.status, answered.header("location")), (303, "/"))
+        return (await self.browser.get()).notice
+
     async def selected(self) -> dict[str, list[str]]:
         rows = await self.ask("boot-source-selections read", 1)
         return {row["release"]: row["arches"] for row in rows}
@@ -49,13 +56,12 @@ class SelectionTests(ChangeCase):
     async def test_ticking_selects_and_imports_and_unticking_lets_go(self) -> None:
         """One click from a box to an image, and back."""
         await self.connect()
-        answered = await self.save(JAMMY)
-        self.assertEqual((answered.status, answered.header("location")), (303, "/?done=selection"))
+        said = await self.done(await self.save(JAMMY))
+        self.assertEqual(said, "The selection was saved; an import has begun.")
         self.assertEqual(await self.selected(), {"jammy": ["amd64"]})
         await self.imported()
         self.assertEqual(await self.versions(), {"jammy": FIRST})
-        page = await self.browser.get("/?done=selection")
-        self.assertIn("The selection was saved", page.text)
+        page = await self.browser.get()
         self.assertEqual(page.ticked, {JAMMY})
         self.assertIn("no rack is to hold it", page.row_of("ga-22.04"))
         await self.save(NOBLE)
@@ -84,9 +90,8 @@ class SelectionTests(ChangeCase):
 
     async def test_saving_what_is_there_does_nothing(self) -> None:
         """No import, no change, and the page says so."""
-        await self.connect()
-        answered = await self.save()
-        self.assertEqual(answered.header("location"), "/?done=same")
+        await self.done(await self.connect())
+        self.assertEqual(await self.done(await self.save()), "Nothing was changed.")
         self.assertFalse(self.imports.is_importing)
 
     async def test_without_a_source_there_is_nothing_to_select(self) -> None:
@@ -105,7 +110,7 @@ class SourceTests(ChangeCase):
         other = self.new_source()
         self.publish(self.product("jammy", source=other), source=other)
         answered = await self.connect(self.urls[other])
-        self.assertEqual(answered.header("location"), "/?done=source")
+        self.assertEqual(await self.done(answered), "The source was read and saved.")
         (row,) = await self.ask("boot-sources read")
         self.assertEqual((row["id"], row["url"]), (1, self.urls[other]))
         self.assertEqual(await self.selected(), {"jammy": ["amd64"]})
@@ -145,15 +150,30 @@ class SourceTests(ChangeCase):
         """Another path there is asked with them; another server never sees them."""
         await self.ask("boot-source update", 1, username="bob", password="hidden")
         answered = await self.connect(f"{self.urls[self.source]}streams/v1/index.sjson")
-        self.assertEqual(answered.header("location"), "/?done=source")
+        said = await self.done(answered)
+        self.assertIn("in the clear", said)
         self.assertEqual((await self.ask("boot-source read", 1))["credentials"], "basic")
         other = self.new_source()
         self.publish(self.product("jammy", source=other), source=other)
         answered = await self.connect(self.urls[other])
-        self.assertEqual(answered.header("location"), "/?done=elsewhere")
+        self.assertIn(
+            "the credentials of the one before were taken away", await self.done(answered)
+        )
         self.assertEqual((await self.ask("boot-source read", 1))["credentials"], "none")
         self.assertTrue(other.headers)
         self.assertNotIn("authorization", set().union(*other.headers.values()))
+
+    async def test_what_is_odd_about_a_source_is_said(self) -> None:
+        """That nobody signs it, or that nothing is imported from it; and nothing of others."""
+        self.assertNotIn("Boot source 1 is", (await self.browser.get()).text)
+        await self.ask("boot-source update", 1, enabled=False)
+        page = await self.browser.get()
+        self.assertIn("Boot source 1 is disabled", page.text)
+        self.assertNotIn("is not signed", page.text)
+        await self.database.write(
+            sources.create_source, SourceFields("http://b.example/", unsigned=True), self.time
+        )
+        self.assertIn("Boot source 2 is not signed", (await self.browser.get()).text)
 
     async def test_maas_io_is_the_default(self) -> None:
         """Tried like any other, and shown as chosen when a source is that."""
@@ -188,12 +208,35 @@ class OtherTests(ChangeCase):
         self.assertIn("ubuntu/jammy", asking.text)
         self.assertEqual(await self.versions(), {"jammy": FIRST})
         answered = await self.browser.post("/delete", {"id": asking.value_of("id")})
-        self.assertEqual(answered.header("location"), "/?done=delete")
+        self.assertEqual(await self.done(answered), "The image was deleted.")
         self.assertEqual(await self.versions(), {})
+
+    async def test_of_two_who_delete_an_image_one_is_told_so(self) -> None:
+        """The other is told that there is none any more."""
+        await self.connect()
+        await self.save(JAMMY)
+        await self.imported()
+        other = await self.log_in(Browser(self.url))
+        answers = await gatherResults(
+            [
+                Deferred.fromCoroutine(browser.post("/delete", {"id": "1"}))
+                for browser in (self.browser, other)
+            ]
+        )
+        self.assertEqual(sorted(each.status for each in answers), [303, 404])
+        self.assertIn("there is no such image", "".join(each.text for each in answers))
+
+    async def test_what_was_done_is_said_once(self) -> None:
+        """By the next page of that session, and at no address that could be kept."""
+        other = await self.log_in(Browser(self.url))
+        await self.browser.post("/automatic", {"to": "false"})
+        self.assertEqual((await other.get()).notice, "")
+        self.assertEqual((await self.browser.get("/racks")).notice, "Automatic import was changed.")
+        self.assertEqual((await self.browser.get()).notice, "")
 
     async def test_a_stop_that_comes_too_late_is_no_stop(self) -> None:
         """The import had ended already; the page does not say otherwise."""
-        self.assertEqual((await self.browser.post("/stop")).header("location"), "/?done=same")
+        self.assertEqual(await self.done(await self.browser.post("/stop")), "Nothing was changed.")
 
     async def test_an_import_is_stopped(self) -> None:
         """What it fetched is kept, and the page offers to begin again."""
@@ -203,7 +246,7 @@ class OtherTests(ChangeCase):
         await self.until(lambda: self.imports.is_importing)
         self.assertIn('action="/stop"', (await self.browser.get()).text)
         answered = await self.browser.post("/stop")
-        self.assertEqual(answered.header("location"), "/?done=stop")
+        self.assertIn("The import was stopped", await self.done(answered))
         await self.imported()
         self.assertIn('action="/import"', (await self.browser.get()).text)
 
@@ -211,7 +254,7 @@ class OtherTests(ChangeCase):
         """The setting of all regions, as config set has it."""
         for to, said in (("false", "is off"), ("true", "is on")):
             answered = await self.browser.post("/automatic", {"to": to})
-            self.assertEqual(answered.header("location"), "/?done=automatic")
+            self.assertEqual(await self.done(answered), "Automatic import was changed.")
             self.assertIn(f"Automatic import {said}", (await self.browser.get()).text)
         self.assertEqual((await self.browser.post("/automatic", {"to": "maybe"})).status, 400)
 

@@ -5,7 +5,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from regiond.spread import Spread
-from regiond.web.image_list import ImageRow, image_rows, of_kind
+from regiond.web.image_list import ImageRow, image_rows, in_groups, of_kind
 
 KEY = "ubuntu/amd64/ga-22.04/jammy/stable"
 
@@ -55,7 +55,7 @@ class StateTests(SynchronousTestCase):
             ([image("importing", 0)], None, "queued", "queued", None),
             ([image("importing", 101)], None, "downloading", "downloading 50 %", 0.505),
             ([image("importing")], None, "verifying", "verifying", None),
-            ([image()], Spread(1, 4), "syncing", "syncing to racks 1/4", 0.25),
+            ([image()], Spread(1, 4), "syncing", "syncing to racks 1/4", None),
             ([image()], Spread(4, 4), "synced", "synced", None),
             ([image()], None, "published", "imported; no rack is to hold it", None),
         ):
@@ -149,4 +149,21 @@ class KindTests(SynchronousTestCase):
         ids = {row.html_id for row in rows}
         self.assertEqual(len(ids), 2)
         for html_id in ids:
-            self.assertRegex(html_id, r"^image-[0-9a-f]{12}$")
+            self.assertRegex(html_id, r"^i[A-Za-z0-9_-]{8}$")
+
+    def test_a_name_is_said_once(self) -> None:
+        """By the first of its rows, with the title that any of them has."""
+        images = [
+            image(id=number, name=name, architecture=f"amd64/{number}")
+            for number, name in enumerate(("ubuntu/focal", "ubuntu/jammy", "ubuntu/jammy"))
+        ]
+        offer = {**OFFER, "subarch": "2"}
+        rows = in_groups(image_rows(images, [offer], {}, [], is_importing=False))
+        self.assertEqual(
+            [(row.name, row.group, row.title) for row in rows],
+            [
+                ("ubuntu/focal", 1, ""),
+                ("ubuntu/jammy", 2, "22.04 LTS"),
+                ("ubuntu/jammy", 0, "22.04 LTS"),
+            ],
+        )

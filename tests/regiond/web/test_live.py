@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import Busy, StorageError
 from regiond.web.guard import form_token
-from regiond.web.live import HEARTBEAT_S, MOST_WATCHERS, TICK_S, Live
+from regiond.web.live import HEARTBEAT_S, MOST_REMEMBERED, MOST_WATCHERS, TICK_S, Live
 from regiond.web.rendering import Page
 from regiond.web_sessions import WebSession
 
@@ -84,15 +84,17 @@ class LiveTests(SynchronousTestCase):
             raise self.error
         rows = {name: Markup(f'<tr id="{name}">{text}</tr>') for name, text in self.rows.items()}
         part = Markup(f'<p id="said">{self.said}<input value="<token>"></p>')
-        return Page(title, "", parts={"said": part}, rows={"table": rows})
+        return Page(title, "", "/live", parts={"said": part}, rows={"table": rows})
 
     async def is_alive(self, session: WebSession) -> bool:
         return self.alive
 
-    def watch(self, title: str = "Images", session: WebSession | None = SESSION) -> Stream:
+    def watch(
+        self, title: str = "Images", session: WebSession | None = SESSION, seen: str = ""
+    ) -> Stream:
         stream = Stream()
         request: Any = stream
-        self.live.watch(request, title, {}, session, "secret" if session else "")
+        self.live.watch(request, title, {}, session, "secret" if session else "", seen=seen)
         self.clock.advance(TICK_S)
         return stream
 
@@ -103,8 +105,50 @@ class LiveTests(SynchronousTestCase):
     def test_the_first_message_is_the_whole_page(self) -> None:
         """So whoever comes back after a restart has the present, and nothing else."""
         (message,) = self.watch().messages
+        self.assertTrue(message["whole"])
         self.assertEqual(set(message["set"]), {"said", "r1", "r2"})
         self.assertEqual(message["rows"], {"table": ["r1", "r2"]})
+
+    def load(self) -> str:
+        """The revision of a page that a browser loads."""
+        page: Page = self.successResultOf(
+            Deferred.fromCoroutine(self.live.page("Images", {}, logged_in=True))
+        )
+        return page.revision
+
+    def test_what_the_page_shows_is_not_sent_again(self) -> None:
+        """Nor built again, as long as nothing has changed."""
+        seen = self.load()
+        self.built.clear()
+        stream = self.watch(seen=seen)
+        self.wait(5)
+        self.assertEqual((stream.messages, self.built), ([], []))
+
+    def test_what_changed_while_the_page_came_is_sent(self) -> None:
+        """That alone: by the change feed, or by what moves by itself."""
+        seen = self.load()
+        self.rows["r2"] = "other"
+        self.live.note_change()
+        (message,) = self.watch(seen=seen).messages
+        changed = {"r2": '<tr id="r2">other</tr>'}
+        self.assertEqual((message["set"], message["gone"], message["rows"]), (changed, [], {}))
+        self.said, self.pulse = "moved", 1
+        self.wait(1)
+        (message,) = self.watch(seen=message["seen"]).messages
+        self.assertEqual(set(message["set"]), {"said"})
+
+    def test_whoever_comes_back_gets_what_it_missed(self) -> None:
+        """From the last message on, if that was not long ago; or else everything."""
+        (first,) = self.watch().messages
+        del self.rows["r1"]
+        self.live.note_change()
+        (message,) = self.watch(seen=first["seen"]).messages
+        self.assertEqual((message["set"], message["gone"], message["rows"]), ({}, ["r1"], {}))
+        for number in range(MOST_REMEMBERED):
+            self.said = str(number)
+            self.load()
+        (message,) = self.watch(seen=first["seen"]).messages
+        self.assertEqual(set(message["set"]), {"said", "r2"})
 
     def test_forms_have_the_token_of_their_session(self) -> None:
         """Each browser its own; none without a login."""
@@ -119,7 +163,15 @@ class LiveTests(SynchronousTestCase):
         self.wait(1)
         self.assertEqual(
             stream.messages[1:],
-            [{"set": {"r3": '<tr id="r3">three</tr>'}, "rows": {"table": ["r2", "r3"]}}],
+            [
+                {
+                    "seen": stream.messages[1]["seen"],
+                    "whole": False,
+                    "set": {"r3": '<tr id="r3">three</tr>'},
+                    "gone": ["r1"],
+                    "rows": {"table": ["r2", "r3"]},
+                }
+            ],
         )
         self.live.note_change()
         self.wait(1)
@@ -206,7 +258,7 @@ class LiveTests(SynchronousTestCase):
         """Within a heartbeat; who needs no login stays."""
         stream, reader = self.watch(), self.watch(session=None)
         self.wait(HEARTBEAT_S)
-        self.assertEqual((stream.beats, stream.is_finished), (1, False))
+        self.assertEqual((stream.beats, stream.is_finished), (2, False))
         self.alive = False
         self.wait(HEARTBEAT_S)
         self.assertEqual((stream.messages[-1], stream.is_finished), ("ended", True))

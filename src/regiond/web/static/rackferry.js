@@ -26,9 +26,18 @@ function replace(old, fresh, isNews) {
     if (isNews) guarded.querySelector("[data-overtaken]").hidden = false;
     return;
   }
-  const focused = old.contains(document.activeElement) ? document.activeElement.id : "";
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
   old.replaceWith(fresh);
-  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  if (focused) twin(focused, fresh)?.focus({ preventScroll: true });
+}
+
+// The element of a new state that stands for one of the old: by what tells it from others.
+function twin(old, fresh) {
+  for (const name of ["id", "href", "value"]) {
+    const value = old.getAttribute(name);
+    if (value) return fresh.querySelector(`[${name}="${CSS.escape(value)}"]`);
+  }
+  return null;
 }
 
 function show(message) {
@@ -37,24 +46,28 @@ function show(message) {
     const old = document.getElementById(id);
     const fresh = element(html);
     if (!old) made.set(id, fresh);
-    else replace(old, fresh, told.has(id) && told.get(id) !== html);
+    else replace(old, fresh, !message.whole || (told.has(id) && told.get(id) !== html));
     told.set(id, html);
   }
+  for (const id of message.gone) document.getElementById(id)?.remove();
   for (const [id, ids] of Object.entries(message.rows)) {
     const body = document.getElementById(id);
     if (!body) continue;
     const wanted = ids.map((each) => made.get(each) ?? document.getElementById(each));
-    const same = wanted.length === body.children.length
-      && wanted.every((each, place) => each === body.children[place]);
-    if (!same) body.replaceChildren(...wanted.filter(Boolean));
+    body.replaceChildren(...wanted.filter(Boolean));
   }
 }
 
-function follow(url) {
+// From the revision on that the page has: what it shows already does not come again.
+function follow(url, seen) {
   const offline = document.getElementById("offline");
-  const source = new EventSource(url);
+  const source = new EventSource(`${url}&seen=${seen}`);
   source.onopen = () => { offline.hidden = true; };
-  source.onmessage = (event) => show(JSON.parse(event.data));
+  source.onmessage = (event) => {
+    const message = JSON.parse(event.data);
+    show(message);
+    seen = message.seen;
+  };
   const end = () => {
     source.close();
     offline.hidden = true;
@@ -62,12 +75,12 @@ function follow(url) {
   };
   source.addEventListener("ended", end);
   source.onerror = async () => {
+    source.close();
     offline.hidden = false;
-    if (source.readyState !== EventSource.CLOSED) return;
-    // It was refused, and cannot say why.
+    // It was cut or refused, and cannot say why.
     const answered = await fetch(url, { method: "HEAD" }).catch(() => null);
     if (answered?.status === 403) end();
-    else setTimeout(follow, 3000, url);
+    else setTimeout(follow, 2000, url, seen);
   };
 }
 
@@ -92,4 +105,5 @@ if (code && location.hash.length > 1) {
   document.getElementById("login").focus();
 }
 
-if (document.body.dataset.live) follow(document.body.dataset.live);
+const { live, seen } = document.body.dataset;
+if (live) follow(live, seen);

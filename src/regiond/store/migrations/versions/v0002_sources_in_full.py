@@ -149,6 +149,7 @@ def upgrade() -> None:
         _has("name", sa.Text(), "who asked for its link"),
         _has("created_at", sa.Double(), "when the link was used"),
         _has("seen_at", sa.Double(), "when its person last did something"),
+        _has("notice", sa.Text(), "what its next page says, once"),
         sa.PrimaryKeyConstraint("sha256", name="pk_web_session"),
         comment="who is logged in to the page",
     )
