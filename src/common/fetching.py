@@ -72,6 +72,9 @@ class Body(Protocol):
     def abort(self) -> None:
         """Drop the connection now; harmless when the body is over."""
 
+    def was_held(self) -> bool:
+        """Whether the other end said, since this was last asked, that it holds bytes back."""
+
 
 class Origin(Protocol):
     """A place that has the bytes. ``name`` stands in messages: no credentials in it."""
@@ -278,7 +281,7 @@ class _Fetch:
             min_rate=self._limits.min_rate,
             flow=flow,
             # All are asked: each forgets what it says.
-            was_held=lambda: sum(each.was_held() for each in paced) > 0,
+            was_held=lambda: sum([body.was_held(), *(each.was_held() for each in paced)]) > 0,
         )
         self._tail = []
         writes = _Writes(self._sink, self._progress)

@@ -214,6 +214,10 @@ class HttpBody(Protocol):
         if not self._over and transport is not None:
             transport.abortConnection()
 
+    def was_held(self) -> bool:
+        """A server does not say whether it holds bytes back."""
+        return False
+
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the body, decoded from chunked transfer coding."""
         if self._receiver is not None:

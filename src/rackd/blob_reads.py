@@ -42,25 +42,18 @@ class BlobReads:
     ) -> tuple[bytes, int]:
         """One piece, and the size of what it is of.
 
+        It is shorter, or empty, if the region holds its racks to a limit.
+
         Raises:
             RackferryError: what the region said, or why the connection ended.
         """
         await self._turns.acquire()
         self._begin()
-        piece = b""
         try:
-            # A region that holds its racks to a limit gives a piece in parts.
-            while True:
-                answer: dict[str, Any] = await self._conversation.call(
-                    ReadBlob,
-                    sha256=sha256,
-                    of_digests=of_digests,
-                    offset=offset + len(piece),
-                    length=length - len(piece),
-                )
-                piece += answer["piece"]
-                if len(piece) >= length:
-                    return piece, answer["size_bytes"]
+            answer: dict[str, Any] = await self._conversation.call(
+                ReadBlob, sha256=sha256, of_digests=of_digests, offset=offset, length=length
+            )
+            return answer["piece"], answer["size_bytes"]
         finally:
             self._end()
             self._turns.release()

@@ -180,6 +180,8 @@ class BundleOrigin:
                 code="bundle-file-size",
                 remedy="copy the bundle again",
             )
+        if len(piece) != length:
+            raise _cut(self.name, f"{len(piece)} bytes in place of {length}")
         return piece, size_bytes
 
 

@@ -71,7 +71,7 @@ class Pieces:
                 code="range-unsatisfiable",
             )
         allowed = await self._pace(length)
-        content = await source.read_chunk(chunk)
+        content = await source.read_chunk(chunk) if allowed else b""
         return {"piece": content[first : first + allowed], "size_bytes": source.size_bytes}
 
     async def _source(self, sha256: str, *, of_digests: bool) -> ByteSource:

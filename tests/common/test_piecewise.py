@@ -27,9 +27,9 @@ class Pieces:
         finally:
             del self.waiting[offset]
 
-    def give(self, offset: int) -> None:
+    def give(self, offset: int, most_bytes: int = 1 << 30) -> None:
         answer, length = self.waiting[offset]
-        answer.callback((CONTENT[offset : offset + length], len(CONTENT)))
+        answer.callback((CONTENT[offset : offset + min(length, most_bytes)], len(CONTENT)))
 
 
 class Receiver:
@@ -88,10 +88,39 @@ class BodyTests(SynchronousTestCase):
         self.assertEqual(self.receiver.ends, [])
 
     def test_failures(self) -> None:
-        """A read that fails, or brings another length, ends the body; nothing goes on behind it."""
+        """A read that fails, or brings too much, ends the body; nothing goes on behind it."""
         self.body.deliver(self.receiver)
-        answer, _ = self.pieces.waiting[min(self.pieces.waiting)]
-        answer.callback((b"short", len(CONTENT)))
+        answer, length = self.pieces.waiting[min(self.pieces.waiting)]
+        answer.callback((b"x" * (length + 1), len(CONTENT)))
         self.assertEqual(self.pieces.waiting, {})
         (error,) = self.receiver.ends
         self.assertIsInstance(error, TransferError)
+
+    def test_held_back(self) -> None:
+        """Short and empty answers are asked on from where they ended, and say that it lives."""
+        self.body.deliver(self.receiver)
+        self.assertFalse(self.body.was_held())
+        first = min(self.pieces.waiting)
+        self.pieces.give(first, 0)
+        self.assertTrue(self.body.was_held())
+        self.pieces.give(first, 1000)
+        self.assertIn(first + 1000, self.pieces.waiting)
+        for _ in range(3):
+            self.assertTrue(self.body.was_held(), "the rest of it still is")
+        while self.pieces.waiting:
+            self.pieces.give(min(self.pieces.waiting))
+        self.assertEqual((self.receiver.taken, self.receiver.ends), (CONTENT, [None]))
+        self.body.was_held()
+        self.assertFalse(self.body.was_held())
+
+    def test_held_back_from_the_start(self) -> None:
+        """An empty first answer is an answer: the head is known, and the first byte comes later."""
+        body = PieceBody(self.pieces, 0, len(CONTENT), cut=TransferError)
+        beginning = Deferred.fromCoroutine(body.begin())
+        self.pieces.give(0, 0)
+        self.successResultOf(beginning)
+        self.assertEqual(body.head.content_length, len(CONTENT))
+        body.deliver(self.receiver)
+        while self.pieces.waiting:
+            self.pieces.give(min(self.pieces.waiting))
+        self.assertEqual((self.receiver.taken, self.receiver.ends), (CONTENT, [None]))

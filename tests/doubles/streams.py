@@ -180,6 +180,9 @@ class MemoryBody:
         self.aborted = True
         self._receiver = None
 
+    def was_held(self) -> bool:
+        return False
+
     def _pump(self) -> None:
         if self._pumping:
             return

@@ -4,15 +4,20 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, sha256_hex
 from common.errors import NotFound, Refused
 from common.fetching import Limits, fetch
 from common.reassembly import WINDOW
+from common.throttle import Throttle
 from rackd.amp_blobs import AmpBlobs
+from rackd.blobs import AMONG_OTHERS
 from rackd.region_client import RegionClient
 from regiond import pieces
+from regiond.racks.sessions import MOST_WAIT_S
 from tests.doubles.directories import fresh_directory
 from tests.doubles.disks import at_once
 from tests.doubles.images import digests_of
@@ -135,3 +140,61 @@ class WholeWayTests(LoopbackTestCase):
         self.assertEqual(await self.client.current_view(""), self.fleet.view)
         before = len(self.source.read)
         await eventually(reactor, lambda: len(self.source.read) == before)
+
+
+class LimitedRegion:
+    """A region that holds a rack to a limit, as its sessions do; see ``rackd.amp_blobs.Reader``."""
+
+    has_others = True
+
+    def __init__(self, clock: Clock, limit_bytes_s: int) -> None:
+        self._throttle = Throttle(lambda: limit_bytes_s, clock)
+        self._turns = DeferredSemaphore(WINDOW)
+
+    async def connected(self) -> None:
+        pass
+
+    async def read_blob(
+        self, _: str, *, of_digests: bool, offset: int, length: int
+    ) -> tuple[bytes, int]:
+        assert not of_digests
+        await self._turns.acquire()
+        try:
+            allowed = await self._throttle.allowed_within(MOST_WAIT_S, length, "rack-1")
+        finally:
+            self._turns.release()
+        return CONTENT[offset : offset + allowed], len(CONTENT)
+
+
+class LimitedTests(SynchronousTestCase):
+    """Two files at once, from a region that allows little; another region is known."""
+
+    def test_slow_is_not_stalled(self) -> None:
+        """However little a region allows, its answers show that it lives: nothing is given up."""
+        for limit_bytes_s, held_chunks in ((300, 3), (5_000, 2), (40_000, 0)):
+            clock = Clock()
+            blobs = AmpBlobs(LimitedRegion(clock, limit_bytes_s))
+            sinks = [MemorySink(CONTENT[: held_chunks * CHUNK_BYTES]) for _ in range(2)]
+            failures: list[str] = []
+            fetching = [
+                Deferred.fromCoroutine(
+                    fetch(
+                        goal_of(CONTENT),
+                        blobs.origins(NAME, len(CONTENT), of_digests=False),
+                        sink,
+                        clock=clock,
+                        random=lambda: 0.5,
+                        hashing=inline,
+                        limits=AMONG_OTHERS,
+                        progress=lambda _: None,
+                        failed=failures.append,
+                    )
+                )
+                for sink in sinks
+            ]
+            needed_s = 2 * (len(CONTENT) - held_chunks * CHUNK_BYTES) / limit_bytes_s
+            clock.pump([0.1] * int(10 * needed_s + 100))
+            for each in fetching:
+                self.successResultOf(each)
+            self.assertEqual(failures, [])
+            self.assertEqual([sink.finished for sink in sinks], [CONTENT] * 2)

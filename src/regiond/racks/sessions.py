@@ -37,8 +37,12 @@ from regiond.racks.images import visible
 
 ANNOUNCE_DELAY_S = 0.2
 NOTICE_TIMEOUT_S = 10.0
-MOST_WAIT_S = 2.0
-"""How long a piece is held back: a rack that knows other regions leaves after 3 s of silence."""
+MOST_WAIT_S = 0.5
+"""How long an answer is held back, if less is allowed than was asked for.
+
+A rack that knows other regions leaves after 3 s of silence, and one that begins a file waits
+for those of its reads that are before it.
+"""
 
 MAX_SESSIONS_PER_RACK = 4
 MAX_STRANGERS = 256
