@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 
-import attrs
-
-from common.errors import Refused, SourceError
+from common.errors import Refused
 from common.events import Event, Severity
 from regiond.import_plan import ImportPlan
 from regiond.import_run import IMPORT, Run
-from regiond.notices import PIN_UNWANTED, pins_unwanted, support_ended
+from regiond.notices import (
+    PIN_UNWANTED,
+    contradiction,
+    pins_unwanted,
+    plan_obstacles,
+    support_ended,
+)
 from regiond.store import events, pins
 from regiond.store.database import Database
 from regiond.upstream import Look
@@ -22,22 +26,10 @@ def note_plan(run: Run, plan: ImportPlan) -> None:
     run.looked_at |= {str(gone.key) for gone in plan.retire}
     for event in support_ended(plan.retire):
         run.note(event)
-    if plan.guarded:
-        run.note(
-            Event("import-guarded", Severity.WARNING, IMPORT, plan.reason,
-                  "correct the selection, or delete it to let its images go")
-        )  # fmt: skip
+    for event in plan_obstacles(plan):
+        run.note(event)
     for refused in plan.refused:
-        run.failed[refused.product] = SourceError(
-            str(refused),
-            object=refused.product,
-            code="source-contradiction",
-            remedy="tell those who run the source; its other images are imported",
-        )
-    if plan.refused:
-        reasons = "; ".join(map(str, plan.refused))
-        first = run.failed[plan.refused[0].product]
-        run.note(attrs.evolve(Event.of(first), object=IMPORT, cause=reasons))
+        run.failed[refused.product] = contradiction(refused)
 
 
 async def note_vanished(

@@ -7,11 +7,16 @@ gives the same events; each is cleared when its cause is gone.
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
+import attrs
+
+from common.errors import SourceError
 from common.events import Event, Severity
 from common.images import Selection
-from regiond.import_plan import HeldImage, Retirement
+from regiond.import_plan import HeldImage, ImportPlan, Retirement
+from regiond.import_run import IMPORT
 from regiond.sources.catalogue import Catalogue
 from regiond.sources.releases import SUPPORTED, Releases
+from regiond.sources.simplestreams import Skipped
 
 MOST_SHOWN = 5  # in one event
 SUPPORT_ENDS_SOON = timedelta(days=30)
@@ -86,6 +91,31 @@ def _is_only_supported(
     """Whether a release is wanted as a supported one, and not in any other way."""
     meaning = {each.release for each in selections if releases.means(each, os, release)}
     return meaning == {SUPPORTED}
+
+
+def plan_obstacles(plan: ImportPlan) -> tuple[Event, ...]:
+    """What keeps a plan from doing all that is selected."""
+    found = []
+    if plan.guarded:
+        found.append(
+            Event("import-guarded", Severity.WARNING, IMPORT, plan.reason,
+                  "correct the selection, or delete it to let its images go")
+        )  # fmt: skip
+    if plan.refused:
+        reasons = "; ".join(map(str, plan.refused))
+        first = Event.of(contradiction(plan.refused[0]))
+        found.append(attrs.evolve(first, object=IMPORT, cause=reasons))
+    return tuple(found)
+
+
+def contradiction(refused: Skipped) -> SourceError:
+    """Why an image that contradicts what is held is not imported."""
+    return SourceError(
+        str(refused),
+        object=refused.product,
+        code="source-contradiction",
+        remedy="tell those who run the source; its other images are imported",
+    )
 
 
 def support_ended(retired: Sequence[Retirement]) -> tuple[Event, ...]:

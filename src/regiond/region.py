@@ -14,7 +14,8 @@ from common.backlog import Backlog
 from common.canonical import plain
 from common.events import Event, Severity, at_least, missed_row
 from regiond.importer import Importer
-from regiond.rows import image_row, key_columns
+from regiond.notices import plan_obstacles
+from regiond.rows import image_row, plan_rows
 from regiond.settings_table import all_values
 from regiond.store import blobs, events, generations, images, publication, settings
 from regiond.store.changes import Change
@@ -44,7 +45,7 @@ class Region:
         self.now = now
 
     async def plan(self) -> list[dict[str, Any]]:
-        """What an import would do now, one row per image.
+        """What an import would do now, one row per image; before them, what stands in its way.
 
         Raises:
             RackferryError: no source can be read, nor was one ever.
@@ -54,48 +55,8 @@ class Region:
         if errors and len(errors) == len(looks):
             raise errors[0]
         plan = await self._importer.plan(looks)
-        rows = [
-            {
-                "action": "publish" if planned.is_held else "fetch",
-                **key_columns(planned.offer.key),
-                "version": planned.offer.version,
-                "size_bytes": planned.offer.size_bytes,
-                "fetch_bytes": fetch_bytes,
-            }
-            for planned, fetch_bytes in zip(plan.stage, plan.fetch_bytes_each, strict=True)
-        ]
-        rows += [
-            {
-                "action": "repair",
-                **key_columns(key),
-                "version": version,
-                "size_bytes": 0,
-                "fetch_bytes": fetch_bytes,
-            }
-            for (key, version), fetch_bytes in plan.repair_bytes.items()
-        ]
-        rows += [
-            {
-                "action": "wait",
-                **key_columns(each.offer.key),
-                "version": each.offer.version,
-                "size_bytes": each.offer.size_bytes,
-                "fetch_bytes": 0,
-                "pinned": each.pinned.version,
-            }
-            for each in plan.waiting
-        ]
-        rows += [
-            {
-                "action": "retire",
-                **key_columns(gone.key),
-                "version": gone.version,
-                "size_bytes": 0,
-                "fetch_bytes": 0,
-            }
-            for gone in plan.retire
-        ]
-        return [{"pinned": None, **row} for row in rows]
+        obstacles = [event for look in looks for event in look.obstacles]
+        return plan_rows(plan, [*obstacles, *plan_obstacles(plan)])
 
     # Images
 

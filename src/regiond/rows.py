@@ -3,11 +3,13 @@
 The keys are promised to scripts (docs/shell.md); they may be added to, not renamed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from common.canonical import plain
+from common.events import Event
 from common.images import Image, ImageKey
+from regiond.import_plan import ImportPlan
 from regiond.restrictions import may_hold
 from regiond.source_fields import credentials_of, proxy_of
 from regiond.sources.catalogue import Offer
@@ -131,6 +133,67 @@ def _held_by(image: StoredImage | ListedImage) -> str:
     if image.state == "published":
         return "all" if image.settled else "canaries"
     return "others" if image.state == "kept" and image.settled else "none"
+
+
+def plan_rows(plan: ImportPlan, obstacles: Iterable[Event]) -> list[dict[str, Any]]:
+    """What an import would do, one row per image; first what keeps it from doing more."""
+    rows: list[dict[str, Any]] = [
+        {
+            "action": "blocked",
+            "name": event.object,
+            "architecture": "",
+            "label": "",
+            "version": "",
+            "code": event.code,
+            "reason": event.cause,
+            "remedy": event.remedy,
+        }
+        for event in obstacles
+    ]
+    rows += [
+        {
+            "action": "publish" if planned.is_held else "fetch",
+            **key_columns(planned.offer.key),
+            "version": planned.offer.version,
+            "size_bytes": planned.offer.size_bytes,
+            "fetch_bytes": fetch_bytes,
+        }
+        for planned, fetch_bytes in zip(plan.stage, plan.fetch_bytes_each, strict=True)
+    ]
+    rows += [
+        {
+            "action": "repair",
+            **key_columns(key),
+            "version": version,
+            "fetch_bytes": fetch_bytes,
+        }
+        for (key, version), fetch_bytes in plan.repair_bytes.items()
+    ]
+    rows += [
+        {
+            "action": "wait",
+            **key_columns(each.offer.key),
+            "version": each.offer.version,
+            "size_bytes": each.offer.size_bytes,
+            "pinned": each.pinned.version,
+        }
+        for each in plan.waiting
+    ]
+    rows += [
+        {"action": "retire", **key_columns(gone.key), "version": gone.version}
+        for gone in plan.retire
+    ]
+    return [_NOTHING_PLANNED | row for row in rows]
+
+
+_NOTHING_PLANNED: dict[str, Any] = {
+    "size_bytes": 0,
+    "fetch_bytes": 0,
+    "pinned": None,
+    "code": None,
+    "reason": None,
+    "remedy": None,
+}
 
 
 def waiting_row(waiting: Waiting) -> dict[str, Any]:

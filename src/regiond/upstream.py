@@ -22,7 +22,7 @@ from regiond.routes import Routes, ca_warning, note_of
 from regiond.source_fields import location_of
 from regiond.sources.catalogue import Catalogue, catalogue
 from regiond.sources.documents import read_source
-from regiond.sources.freshness import accepted_event, lag_event
+from regiond.sources.freshness import accepted_event, lag_event, rollback_event
 from regiond.sources.readings import SourceReading, StoredDocument, read_stored
 from regiond.sources.retrieval import Documents, Retriever
 from regiond.sources.signatures import inspect_keyring
@@ -41,7 +41,7 @@ StoredDocuments = Mapping[str, StoredDocument]
 class Look:
     """One source, looked at once: what it said, or why it could not be read.
 
-    ``in_bundle``: it was looked for in a bundle.
+    ``in_bundle``: it was looked for in a bundle. ``at``: when, in seconds since the epoch.
     """
 
     source: BootSource
@@ -49,6 +49,7 @@ class Look:
     reading: SourceReading | None = None
     error: RackferryError | None = None
     in_bundle: bool = False
+    at: float = 0.0
 
     @property
     def name(self) -> str:
@@ -73,6 +74,19 @@ class Look:
     def is_lagging(self) -> bool:
         """Whether the source shows older documents than it did."""
         return self.reading is not None and bool(self.reading.lagging)
+
+    @property
+    def obstacles(self) -> tuple[Event, ...]:
+        """Why what the source has now cannot be had, or not all of it; in the words of events."""
+        if self.reading is None:
+            return () if self.error is None else (Event.of(self.error),)
+        found = [attrs.evolve(Event.of(each), object=self.name) for each in self.reading.problems]
+        if self.is_lagging:
+            since = self.source.lagging_since
+            found.append(
+                rollback_event(self.reading.lagging, self.at if since is None else since, self.name)
+            )
+        return tuple(found)
 
 
 def object_name(source_id: int) -> str:
@@ -157,7 +171,7 @@ class Upstream:
             return Look(source, stored, error=bug(error, name, "could not be read"))
         if not reading.lagging:
             self._read_at[source.id] = self._now()
-        return Look(source, stored, self._with_lag(source, reading))
+        return Look(source, stored, self._with_lag(source, reading), at=self._now())
 
     async def look_into(self, documents: Documents, source: BootSource) -> Look:
         """Read a source as ``look`` does, from a bundle.

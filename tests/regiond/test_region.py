@@ -8,13 +8,15 @@ from twisted.internet.defer import CancelledError, Deferred
 from common.canonical import plain
 from common.errors import SourceError, WrongUsage, door_of
 from common.events import Event, Severity
+from common.images import Selection
 from regiond.boot_sources import DEFAULT_SELECTION, DEFAULT_SOURCE
-from regiond.store import events, settings
+from regiond.sources.freshness import LAG_S
+from regiond.store import events, settings, sources
 from tests.doubles.answering import AnswerCase
 from tests.doubles.catalogues import ubuntu
 from tests.doubles.gpg_keys import fingerprint, public_keys
 from tests.doubles.importing import DOCUMENTS, FIRST, JAMMY, NOBLE, SECOND, path_of
-from tests.doubles.stream_documents import INDEX_PATH, UPDATED
+from tests.doubles.stream_documents import INDEX_PATH, STABLE_PATH, UPDATED
 from tests.doubles.stream_source import Fault
 from tests.regiond.sources.test_selection_rules import MALFORMED, UNMATCHED
 
@@ -363,6 +365,70 @@ class OfferedTests(AnswerCase):
         self.assertEqual(self.fingerprint(), before)
         await self.succeed()
         self.assertEqual(await self.ask("boot-resources plan"), [])
+
+    def blocked(self, rows: list[dict[str, object]]) -> list[tuple[object, object]]:
+        """What stands in the way, by code and object; it comes before all else."""
+        found = [row for row in rows if row["action"] == "blocked"]
+        self.assertEqual(found, rows[: len(found)])
+        for row in found:
+            self.assertTrue(row["reason"] and row["remedy"], row)
+        return [(row["code"], row["name"]) for row in found]
+
+    async def test_the_plan_says_which_source_cannot_be_read(self) -> None:
+        """In the words of the event that an import would raise; the rest is planned."""
+        other = self.new_source()
+        await self.add_source(other)
+        self.publish(self.product("noble", source=other), source=other)
+        await self.select(JAMMY)
+        await self.select(NOBLE, source_id=2)
+        self.source.faults[INDEX_PATH] = Fault(status=500)
+        rows = await self.ask("boot-resources plan")
+        self.assertEqual(self.blocked(rows), [("source-http-500", "boot-source 1")])
+        self.assertEqual(
+            [(row["action"], row["name"]) for row in rows[1:]], [("fetch", "ubuntu/noble")]
+        )
+        await self.run_import()
+        event = (await self.open_events())["source-http-500", "boot-source 1"]
+        self.assertEqual((rows[0]["reason"], rows[0]["remedy"]), (event.cause, event.remedy))
+
+    async def test_the_plan_says_which_product_file_cannot_be_used(self) -> None:
+        """What it said last is planned with."""
+        await self.jammy()
+        await self.succeed()
+        self.publish(self.product("jammy"), self.product("noble"))
+        self.source.faults[STABLE_PATH] = Fault(status=404)
+        found = self.blocked(await self.ask("boot-resources plan"))
+        self.assertEqual(found, [("source-http-404", "boot-source 1")])
+        await self.run_import()
+        self.assertIn(found[0], await self.open_events())
+
+    async def test_the_plan_says_which_source_lags(self) -> None:
+        """At once, and in the words of the event that comes after some hours."""
+        await self.jammy()
+        await self.succeed()
+        self.source.publish(self.product("jammy", {SECOND: {"squashfs": b"x"}}), updated=UPDATED)
+        rows = await self.ask("boot-resources plan")
+        self.assertEqual(self.blocked(rows), [("source-rollback", "boot-source 1")])
+        self.assertEqual(len(rows), 1)
+        await self.run_import()
+        self.time += LAG_S
+        await self.run_import()
+        event = (await self.open_events())["source-rollback", "boot-source 1"]
+        self.assertEqual((rows[0]["reason"], rows[0]["remedy"]), (event.cause, event.remedy))
+
+    async def test_the_plan_says_what_the_guard_keeps(self) -> None:
+        """Where the selections match nothing any more, nothing is retired, and that is said."""
+        await self.jammy()
+        await self.succeed()
+        self.publish(self.product("noble"))
+        await self.database.write(sources.delete_selection, 1, 1, self.time)
+        await self.select(Selection("ubuntu", "xenial", ("amd64",)))
+        rows = await self.ask("boot-resources plan")
+        self.assertEqual(self.blocked(rows), [("import-guarded", "import")])
+        await self.run_import()
+        event = (await self.open_events())["import-guarded", "import"]
+        self.assertEqual((rows[0]["reason"], rows[0]["remedy"]), (event.cause, event.remedy))
+        self.assertEqual(await self.versions(), {"jammy": FIRST})
 
 
 class HeldTests(AnswerCase):

@@ -13,7 +13,16 @@ IMAGE_COLUMNS = (
     "pinned",
     "size_bytes",
 )
-_PLAN_COLUMNS = ("action", "name", "architecture", "version", "size_bytes", "fetch_bytes", "pinned")
+_PLAN_COLUMNS = (
+    "action",
+    "name",
+    "architecture",
+    "version",
+    "size_bytes",
+    "fetch_bytes",
+    "pinned",
+    "reason",
+)
 PIN_COLUMNS = ("id", "name", "architecture", "label", "version", "pinned", "waiting_version")
 
 VERBS: tuple[Verb, ...] = (

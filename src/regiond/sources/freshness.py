@@ -65,6 +65,11 @@ def lag_event(refused: Sequence[str], since: float, now: float, name: str) -> Ev
     """
     if not refused or now - since < LAG_S:
         return None
+    return rollback_event(refused, since, name)
+
+
+def rollback_event(refused: Sequence[str], since: float, name: str) -> Event:
+    """That older documents are refused, and since when; as for ``lag_event``."""
     return Event(
         "source-rollback",
         Severity.WARNING,

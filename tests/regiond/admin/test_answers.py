@@ -85,7 +85,8 @@ KEYS_OF = {
     " release_title kflavor subarches support_eol supported size_bytes selected pinned",
     "boot-resources read": "id type name architecture subarches label version state size_bytes"
     " complete_bytes held_by due_at pinned waiting_version",
-    "boot-resources plan": "action name architecture label version size_bytes fetch_bytes pinned",
+    "boot-resources plan": "action name architecture label version size_bytes fetch_bytes pinned"
+    " code reason remedy",
     "boot-resources import": "outcome published fetched_bytes",
     "boot-resources create": "id type name architecture label version state title base_image"
     " generation message",
