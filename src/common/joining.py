@@ -15,8 +15,9 @@ import contextlib
 import ipaddress
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from cryptography import x509
@@ -39,6 +40,7 @@ from common.errors import (
     StorageError,
     TransferError,
 )
+from common.fetching import Hashing
 from common.identity import (
     Identity,
     Key,
@@ -52,9 +54,12 @@ from common.identity_files import load_or_create_rack_key, save_rack_certificate
 from common.release import release
 from common.tls import UnverifiedTLS, is_address, not_trusted
 from common.tokens import Token, parse_token
+from common.unbroken import unbroken
 
 CONNECT_TIMEOUT_S = 10.0
 ATTEMPTS = 3
+
+T = TypeVar("T")
 
 _log = Logger()
 
@@ -142,6 +147,20 @@ class _Enrolling(Conversation):
         return list(handle.get_peer_cert_chain(as_cryptography=True) or [])
 
 
+async def _at_once(work: Callable[[], T], /) -> T:
+    return work()
+
+
+def _keep(identity: Identity, state_dir: Path, token_file: Path | None) -> None:
+    """On a disk thread."""
+    save_rack_certificate(
+        state_dir, certificate_pem(identity.certificate), certificate_pem(identity.root)
+    )
+    if token_file is not None:
+        with contextlib.suppress(StorageError):
+            remove_file(token_file)
+
+
 async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
     reactor: Any,
     host: str,
@@ -151,6 +170,7 @@ async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
     state_dir: Path,
     *,
     token_file: Path | None = None,
+    on_disk: Hashing = _at_once,
     now: Callable[[], datetime] = utc_now,
 ) -> Identity:
     """Enrol this machine.
@@ -163,6 +183,7 @@ async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
         name: the rack's name; "" for the name that the token was made for.
         state_dir: where ``key.pem``, ``cert.pem`` and ``ca.pem`` go.
         token_file: removed afterwards, if it can be.
+        on_disk: runs what blocks on the disk; at once, where nothing else is to be done.
         now: the wall clock.
 
     Raises:
@@ -172,7 +193,9 @@ async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
             (``token-unknown``, ``token-expired``, ``token-used``, ``token-wrong-name``).
         StorageError, NoSpace, ConfigError: the state directory cannot be used.
     """
-    wish = _Wish(parse_token(token), name, load_or_create_rack_key(state_dir), now)
+    parsed = parse_token(token)
+    key = await unbroken(on_disk(partial(load_or_create_rack_key, state_dir)))
+    wish = _Wish(parsed, name, key, now)
     attempt = 1
     while True:
         try:
@@ -183,12 +206,7 @@ async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
             if error.code != "connection-lost" or attempt == ATTEMPTS:
                 raise
             attempt += 1
-    save_rack_certificate(
-        state_dir, certificate_pem(identity.certificate), certificate_pem(identity.root)
-    )
-    if token_file is not None:
-        with contextlib.suppress(StorageError):
-            remove_file(token_file)
+    await unbroken(on_disk(partial(_keep, identity, state_dir, token_file)))
     _log.info("enrolled as {name}", name=identity.name)
     return identity
 

@@ -37,7 +37,7 @@ from rackd.planning import CleanUp, Holdings
 from rackd.records import HeldFile, KeptImage, Record, snapshot_generation
 from rackd.snapshot import Snapshot
 from rackd.survey import Places, PutAside, Survey, finished, look_around
-from rackd.tree import Before
+from rackd.tree import META, Before
 
 _OLD_RECORDS = 8
 
@@ -252,7 +252,16 @@ class Library:
             return None
         record = self.current.record
         lost = (each.sha256 for each in record.held_files if not self.has(each))
-        return Before(record, frozenset(lost))
+        return Before(record, frozenset(lost), self._content(record.files.get(META)))
+
+    def _content(self, file: HeldFile | None) -> bytes:
+        """The bytes of a small file of the tree; none if they cannot be had."""
+        if file is None:
+            return b""
+        try:
+            return (self.cache / file.sha256).read_bytes()
+        except OSError:
+            return b""
 
     def discard(self, clean_up: CleanUp) -> tuple[PutAside, ...]:
         """Delete what a clean-up names; foreign things in a snapshot are put aside first."""

@@ -9,6 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -19,6 +20,12 @@ from rackd.archives import Member, parents
 from rackd.menus import GRUB_CFG, MenuSettings, bootables, grub_menu, ipxe_script, pxelinux_menu
 from rackd.planning import Layout, Skipped, further_directories, own_directory, precedence
 from rackd.records import HeldFile, Record
+
+META = "maas.meta"
+
+_Spec = tuple[str, ...]
+_Item = dict[str, str]
+_NOTHING: Mapping[_Spec, _Item] = MappingProxyType({})
 
 
 @attrs.frozen
@@ -95,10 +102,11 @@ class Tree:
 
 @attrs.frozen
 class Before:
-    """The last tree: its record, and which of its blobs are not there any more."""
+    """The last tree: its record, which of its blobs are gone, and its ``maas.meta``."""
 
     record: Record
     lost: frozenset[str] = frozenset()
+    meta: bytes = b""
 
     def files_of(self, image: Image) -> dict[str, HeldFile]:
         """What stood in the directory of an image, if that was all of one of its versions."""
@@ -138,20 +146,26 @@ def grow(
     laid_out = [image for image in images if str(image.key) not in without]
     shown = [image for image in laid_out if own_directory(image) not in reasons]
     refused = {own_directory(each): each for each in laid_out if own_directory(each) in reasons}
-    stayed = []
+    stayed: list[Image] = []
     skipped = []
     for directory, image in refused.items():
         former = before.files_of(image) if before else {}
         if former:
-            stayed.append(str(image.key))
+            stayed.append(image)
         files |= former
         stays = "; the version before stays" if former else ""
         skipped.append(Skipped(str(image.key), f"{reasons[directory]}{stays}"))
     links, missing = _links(files, {each.arch for each in bootables(shown)})
-    made = _generated(shown, settings, generation)
+    kept = _kept_items(stayed, before.meta if before else b"")
+    made = _generated(shown, settings, generation, kept)
     files |= {path: HeldFile(sha256_hex(each), len(each)) for path, each in made.items()}
     return Tree(
-        files, links, tuple(made.values()), (*layout.skipped, *skipped), missing, tuple(stayed)
+        files,
+        links,
+        tuple(made.values()),
+        (*layout.skipped, *skipped),
+        missing,
+        tuple(str(image.key) for image in stayed),
     )
 
 
@@ -220,26 +234,29 @@ def _of_method(files: Mapping[str, HeldFile], method: BootMethod) -> dict[str, s
 
 
 def _generated(
-    images: Sequence[Image], settings: MenuSettings, generation: int
+    images: Sequence[Image],
+    settings: MenuSettings,
+    generation: int,
+    kept: Mapping[_Spec, _Item],
 ) -> dict[str, bytes]:
     offered = bootables(images)
     return {
         "boot.ipxe": ipxe_script(offered, settings, generation).encode("ascii"),
         "grub/grub.cfg": GRUB_CFG.encode("ascii"),
         "grub/grub.cfg-default-amd64": grub_menu(offered, settings, generation).encode("ascii"),
-        "maas.meta": maas_meta(images),
+        META: maas_meta(images, kept),
         "pxelinux.cfg/default": pxelinux_menu(offered, settings, generation).encode("ascii"),
     }
 
 
-def maas_meta(images: Iterable[Image]) -> bytes:
+def maas_meta(images: Iterable[Image], kept: Mapping[_Spec, _Item] = _NOTHING) -> bytes:
     """MAAS's index of the tree: os > arch > subarch > kflavor > release > label > item.
 
     An image is listed under its own subarch, under those of its further directories, and
     under every other subarch that its kernel answers to, unless an image has that itself.
     """
     images = sorted(images, key=precedence)
-    specs: dict[tuple[str, ...], dict[str, str]] = {}
+    specs: dict[_Spec, _Item] = dict(kept)
     for subarches in (_own, _further, _answered):
         for image in images:
             for subarch in subarches(image):
@@ -251,6 +268,27 @@ def maas_meta(images: Iterable[Image]) -> bytes:
             level = level.setdefault(name, {})
         level[label] = item
     return json.dumps(index, sort_keys=True).encode("ascii")
+
+
+def _kept_items(stayed: Iterable[Image], meta: bytes) -> dict[_Spec, _Item]:
+    """What the last ``maas.meta`` says of images whose version before stays."""
+    found = {}
+    for image in stayed:
+        for subarch in (*_own(image), *_further(image)):
+            spec = _spec(image, subarch)
+            level: Any = _parsed(meta)
+            for name in spec:
+                level = level.get(name) if isinstance(level, dict) else None
+            if isinstance(level, dict):
+                found[spec] = level
+    return found
+
+
+def _parsed(meta: bytes) -> Any:
+    try:
+        return json.loads(meta)
+    except ValueError:  # none, or damaged: it only costs these entries
+        return None
 
 
 def _own(image: Image) -> list[str]:
@@ -265,14 +303,14 @@ def _answered(image: Image) -> Sequence[str]:
     return image.subarches
 
 
-def _spec(image: Image, subarch: str) -> tuple[str, ...]:
+def _spec(image: Image, subarch: str) -> _Spec:
     key = image.key
     if image.bootloader_type is not None:
         return (key.os, key.arch, subarch, "bootloader", image.bootloader_type, key.label)
     return (key.os, key.arch, subarch, image.kflavor or "generic", key.release, key.label)
 
 
-def _item(image: Image) -> dict[str, str]:
+def _item(image: Image) -> _Item:
     item = {"version_name": image.version, "subarches": ",".join(image.subarches)}
     if image.title:
         item["release_title"] = image.title

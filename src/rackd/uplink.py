@@ -134,6 +134,7 @@ class Uplink(MultiService):
             config.name,
             config.state_dir,
             token_file=config.token_file,
+            on_disk=self._on_disk,
         )
 
     def _broken(self, failure: Any) -> None:

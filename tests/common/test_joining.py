@@ -1,6 +1,7 @@
 """Enrolment from end to end: a rack's side against a real port."""
 
 import stat
+from collections.abc import Callable
 from datetime import timedelta
 
 import attrs
@@ -8,7 +9,7 @@ from twisted.internet import reactor
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory, Protocol
 
-from common.errors import IntegrityError, RackferryError, Refused, WrongUsage
+from common.errors import IntegrityError, RackferryError, Refused, StorageError, WrongUsage
 from common.identity import Authority, Identity, Key, certificate_pem, key_pem, new_key
 from common.identity_files import load_rack_identity
 from common.joining import checked_identity, join, trusted_root
@@ -155,6 +156,21 @@ class JoinTests(LoopbackTestCase):
         self.assertFalse(token_file.exists())
         for name in ("key.pem", "cert.pem", "ca.pem"):
             self.assertEqual(stat.S_IMODE((self.dir / name).stat().st_mode), 0o600)
+
+    async def test_files_are_written_where_that_may_block(self) -> None:
+        """The key before anything is sent, and the certificate: neither holds up who waits."""
+        self.fleet.permit("rack-1")
+        port, ran = await self.serve(), []
+
+        async def on_disk(work: Callable[[], object]) -> object:
+            ran.append((self.dir / "key.pem").exists())
+            if len(ran) == 2:
+                raise StorageError("the disk is gone")
+            return work()
+
+        await self.failure_of(self.join(port, on_disk=on_disk), StorageError)
+        self.assertEqual(ran, [False, True])
+        self.assertFalse((self.dir / "cert.pem").exists())
 
     async def test_by_name(self) -> None:
         """The region may be dialled by a name; the token may decide the rack's name."""

@@ -80,6 +80,9 @@ class BootloaderTests(FollowerCase):
             self.assertEqual((self.current / "bootx64.efi").read_bytes(), b"shim")
             held = {each.key: each.version for each in self.library.current.record.images}
             self.assertEqual(held, {JAMMY: "1", UEFI: "1"})
+            meta = json.loads((self.current / "maas.meta").read_bytes())
+            loader = meta["grub-efi-signed"]["amd64"]["generic"]["bootloader"]["uefi"]["stable"]
+            self.assertEqual(loader["version_name"], "1")
             self.clock.pump([300] * 50)
             self.stopped()
             self.start(self.reopened())
