@@ -1,14 +1,13 @@
 """An HTTP proxy, and what can be said of a host whose name only the proxy resolves."""
 
 import base64
-import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import unquote
 
 import attrs
 from hyperlink import URL, URLParseError
 
 from common.errors import SourceError, TransferError, WrongUsage
+from common.hosts import address_of, as_uri, is_public
 
 
 @attrs.frozen
@@ -29,7 +28,7 @@ class Proxy:
         try:
             url = URL.from_text(text.strip())
             words = [unquote(word, errors="strict") for word in url.userinfo.split(":", 1)]
-            host = _ascii_host(url)
+            host: str = as_uri(URL(host=url.host)).host
         except (URLParseError, ValueError):
             raise _no_proxy("it is no address") from None
         port = url.port or 0
@@ -73,34 +72,11 @@ def is_surely_private(host: str) -> bool:
     machine or its network knows. Any other name may still lead to a private address: which
     ones a proxy connects to is for its own rules.
     """
-    address = _address(host)
+    address = address_of(host)
     if address is not None:
-        return not address.is_global
+        return not is_public(address)
     name = host.rstrip(".").lower()
     return "." not in name or name.rpartition(".")[2] in {"localhost", "local", "internal"}
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        found = ip_address(host.strip("[]"))
-    except ValueError:
-        pass
-    else:
-        return getattr(found, "ipv4_mapped", None) or found
-    try:  # 127.1, 0x7f000001 and 2130706433, as C libraries read them
-        return IPv4Address(socket.inet_aton(host))
-    except (OSError, UnicodeError):
-        return None
-
-
-def _ascii_host(url: URL) -> str:
-    """A host as it is looked up. IPv6 addresses are left as they are: IDNA does not know them.
-
-    Raises:
-        ValueError: no host can be called that.
-    """
-    host: str = url.host if ":" in url.host else URL(host=url.host).to_uri().host
-    return host
 
 
 def _no_proxy(why: str) -> WrongUsage:

@@ -8,7 +8,6 @@ local names are judged as they are written; what else it connects to is for its 
 """
 
 from collections.abc import Callable, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from hyperlink import URL
@@ -29,6 +28,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IPolicyForHTTPS, IResponse
 from zope.interface import implementer
 
 from common.errors import SourceError
+from common.hosts import address_of, as_uri, is_public
 from common.known_endpoints import KnownEndpoints
 from common.origins import first_header
 from common.proxies import Proxy, is_surely_private
@@ -51,7 +51,7 @@ def redirect_target(current: URL, location: str) -> URL:
             to a worse one.
     """
     try:
-        target = current.click(location).to_uri().replace(userinfo="")
+        target = as_uri(current.click(location)).replace(userinfo="")
     except (ValueError, NotImplementedError) as error:  # hyperlink's word for "https:x"
         raise _refusal(
             current, f"to something that is no address: {location!r}", "source-redirect"
@@ -79,7 +79,8 @@ class FollowingAgent:
         trusted: makes requests to the host of the URL that was asked for.
         public: makes requests to any other host; connects to public addresses only.
         was_refused: whether ``public`` found a host to have no public address.
-        is_private: whether a host is not public by its name alone; then it is not asked.
+        is_private: whether a host is not public by what is written; then it is not asked.
+            Without it: whether it is an address that is not public.
     """
 
     def __init__(
@@ -87,12 +88,12 @@ class FollowingAgent:
         trusted: IAgent,
         public: IAgent,
         was_refused: Callable[[str], bool],
-        is_private: Callable[[str], bool] = lambda _: False,
+        is_private: Callable[[str], bool] | None = None,
     ) -> None:
         self._trusted = trusted
         self._public = public
         self._was_refused = was_refused
-        self._is_private = is_private
+        self._is_private = is_private or _is_private_address
 
     def request(
         self,
@@ -176,6 +177,11 @@ def source_agent(
         Agent(public_reactor, tls, connectTimeout=connect_timeout_s, pool=redirect_pool),
         lambda host: host in public_reactor.nameResolver.refused,
     )
+
+
+def _is_private_address(host: str) -> bool:
+    address = address_of(host)
+    return address is not None and not is_public(address)
 
 
 def _not_public(source: URL, host: str) -> SourceError:
@@ -282,7 +288,7 @@ class _PublicOnly:
         self._receiver.resolutionBegan(resolutionInProgress)
 
     def addressResolved(self, address: Any) -> None:
-        if ip_address(address.host).is_global:
+        if not _is_private_address(address.host):
             self._receiver.addressResolved(address)
         else:
             self._refuse()

@@ -18,7 +18,6 @@ from regiond.source_fields import (
     credentials_warning,
     differences,
     fields_of,
-    location_of,
 )
 from regiond.store import default_source, events, generations, sources
 from regiond.store.database import Database
@@ -76,7 +75,6 @@ class BootSources:
         """
         nothing = SourceFields("")
         fields = changed(nothing, given)
-        await self._demand_own_place(fields, 0)
         warnings = await self._warnings(nothing, fields)
         made = await self._database.write(sources.create_source, fields, self._now())
         return _with_warnings(source_row(made), warnings)
@@ -94,7 +92,6 @@ class BootSources:
         """
         before = fields_of(await self._database.read(sources.source, source_id))
         after = changed(before, given)
-        await self._demand_own_place(after, source_id)
         warnings = await self._warnings(before, after)
         different = differences(before, after)
         if different:
@@ -103,17 +100,6 @@ class BootSources:
         if not after.enabled:  # nobody looks at it any more, so nobody would clear them
             await self._settle_events(source_id)
         return _with_warnings(await self.one(source_id), warnings)
-
-    async def _demand_own_place(self, fields: SourceFields, own_id: int) -> None:
-        location = location_of(fields)
-        for other in await self._database.read(sources.list_sources):
-            if other.id != own_id and location_of(other).is_same_place(location):
-                raise Conflict(
-                    f"boot source {other.id} is the same place",
-                    object=location.base,
-                    code="source-exists",
-                    remedy=f"use boot source {other.id}, or delete it first",
-                )
 
     async def _warnings(self, before: SourceFields, after: SourceFields) -> list[str]:
         """What may be so, and is worth a word; raises for what may not."""

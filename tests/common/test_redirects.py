@@ -26,6 +26,15 @@ class TargetTests(SynchronousTestCase):
         self.assertEqual(redirect_target(http, "https://b.example/").scheme, "https")
         self.assertEqual(redirect_target(https, "//b.example/q").to_text(), "https://b.example/q")
 
+    def test_an_ipv6_address(self) -> None:
+        """Is a target like any other; one with a zone is none: zones are of this machine."""
+        http = URL.from_text("http://a.example/x")
+        for location in ("http://[2606:4700::1111]/f", "http://[::1]:8080/f"):
+            self.assertEqual(redirect_target(http, location).to_text(), location)
+        for location in ("http://[fe80::1%25eth0]/f", "http://[fe80::1%eth0]/f", "http://[::1/"):
+            error = self.assertRaises(SourceError, redirect_target, http, location)
+            self.assertEqual(error.code, "source-redirect", location)
+
     def test_worse_and_odd_targets_are_refused(self) -> None:
         """No downgrade, no other scheme, nothing that is not an address."""
         https = URL.from_text("https://user:secret@a.example/x?token=1")
@@ -152,6 +161,18 @@ class FollowingTests(SynchronousTestCase):
         there = "http://a/%EF%BF%BD"
         self.successResultOf(self.follow({"http://a/": odd, there: Answer(404)}, {}))
         self.assertEqual([uri for uri, _ in self.trusted.asked], ["http://a/", there])
+
+    def test_an_address_that_is_not_public_is_not_asked(self) -> None:
+        """In whatever form it is written, and only there: the same answer as for a name."""
+        for host in ("[::1]", "[::ffff:10.0.0.1]", "[fd00::1]", "127.0.0.1", "0x7f.1"):
+            following = self.follow({"http://a/": Answer(302, f"http://{host}/")}, {})
+            error = self.failureResultOf(following, SourceError).value
+            self.assertEqual(error.code, "source-redirect-private", host)
+            self.assertEqual(self.public.asked, [])
+        end = Answer(200)
+        there = "http://[2606:4700::1111]/"
+        following = self.follow({"http://a/": Answer(302, there)}, {there: end})
+        self.assertIs(self.successResultOf(following), end)
 
     def test_a_private_host_is_named(self) -> None:
         """A target without a public address is a refusal; an unknown name is the network's."""

@@ -11,6 +11,7 @@ import attrs
 from hyperlink import URL, URLParseError
 
 from common.errors import WrongUsage
+from common.hosts import as_uri
 from regiond.sources.credentials import split_url
 
 _INDEX = re.compile(r"^(.*/)?(streams/v1/[A-Za-z0-9._~+:-]+\.s?json)$")
@@ -42,7 +43,7 @@ class SourceLocation:
         """
         text, credentials = split_url(text)
         try:
-            url = _as_uri(URL.from_text(text.strip()))
+            url = as_uri(URL.from_text(text.strip()))
         except (URLParseError, ValueError) as error:
             # Where a password is not encoded, the reason may quote it.
             reason = "user or password need percent-encoding" if "@" in text else str(error)
@@ -77,13 +78,6 @@ class SourceLocation:
     def url_of(self, path: str) -> str:
         """The URL of a document or file whose path has passed its grammar."""
         return self.base + path
-
-
-def _as_uri(url: URL) -> URL:
-    """In ASCII. IPv6 addresses are left out of it: IDNA does not know them."""
-    if ":" in url.host:
-        return url.replace(host="ipv6").to_uri().replace(host=url.host)
-    return url.to_uri()
 
 
 def _not_a_source(text: str, reason: str) -> WrongUsage:

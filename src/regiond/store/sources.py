@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from common.errors import Conflict, NotFound
 from common.events import Event
+from regiond.sources.locations import SourceLocation
 from regiond.store import events
 from regiond.store.revisions import source_changed
 from regiond.store.tables import boot_source, source_document
@@ -61,9 +62,9 @@ def create_source(conn: Connection, fields: SourceFields, now: float) -> BootSou
     """Add a source.
 
     Raises:
-        Conflict: there is one with that URL.
+        Conflict: there is one at that place.
     """
-    _check_url(conn, fields.url, 0)
+    _demand_own_place(conn, fields.url, 0, unsigned=fields.unsigned)
     added = conn.execute(
         boot_source.insert().values(created_at=now, updated_at=now, **attrs.asdict(fields))
     )
@@ -80,10 +81,15 @@ def update_source(conn: Connection, id: int, changed: Mapping[str, Any], now: fl
 
     Raises:
         NotFound: no such source.
-        Conflict: another one has that URL.
+        Conflict: another one is at that place.
     """
     before = source(conn, id)
-    _check_url(conn, changed.get("url", before.url), id)
+    _demand_own_place(
+        conn,
+        changed.get("url", before.url),
+        id,
+        unsigned=changed.get("unsigned", before.unsigned),
+    )
     conn.execute(
         update(boot_source).where(boot_source.c.id == id).values(updated_at=now, **changed)
     )
@@ -194,17 +200,18 @@ def _set(conn: Connection, id: int, **values: Any) -> None:
     conn.execute(update(boot_source).where(boot_source.c.id == id).values(**values))
 
 
-def _check_url(conn: Connection, url: str, own_id: int) -> None:
-    rival = conn.execute(
-        select(boot_source.c.id).where(boot_source.c.url == url, boot_source.c.id != own_id)
-    ).scalar_one_or_none()
-    if rival is not None:
-        raise Conflict(
-            f"boot source {rival} has that URL already",
-            object=url,
-            code="source-exists",
-            remedy=f"use boot source {rival}, or delete it first",
-        )
+def _demand_own_place(conn: Connection, url: str, own_id: int, *, unsigned: bool) -> None:
+    """That no other source is at the place that a URL means, however it is spelt."""
+    place = SourceLocation.parse(url, unsigned=unsigned)
+    for other in list_sources(conn):
+        there = SourceLocation.parse(other.url, unsigned=other.unsigned)
+        if other.id != own_id and (other.url == url or there.is_same_place(place)):
+            raise Conflict(
+                f"boot source {other.id} is the same place",
+                object=place.base,
+                code="source-exists",
+                remedy=f"use boot source {other.id}, or delete it first",
+            )
 
 
 def _no_source(id: int) -> NotFound:

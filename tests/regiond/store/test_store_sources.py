@@ -30,6 +30,21 @@ class SourceSuite(SourceStore):
         taken = {"url": FIELDS.url}
         self.assertRaises(Conflict, self.write, sources.update_source, 2, taken, NOW)
 
+    def test_a_place_is_given_once_however_it_is_spelt(self) -> None:
+        """Whoever comes second is refused, in the transaction that would have added it."""
+        self.create()
+        base = FIELDS.url.rstrip("/")
+        for url in (base, f"{base}/streams/v1/index.sjson", f"{base}/?".rstrip("?")):
+            fields = attrs.evolve(FIELDS, url=url)
+            error = self.assertRaises(Conflict, self.create, fields)
+            self.assertEqual(error.code, "source-exists", url)
+        unsigned = attrs.evolve(FIELDS, url=f"{base}/streams/v1/index.json", unsigned=True)
+        self.create(unsigned)
+        spelt = {"url": f"{base}/streams/v1/index.sjson", "unsigned": False}
+        self.assertRaises(Conflict, self.write, sources.update_source, 2, spelt, NOW)
+        self.write(sources.update_source, 1, {"url": base}, NOW)
+        self.assertEqual(len(self.read(sources.list_sources)), 2)
+
     def test_ids_are_never_given_twice(self) -> None:
         """The id of a deleted source or selection does not come back."""
         self.create()
