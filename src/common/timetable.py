@@ -1,9 +1,7 @@
 """Rules of bandwidth by the wall clock: what holds now, and until when."""
 
 import time
-from collections.abc import Sequence
-
-from twisted.internet.interfaces import IReactorTime
+from collections.abc import Callable, Sequence
 
 from common.bandwidth import Window, limit_at, next_change, shown_minute
 
@@ -15,14 +13,14 @@ class Timetable:
     goes are right with the next question.
 
     Args:
-        clock: the wall clock.
+        now: seconds since the epoch.
 
     Attributes:
         windows: the rules; the first whose hours fit holds.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
         self.windows: Sequence[Window] = ()
 
     def limit(self) -> int | None:
@@ -35,5 +33,5 @@ class Timetable:
         return "" if change is None else shown_minute(change)
 
     def _minute(self) -> int:
-        local = time.localtime(self._clock.seconds())
+        local = time.localtime(self._now())
         return local.tm_hour * 60 + local.tm_min

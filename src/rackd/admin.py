@@ -38,6 +38,7 @@ class Admin:
         settings: what can be changed.
         events: what happened.
         clock: for progress.
+        now: seconds since the epoch.
         on_disk: runs what blocks on the disk.
     """
 
@@ -51,6 +52,7 @@ class Admin:
         settings: RackSettings,
         events: EventLog,
         clock: IReactorTime,
+        now: Callable[[], float],
         on_disk: Threads,
     ) -> None:
         self._name = name
@@ -60,6 +62,7 @@ class Admin:
         self._settings = settings
         self._events = events
         self._clock = clock
+        self._now = now
         self._on_disk = on_disk
         self._answers: dict[tuple[str, str], Callable[[Question, Progress], Awaitable[Any]]] = {
             ("status", ""): self._status,
@@ -91,7 +94,7 @@ class Admin:
         return {
             "name": self._name,
             "release": release(),
-            "now": self._clock.seconds(),
+            "now": self._now(),
             **verdict(problems),
             "status": self._follower.status,
             "region_connected": self._follower.is_connected,
@@ -215,7 +218,7 @@ class Admin:
             while True:
                 changed, missed = await backlog.take()
                 if missed:
-                    yield missed_row(missed, self._clock.seconds())
+                    yield missed_row(missed, self._now())
                 for each in changed:
                     if each.event.severity in at_least(level) and code in {"", each.event.code}:
                         yield each.to_row()

@@ -4,8 +4,9 @@ It comes after the tree is shown and reported, takes only room that nobody needs
 cancelled at any time: what was fetched stays, and the next run goes on from there.
 """
 
-from collections.abc import Callable
 from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
 
 from common.errors import NoSpace, RackferryError
 from common.pools import Threads
@@ -23,7 +24,7 @@ class Keeping:
         reader: reads the view that is held.
         library: the disk.
         fetch: gets one file into the library.
-        steady: seconds of a clock that is never set.
+        clock: for the time that passes.
         on_disk: runs what blocks on the disk.
     """
 
@@ -33,13 +34,13 @@ class Keeping:
         library: Library,
         fetch: FetchBlob,
         *,
-        steady: Callable[[], float],
+        clock: IReactorTime,
         on_disk: Threads,
     ) -> None:
         self._reader = reader
         self._library = library
         self._fetch = fetch
-        self._steady = steady
+        self._clock = clock
         self._on_disk = on_disk
         self._looked: tuple[str, float] = ("", 0.0)
         self._reason = ""
@@ -53,7 +54,7 @@ class Keeping:
         current = self._library.current
         if current is None or not current.record.kept:
             return
-        digest, now_s = current.record.view_digest, self._steady()
+        digest, now_s = current.record.view_digest, self._clock.seconds()
         if self._looked[0] == digest and now_s < self._looked[1]:
             return
         kept = (await self._reader.read(digest)).kept

@@ -3,7 +3,7 @@
 What is set is kept in ``state_dir`` and goes before rackd.toml, whose value is the default.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class RackSettings:
     Args:
         bandwidth: the rules of rackd.toml.
         path: where is kept what was set.
-        clock: the wall clock.
+        clock: for the time that passes.
+        now: seconds since the epoch.
         on_disk: runs what blocks on the disk.
 
     Attributes:
@@ -45,13 +46,14 @@ class RackSettings:
         path: Path,
         *,
         clock: IReactorTime,
+        now: Callable[[], float],
         on_disk: Threads,
     ) -> None:
         default = shown_windows(bandwidth)
         self._table = Table((Setting(BANDWIDTH, default, LIMITS, "how fast images are fetched"),))
         self._path = path
         self._on_disk = on_disk
-        self._timetable = Timetable(clock)
+        self._timetable = Timetable(now)
         self._turn = DeferredLock()
         self.throttle = Throttle(self._timetable.limit, clock)
         self._hold({})

@@ -51,7 +51,8 @@ class Scrub(Service):
         library: the blobs.
         checks: acts on what is found.
         path: where the record of it is kept.
-        clock: wall clock and timers.
+        clock: for the time that passes.
+        now: seconds since the epoch.
         random: gives a number in [0, 1).
         on_scrub: runs the reads, on a thread of their own.
         events: where failures are named.
@@ -65,6 +66,7 @@ class Scrub(Service):
         path: Path,
         *,
         clock: IReactorTime,
+        now: Callable[[], float],
         random: Callable[[], float],
         on_scrub: Threads,
         events: EventLog,
@@ -74,6 +76,7 @@ class Scrub(Service):
         self._checks = checks
         self._path = path
         self._clock = clock
+        self._now = now
         self._random = random
         self._on_scrub = on_scrub
         self._events = events
@@ -133,14 +136,14 @@ class Scrub(Service):
 
     async def _loop(self) -> None:
         self._record = await self._on_scrub(self._read_record)
-        await self._save(self._record.planned(self._clock.seconds(), self._random()))
+        await self._save(self._record.planned(self._now(), self._random()))
         await self._bell.wait(START_S)
         if not self._is_asked:  # else all is read now, and counted
             await self._guarded(self._check_small)
         while True:
-            if self._is_asked or self._record.is_due(self._clock.seconds()):
+            if self._is_asked or self._record.is_due(self._now()):
                 await self._guarded(self._pass)
-            due_s = max(0.0, self._record.next_at - self._clock.seconds())
+            due_s = max(0.0, self._record.next_at - self._now())
             await self._bell.wait(LOOK_S if self._record.is_running else min(LOOK_S, due_s))
 
     async def _guarded(self, work: Callable[[], Any]) -> None:
@@ -165,7 +168,7 @@ class Scrub(Service):
     async def _pass(self) -> None:
         self._is_asked, self._is_reading = False, True
         try:
-            await self._save(self._record.begun(self._clock.seconds()))
+            await self._save(self._record.begun(self._now()))
             await self._checks.compare_tree()
             blobs = await self._on_scrub(self._library.finished)
             self._total_bytes = sum(blobs.values())
@@ -175,7 +178,7 @@ class Scrub(Service):
                     passed = self._record.passed(sha256, size_bytes, is_damaged=is_damaged)
                     await self._keep(passed)
             await self._checks.forget_all_but(await self._on_scrub(self._library.finished))
-            await self._save(self._record.ended(self._clock.seconds(), self._random()))
+            await self._save(self._record.ended(self._now(), self._random()))
         finally:
             self._is_reading = False
         for waiter in self._take_waiters():

@@ -52,8 +52,8 @@ class Syncing:
         documents: the region.
         library: the disk.
         fetch: gets one file into the library.
-        clock: wall clock and timers.
-        steady: seconds of a clock that is never set.
+        clock: for the time that passes.
+        now: seconds since the epoch.
         on_disk: runs what blocks on the disk.
         events: where things put aside and skipped are named.
         menus: what an admin says about the generated menus.
@@ -72,7 +72,7 @@ class Syncing:
         fetch: FetchBlob,
         *,
         clock: IReactorTime,
-        steady: Callable[[], float],
+        now: Callable[[], float],
         on_disk: Threads,
         events: EventLog,
         menus: MenuSettings | None = None,
@@ -82,8 +82,8 @@ class Syncing:
         self._library = library
         self._fetch = fetch
         self._clock = clock
-        self._steady = steady
-        self._retention = Retention(clock.seconds(), steady())
+        self._now = now
+        self._retention = Retention(now(), clock.seconds())
         self._on_disk = on_disk
         self._events = events
         self._clean_up_at = -math.inf
@@ -91,7 +91,7 @@ class Syncing:
         self._fetched_bytes = 0
         self._wanted: Sequence[Image] = ()
         self.transfers: Transfers | None = None
-        self.keeping = Keeping(self._reader, library, fetch, steady=steady, on_disk=on_disk)
+        self.keeping = Keeping(self._reader, library, fetch, clock=clock, on_disk=on_disk)
 
     @property
     def fetched_bytes(self) -> int:
@@ -154,7 +154,7 @@ class Syncing:
             skipped={each.image: each.reason for each in (*layout.skipped, *tree.skipped)},
             kept=tuple(map(_kept, wanted.kept)),
         )
-        await self._on_disk(lambda: self._library.publish(record, self._clock.seconds()))
+        await self._on_disk(lambda: self._library.publish(record, self._now()))
 
     async def abandon_for(self, digest: str) -> None:
         """Another view is wanted now: let go of the transfers that it does not need."""
@@ -202,7 +202,7 @@ class Syncing:
     async def tidy(self) -> None:
         """Clean up, if something may have become old enough since the last time."""
         current = self._library.current
-        if current is not None and self._steady() >= self._clean_up_at:
+        if current is not None and self._clock.seconds() >= self._clean_up_at:
             await self._clean_up(current.record.blobs | current.record.kept_blobs)
 
     async def _tree(self, layout: Layout, images: Sequence[Image], generation: int) -> Tree:
@@ -282,21 +282,21 @@ class Syncing:
 
     async def _survey(self) -> Survey:
         survey = await self._on_disk(self._library.survey)
-        self._retention.look(survey.holdings, self._steady())
+        self._retention.look(survey.holdings, self._clock.seconds())
         return survey
 
     async def _clean_up(self, wanted: Collection[str], *, is_short: bool = False) -> None:
         """Delete what may go. A failure costs space, not the sync."""
         try:
             survey = await self._survey()
-            over = self._retention.over(self._steady())
+            over = self._retention.over(self._clock.seconds())
             gone = clean_up(wanted, survey.holdings, over, is_short=is_short)
             put_aside = await self._on_disk(lambda: self._library.discard(gone))
         except RackferryError as error:
             self._events.note(Event.of(error, Severity.WARNING))
         else:
             self.name_put_aside((*survey.put_aside, *put_aside))
-            self._clean_up_at = self._steady() + RETENTION_S
+            self._clean_up_at = self._clock.seconds() + RETENTION_S
 
     def name_put_aside(self, found: Collection[PutAside]) -> None:
         """Tell people what was found in our directories and is not ours."""

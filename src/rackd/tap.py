@@ -6,7 +6,7 @@ can be read and not written is served, and opened as soon as it can be.
 """
 
 import os
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import SystemRandom
@@ -33,6 +33,7 @@ from common.peers import Peers
 from common.pools import Pools, shared
 from common.pulse import Pulse
 from common.release import release
+from common.steady import keep_steady, time_of_day
 from common.systemd import Supervisor, SystemdService
 from common.vocabulary import Place
 from rackd.admin import Admin
@@ -72,18 +73,26 @@ class Rack(MultiService):
     """The whole daemon.
 
     Args:
-        reactor: everything's.
+        reactor: everything's; its timers are steady.
         config: what the file says.
         supervisor: systemd, or nobody.
+        now: seconds since the epoch.
     """
 
-    def __init__(self, reactor: Any, config: RackdConfig, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        config: RackdConfig,
+        supervisor: Supervisor,
+        now: Callable[[], float] = time_of_day,
+    ) -> None:
         super().__init__()
         self._reactor = reactor
+        self._now = now
         self._config = config
         self._threads = Pools(reactor, "rackd", _THREADS)
         random = SystemRandom().random
-        self.events = EventLog(reactor.seconds)
+        self.events = EventLog(now)
         self._tally = Tally()
         self._pulse = Pulse(reactor)
         menus = MenuSettings(
@@ -103,6 +112,7 @@ class Rack(MultiService):
             config.bandwidth,
             config.state_dir / "settings",
             clock=reactor,
+            now=now,
             on_disk=self._threads["disk"],
         )
         is_over_amp = config.image_transport == "amp"
@@ -120,7 +130,7 @@ class Rack(MultiService):
             self.library,
             blobs.fetch,
             clock=reactor,
-            steady=time.monotonic,
+            now=now,
             on_disk=self._threads["disk"],
             events=self.events,
             menus=menus,
@@ -146,6 +156,7 @@ class Rack(MultiService):
             self.checks,
             config.state_dir / "scrub",
             clock=reactor,
+            now=now,
             random=random,
             on_scrub=self._threads["scrub"],
             events=self.events,
@@ -225,6 +236,7 @@ class Rack(MultiService):
             settings=self.settings,
             events=self.events,
             clock=self._reactor,
+            now=self._now,
             on_disk=serving,
         )
         self.ports.open("images", MachinesSite(machines, self._reactor, pages))
@@ -299,4 +311,5 @@ def makeService(options: Options) -> IService:
         config = load(RackdConfig, Path(path) if path else None)
     except RackferryError as error:
         raise SystemExit(f"rackd: {error.line()}") from error
+    keep_steady(global_reactor)
     return Rack(global_reactor, config, Supervisor.from_environment(os.environ, os.getpid()))

@@ -84,7 +84,7 @@ class Doors:
             "enrol": self._over(certificate.for_strangers, Enrolment(cases.fleet, clock)),
             "rpc": self._over(certificate.for_racks, self.sessions),
             "images": self._over(certificate.for_racks, ImagesSite(cases.fleet, clock, racks)),
-            "web": web_site(alive, ready, trees, clock, pages),
+            "web": web_site(alive, ready, trees, clock, pages, throttle=racks),
             "admin": AdminSocket(
                 Place.REGION,
                 answers.answer,

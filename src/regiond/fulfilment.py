@@ -1,7 +1,8 @@
 """Carries out an import plan: stage, fetch in parallel, publish each image as it completes.
 
 A file that fails costs its images and nothing else. What is a failure of the whole import
-(the lease is lost, the database is full or broken) ends it; the partials stay.
+(the lease is lost, the database is full or broken) ends it; the partials stay. What comes from
+a source that was changed, disabled or deleted meanwhile is given up as soon as that is known.
 """
 
 from collections import defaultdict
@@ -15,6 +16,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from common.bell import Bell
 from common.errors import Conflict, NoSpace, RackferryError, Stale, StorageError, bug
 from common.events import Event
 from common.fetching import Limits, Origin, Sink, fetch
@@ -40,6 +42,11 @@ SMALL_FOR_ONE = 4
 TINY_BYTES = 64 << 10
 """Hashing so little takes less time than handing it to another thread."""
 _ENDS_ALL = (Stale, NoSpace, StorageError)
+
+
+class _SourceLost(Exception):
+    """A transfer was given up, since a source that it asked is not what it was."""
+
 
 T = TypeVar("T")
 
@@ -102,6 +109,14 @@ class Transfers:
     wasted: Callable[[int], None] = lambda _: None
 
 
+@attrs.frozen(eq=False)
+class _Underway:
+    """A transfer that runs, and the sources that it may ask."""
+
+    work: Deferred[None]
+    asks: frozenset[int]
+
+
 @attrs.define(eq=False)
 class _Staged:
     """An image on its way: its row, and the blobs that it still waits for."""
@@ -138,8 +153,12 @@ class Fulfilment:
         self._waiting: defaultdict[str, list[_Staged]] = defaultdict(list)
         self._publishing = Publishing(self._publish, transfers.clock)
         self._small = SmallBlobs(database, run.epoch)
+        self._underway: set[_Underway] = set()
+        self._held_bytes: dict[str, int] = {}
+        self._bell = Bell(transfers.clock)
         self._doubted: set[int] = set()
         self._lost: set[int] = set()
+        self._is_over = False
 
     async def do(self, plan: ImportPlan) -> None:
         """Everything that the plan stages; what cannot be had is in ``run.failed``.
@@ -154,6 +173,8 @@ class Fulfilment:
 
     def _doubt(self, changes: tuple[Change, ...]) -> None:
         self._doubted |= {int(each.object) for each in changes if each.kind == "source"}
+        if self._doubted:
+            self._bell.ring()
 
     async def _do(self, plan: ImportPlan) -> None:
         new = [_new_image(planned) for planned in plan.stage]
@@ -167,7 +188,8 @@ class Fulfilment:
             self._run.looked_at.add(staged.name)
         for blob in plan.fetch:
             self._run.looked_at.update(str(each.key) for each in blob.repairs)
-        work = (self._get_all(plan.fetch), self._publishing.run())
+        # The first is the first to hear that all is to end.
+        work = (self._watch(), self._get_all(plan.fetch), self._publishing.run())
         await all_of([Deferred.fromCoroutine(each) for each in work])
 
     async def _get_all(self, fetches: Iterable[BlobFetch]) -> None:
@@ -179,38 +201,73 @@ class Fulfilment:
         ]
         await all_of([Deferred.fromCoroutine(each) for each in getting])
         self._publishing.end()
+        self._is_over = True
+        self._bell.ring()
 
     async def _get(self, blob: BlobFetch) -> None:
         """Fetch one blob; the images that waited for nothing else are ready then.
 
-        Nobody may wait for what went bad of images that are published: they are whole again.
+        Nobody may wait for what went bad of images that are published: they are whole again. If
+        a source is lost meanwhile, it goes on where it was with those that are left.
         """
-        await self._drop_doubtful()
-        waiting = [
-            staged
-            for staged in self._waiting[blob.sha256]
-            if staged.planned.source_id not in self._lost
+        while upstream := self._left(blob):
+            waiting = self._waiting_for(blob.sha256)
+            names = [each.name for each in waiting] + [str(each.key) for each in blob.repairs]
+            if not names:
+                return
+            try:
+                await self._fetch_until_lost(attrs.evolve(blob, upstream=upstream), names[0])
+            except _SourceLost:
+                continue
+            except _ENDS_ALL:
+                raise
+            except RackferryError as error:
+                self._failed(error, names)
+                return
+            except CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug may cost this image, not the others
+                self.log.failure("bug while fetching {sha256}", sha256=blob.sha256)
+                self._failed(bug(error, names[0], "could not be fetched"), names)
+                return
+            for staged in waiting:
+                staged.missing.discard(blob.sha256)
+                if not staged.missing:
+                    self._publishing.add(staged)
+            return
+
+    def _left(self, blob: BlobFetch) -> tuple[tuple[int, str], ...]:
+        """Where a blob can still be had."""
+        return tuple(place for place in blob.upstream if place[0] not in self._lost)
+
+    def _waiting_for(self, sha256: str) -> list[_Staged]:
+        """The images that still wait for a blob."""
+        return [
+            staged for staged in self._waiting[sha256] if staged.planned.source_id not in self._lost
         ]
-        names = [*(staged.name for staged in waiting), *(str(each.key) for each in blob.repairs)]
-        if not names or all(source_id in self._lost for source_id, _ in blob.upstream):
-            return
+
+    async def _fetch_until_lost(self, blob: BlobFetch, image: str) -> None:
+        """Fetch a blob; raises ``_SourceLost`` if that was given up on the way."""
+        work = Deferred.fromCoroutine(self._fetch(blob, image))
+        underway = _Underway(work, frozenset(source_id for source_id, _ in blob.upstream))
+        self._underway.add(underway)
         try:
-            await self._fetch(blob, names[0])
-        except _ENDS_ALL:
-            raise
-        except RackferryError as error:
-            self._failed(error, names)
-            return
+            await work
         except CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a bug may cost this image, not the others
-            self.log.failure("bug while fetching {sha256}", sha256=blob.sha256)
-            self._failed(bug(error, names[0], "could not be fetched"), names)
-            return
-        for staged in waiting:
-            staged.missing.discard(blob.sha256)
-            if not staged.missing:
-                self._publishing.add(staged)
+            if self._is_over or not underway.asks & self._lost:
+                raise
+            raise _SourceLost from None
+        finally:
+            self._underway.discard(underway)
+
+    async def _watch(self) -> None:
+        """Until all is fetched: give up what comes from sources that are not what they were."""
+        try:
+            while not self._is_over:
+                await self._bell.wait()
+                await self._drop_doubtful()
+        finally:
+            self._is_over = True
 
     async def _drop_doubtful(self) -> None:
         """Give up what comes from sources that are not what they were."""
@@ -224,18 +281,20 @@ class Fulfilment:
                 self._lose(source.id, error)
 
     def _lose(self, source_id: int, error: RackferryError) -> None:
-        """Whatever else was to come from a source is not wanted any more."""
+        """What comes from a source, and was to come, is not wanted any more."""
         self._lost.add(source_id)
         self._run.lost(error)
+        for each in list(self._underway):
+            if source_id in each.asks:
+                each.work.cancel()
 
     async def _fetch(self, blob: BlobFetch, image: str) -> None:
         transfers, progress = self._transfers, self._run.progress
-        counted = blob.held_bytes
 
         def held(held_bytes: int) -> None:
-            nonlocal counted
-            progress.fetched(max(0, held_bytes - counted), transfers.clock.seconds())
-            counted = held_bytes
+            before_bytes = self._held_bytes.get(blob.sha256, blob.held_bytes)
+            progress.fetched(max(0, held_bytes - before_bytes), transfers.clock.seconds())
+            self._held_bytes[blob.sha256] = held_bytes
 
         origins = [
             transfers.routes.origin(self._sources[source_id], path, blob.size_bytes)

@@ -12,6 +12,7 @@ from regiond.limits import Limits
 from regiond.own_stream import OwnStream
 from regiond.racks.sessions import Sessions
 from regiond.region_settings import RegionSettings
+from regiond.routes import Routes
 from regiond.store import generations, sources
 from regiond.store.changes import Change
 from regiond.store.database import Database
@@ -22,7 +23,7 @@ class Heeding:
 
     Args:
         database: whose changes they are.
-        settings, limits: go by the database.
+        settings, limits, routes: go by the database.
         imports: whose schedule is a setting.
         own_stream: made anew for each generation, and where it went bad.
         cache: forgets chunks that went bad.
@@ -38,6 +39,7 @@ class Heeding:
         *,
         settings: RegionSettings,
         limits: Limits,
+        routes: Routes,
         imports: ImportService,
         own_stream: OwnStream,
         cache: ChunkCache,
@@ -47,6 +49,7 @@ class Heeding:
         self._database = database
         self._settings = settings
         self._limits = limits
+        self._routes = routes
         self._imports = imports
         self._own_stream = own_stream
         self._cache = cache
@@ -59,8 +62,10 @@ class Heeding:
         self._limits.heed_settings(self._settings.values)
 
     async def read_sources(self) -> None:
-        """Go by the limits of its sources."""
-        self._limits.heed_sources(await self._database.read(sources.list_sources))
+        """Go by the limits of its sources, and by the proxies that they have."""
+        found = await self._database.read(sources.list_sources)
+        self._limits.heed_sources(found)
+        self._routes.heed_sources(found)
 
     def changed(self, changes: tuple[Change, ...]) -> None:
         """For ``Database.subscribe``."""

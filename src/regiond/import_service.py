@@ -75,11 +75,13 @@ class ImportService(Service):
     Args:
         imports: what runs.
         schedule: what admins want now; ``reschedule`` is called when that changes.
-        clock: for everything.
+        clock: for everything but what people are told.
         ended: told how each import ended, and when it began and ended.
+        now: seconds since the epoch.
 
     Attributes:
         last: how the last import of this process ended.
+        ended_at: when that was, in seconds since the epoch.
         past: the same for the schedule; None before the first.
     """
 
@@ -91,11 +93,14 @@ class ImportService(Service):
         schedule: Callable[[], Schedule],
         clock: IReactorTime,
         ended: Callable[[ImportResult, Past], None] = lambda _, __: None,
+        *,
+        now: Callable[[], float],
     ) -> None:
         self._imports = imports
         self._schedule = schedule
         self._clock = clock
         self._tell_ended = ended
+        self._now = now
         self._work: Deferred[None] = succeed(None)
         self._began_s = 0.0
         self._importing = False
@@ -107,6 +112,7 @@ class ImportService(Service):
         self._bundles: list[tuple[Work, Deferred[ImportResult]]] = []
         self._bundle: Deferred[ImportResult] | None = None
         self.last: ImportResult | None = None
+        self.ended_at = 0.0
         self.past: Past | None = None
 
     @property
@@ -121,8 +127,10 @@ class ImportService(Service):
 
     @property
     def next_at(self) -> float | None:
-        """When the next import is due by itself; None if none is."""
-        return None if self._timer is None else self._timer.getTime()
+        """When the next import is due by itself, since the epoch; None if none is."""
+        if self._timer is None:
+            return None
+        return self._now() + self._timer.getTime() - self._clock.seconds()
 
     def startService(self) -> None:
         """Begin: the first import runs at once, if imports are automatic."""
@@ -300,13 +308,13 @@ class ImportService(Service):
         if waiter is None:
             return
         if isinstance(outcome, ImportResult):
-            self.last = outcome
+            self.last, self.ended_at = outcome, self._now()
             waiter.callback(outcome)
         else:
             waiter.errback(outcome)
 
     def _ended(self, result: ImportResult, ending: Ending) -> None:
-        self.last = result
+        self.last, self.ended_at = result, self._now()
         past = Past(self._began_s, self._clock.seconds(), ending)
         self._tell_ended(result, past)
         self.past = past if self.past is None else past.after(self.past)

@@ -43,9 +43,9 @@ class ImportStatus:
 
     async def _last(self) -> dict[str, Any] | None:
         """The last one of this process, else the last one that the database remembers."""
-        last, past = self._service.last, self._service.past
-        if last is not None and past is not None:
-            return _known(last, past.ended_s)
+        last = self._service.last
+        if last is not None:
+            return _known(last, self._service.ended_at)
         kept = await self._database.read(imports.last_imports, _LOOKED_AT)
         return next((_remembered(run) for run in kept if run.ended_at is not None), None)
 

@@ -1,6 +1,6 @@
 """How fast a region imports and serves at this moment: its throttles, and what they go by."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
@@ -15,8 +15,8 @@ from regiond.store.sources import BootSource
 class _Limited:
     """A throttle that goes by a text."""
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._timetable = Timetable(clock)
+    def __init__(self, clock: IReactorTime, now: Callable[[], float]) -> None:
+        self._timetable = Timetable(now)
         self.throttle = Throttle(self._timetable.limit, clock)
 
     def heed(self, text: str) -> None:
@@ -27,13 +27,15 @@ class Limits:
     """See the module.
 
     Args:
-        clock: the wall clock.
+        clock: for the time that passes.
+        now: seconds since the epoch.
     """
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, now: Callable[[], float]) -> None:
         self._clock = clock
-        self._imports = _Limited(clock)
-        self._racks = _Limited(clock)
+        self._now = now
+        self._imports = _Limited(clock, now)
+        self._racks = _Limited(clock, now)
         self._sources: dict[int, _Limited] = {}
 
     @property
@@ -57,5 +59,5 @@ class Limits:
         for source_id in self._sources.keys() | texts.keys():
             text = texts.get(source_id)
             if text is not None or source_id in self._sources:
-                limited = self._sources.setdefault(source_id, _Limited(self._clock))
+                limited = self._sources.setdefault(source_id, _Limited(self._clock, self._now))
                 limited.heed(text or UNLIMITED)

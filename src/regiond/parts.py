@@ -60,21 +60,28 @@ class Ground:
     """What every part of a region stands on.
 
     Args:
-        reactor: everything's; its seconds are those since the epoch.
+        reactor: everything's; its timers are steady.
         config: what the file says.
         credentials_dir: systemd's CREDENTIALS_DIRECTORY, if it gave one.
+        now: seconds since the epoch.
     """
 
-    def __init__(self, reactor: Any, config: RegiondConfig, credentials_dir: Path | None) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        config: RegiondConfig,
+        credentials_dir: Path | None,
+        now: Callable[[], float],
+    ) -> None:
         self.reactor = reactor
-        self.now: Callable[[], float] = reactor.seconds
+        self.now = now
         self.config = config
         self.random = SystemRandom().random
         self.pools = Pools(reactor, "regiond", _THREADS)
         self.database = Database(config.database, reactor)
         self.cache = ChunkCache(self.database.read_chunk)
         self.settings = RegionSettings(self.database, self.now)
-        self.limits = Limits(reactor)
+        self.limits = Limits(reactor, now)
         self.tally = Tally()
         self.pulse = Pulse(reactor)
         self.certificate = OwnCertificate(
@@ -118,6 +125,7 @@ class Importing:
             lambda: Schedule.of(ground.settings.values),
             clock,
             partial(count_import, ground.tally),
+            now=ground.now,
         )
         self.scrub = Scrub(
             ground.database,

@@ -24,7 +24,7 @@ class Presence:
 
     ``looks_ended`` counts how often it was found, or reported itself, done with a look;
     ``sent_bytes`` what it was sent of images.
-    ``clock_skew_s``: how far its clock was ahead of ours (the reactor's) when it said hello;
+    ``clock_skew_s``: how far its clock was ahead of ours when it said hello;
     None if it did not say.
     """
 

@@ -7,9 +7,11 @@ say, and is never touched.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import attrs
 from cryptography import x509
@@ -38,13 +40,11 @@ class Way:
     """What is known of the way to a source without looking into files.
 
     Attributes:
-        source: to which.
         location: where it is.
         proxy: through what.
         note: what a message says after an address, about the way there; "" if it is direct.
     """
 
-    source: BootSource
     location: SourceLocation
     proxy: Proxy | None
     note: str
@@ -52,7 +52,7 @@ class Way:
     @classmethod
     def to(cls, source: BootSource) -> "Way":
         """The way to a source."""
-        return cls(source, location_of(source), proxy_of(source), note_of(source))
+        return cls(location_of(source), proxy_of(source), note_of(source))
 
 
 @attrs.frozen
@@ -117,14 +117,21 @@ class Routes:
         self._most_per_host = most_per_host
         self._agents: OrderedDict[tuple[Proxy | None, bytes], IAgent] = OrderedDict()
         self._pools: list[HTTPConnectionPool] = []
-        self._ways: dict[int, Way] = {}
+        # Credentials are in them: they go with whoever read or fetches from the source.
+        self._ways: WeakKeyDictionary[BootSource, Way] = WeakKeyDictionary()
 
     def way(self, source: BootSource) -> Way:
         """What is known of the way to a source; worked out once, for there are many files."""
-        known = self._ways.get(source.id)
-        if known is None or known.source != source:
-            known = self._ways[source.id] = Way.to(source)
+        known = self._ways.get(source)
+        if known is None:
+            known = self._ways[source] = Way.to(source)
         return known
+
+    def heed_sources(self, sources: Iterable[BootSource]) -> None:
+        """Forget proxies, and the passwords for them, that none of these sources has any more."""
+        proxies = {proxy_of(each) for each in sources}
+        for key in [key for key in self._agents if key[0] not in proxies]:
+            del self._agents[key]  # what it has open closes by itself
 
     def origin(self, source: BootSource, path: str, size_bytes: int) -> SourceOrigin:  # noqa: ARG002 - Origins
         """One file of a source."""

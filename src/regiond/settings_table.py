@@ -22,7 +22,7 @@ _TABLE = Table((
     Setting("boot_images_versions", 1, whole(1, 100), "versions that are kept of each image"),
     Setting("events_days", 30, whole(1, 3650), "how long past events can be read"),
     Setting(STREAM_UPLOADS, False, TRUTH, "show uploaded images in the region's own stream"),
-    Setting(RACKS_RATE, UNLIMITED, LIMITS_ABOVE_0, "how fast images go to all racks together"),
+    Setting(RACKS_RATE, UNLIMITED, LIMITS_ABOVE_0, "how fast images go out, to racks and others"),
 ))  # fmt: skip
 
 SETTINGS = _TABLE.settings

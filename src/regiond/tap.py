@@ -24,6 +24,7 @@ from common.config import RegiondConfig, load
 from common.errors import ConfigError, RackferryError, StorageError
 from common.listening import Ports
 from common.release import release
+from common.steady import keep_steady, time_of_day
 from common.systemd import Supervisor, SystemdService
 from regiond.canary_watch import CanaryWatch
 from regiond.damage import note_damage
@@ -55,10 +56,11 @@ class RegionDaemon(MultiService):
     """The whole daemon.
 
     Args:
-        reactor: everything's; its seconds are those since the epoch.
+        reactor: everything's; its timers are steady.
         config: what the file says.
         supervisor: systemd, or nobody.
         credentials_dir: systemd's CREDENTIALS_DIRECTORY, if it gave one.
+        now: seconds since the epoch.
 
     Attributes:
         ground, importing, cases, doors: its floors, from the database up.
@@ -71,16 +73,17 @@ class RegionDaemon(MultiService):
         config: RegiondConfig,
         supervisor: Supervisor,
         credentials_dir: Path | None,
+        now: Callable[[], float] = time_of_day,
     ) -> None:
         super().__init__()
-        self._now: Callable[[], float] = reactor.seconds
+        self._now = now
         self._config = config
         self._unsubscribe: Callable[[], None] = lambda: None
         self._starting: Deferred[None] | None = None
         self._is_ready = False
         self.give_up = partial(_exit_failed, reactor)
         self.ports = Ports(reactor, config.listen)
-        self.ground = Ground(reactor, config, credentials_dir)
+        self.ground = Ground(reactor, config, credentials_dir, now)
         self.importing = Importing(self.ground)
         self.cases = UseCases(self.ground, self.importing)
         self.doors = Doors(
@@ -96,6 +99,7 @@ class RegionDaemon(MultiService):
             self.database,
             settings=self.ground.settings,
             limits=self.ground.limits,
+            routes=self.importing.routes,
             imports=self.importing.imports,
             own_stream=self.cases.own_stream,
             cache=self.ground.cache,
@@ -246,9 +250,11 @@ def makeService(options: Options) -> IService:
     try:
         check_neighbour()
         path = options["config"]
+        config = load(RegiondConfig, Path(path) if path else None)
+        keep_steady(global_reactor)
         return RegionDaemon(
             global_reactor,
-            load(RegiondConfig, Path(path) if path else None),
+            config,
             Supervisor.from_environment(os.environ, os.getpid()),
             Path(credentials) if credentials else None,
         )

@@ -25,7 +25,7 @@ class TimetableTests(SynchronousTestCase):
         self.addCleanup(patch.stop)
         time.tzset()
         self.clock = Clock()
-        self.timetable = Timetable(self.clock)
+        self.timetable = Timetable(self.clock.seconds)
         self.timetable.windows = read_windows("0 02:30-18:00")
 
     def at(self, day: str, hour: str) -> int | None:

@@ -66,7 +66,9 @@ class AnswerCase(ImportCase):
         async def read_chunk(blob_id: int, seq: int) -> bytes:
             return await self.database.read(blobs.read_chunk, blob_id, seq)
 
-        self.imports = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
+        self.imports = ImportService(
+            self.importer, lambda: Schedule(automatic=False), reactor, now=reactor.seconds
+        )
         cache = ChunkCache(read_chunk)
         self.exports = Exports(self.database, cache)
         self.fleet = RegionFleet(

@@ -14,6 +14,7 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from common.answering import Answers
 from common.config import RegiondConfig
+from common.throttle import Throttle
 from regiond.web.site import web_site
 from regiond.web.wiring import make_web
 from tests.doubles.answering import AnswerCase
@@ -152,7 +153,9 @@ class PageCase(AnswerCase):
         async def well() -> None:
             pass
 
-        return web_site(well, well, {}, reactor, self.web.children)
+        return web_site(
+            well, well, {}, reactor, self.web.children, throttle=Throttle(lambda: None, reactor)
+        )
 
     async def let_go(self, port: Any) -> None:
         await self.web.live.stopService()

@@ -50,7 +50,7 @@ class FollowerCase(LibraryCase):
             library,
             fetch or self.fetches.fetch,
             clock=self.clock,
-            steady=lambda: self.clock.seconds() - self.set_by_s,
+            now=lambda: self.clock.seconds() + self.set_by_s,
             on_disk=at_once,
             events=self.events,
         )

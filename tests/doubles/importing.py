@@ -126,7 +126,7 @@ class ImportCase(TestCase):
         )
         now = lambda: self.time  # noqa: E731
         self.settings = RegionSettings(self.database, now)
-        self.throttle_limits = RateLimits(reactor)
+        self.throttle_limits = RateLimits(reactor, reactor.seconds)
         self.importer = self.new_importer(name)
         self.boot_sources = BootSources(self.database, self.upstream, now)
         self.selections = Selections(self.database, self.upstream, now)

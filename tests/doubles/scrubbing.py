@@ -36,6 +36,7 @@ class ScrubbingCase(FollowerCase):
             checks,
             directory / "scrub",
             clock=self.clock,
+            now=lambda: self.clock.seconds() + self.set_by_s,
             random=lambda: 0.5,
             on_scrub=at_once,
             events=self.events,

@@ -163,7 +163,7 @@ class SmallRegion(MemoryRegion):
             library,
             lambda file, _: self.fetch(library, file),
             clock=clock,
-            steady=clock.seconds,
+            now=clock.seconds,
             on_disk=at_once,
             events=EventLog(clock.seconds),
         )

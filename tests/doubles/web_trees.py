@@ -39,7 +39,7 @@ class WebTreeCase(ImportCase):
         await super().setUp()
         self.cache = ChunkCache(self.database.read_chunk)
         self.mirror = Mirror(self.database, self.cache, lambda: self.time)
-        site = web_site(well, well, self.trees(), reactor)
+        site = web_site(well, well, self.trees(), reactor, throttle=self.throttle_limits.racks)
         self.web = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.web_url = f"http://127.0.0.1:{self.web.getHost().port}/"
         self.http = treq.client.HTTPClient(Agent(reactor))

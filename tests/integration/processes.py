@@ -61,6 +61,7 @@ class Daemon:
     Attributes:
         argv: the whole command.
         log: where stdout and stderr go; appended to over restarts.
+        settings: its environment, beside ours; for the next start.
         starts: how often it was started.
     """
 
@@ -78,7 +79,7 @@ class Daemon:
         self.starts = 0
         self._directory = directory
         self._notify = sockets / f"{name}.notify"
-        self._settings = dict(settings)
+        self.settings = dict(settings)
         self._process: subprocess.Popen[bytes] | None = None
         self._notices: socket.socket | None = None
         self._peak_rss_bytes = 0
@@ -145,7 +146,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
-                env=environment(**self._settings, NOTIFY_SOCKET=str(self._notify)),
+                env=environment(**self.settings, NOTIFY_SOCKET=str(self._notify)),
             )
 
     def _wait_ready(self, notices: socket.socket, deadline_s: float) -> None:
@@ -163,6 +164,20 @@ class Daemon:
                         self._fail_start(ended=bool(happened))
         finally:
             os.close(end)
+
+    def notice(self, limit_s: float) -> bytes:
+        """The next datagram that it sends to systemd.
+
+        Raises:
+            ProcessFailed: it was silent for ``limit_s``.
+        """
+        if self._notices is None:
+            raise ProcessFailed(f"{self.name} was not started\n{self.tail()}")
+        self._notices.settimeout(limit_s)
+        try:
+            return self._notices.recv(4096)
+        except TimeoutError:
+            raise ProcessFailed(f"{self.name} was silent\n{self.tail()}") from None
 
     def _fail_start(self, *, ended: bool) -> None:
         tail = self.tail()

@@ -148,7 +148,6 @@ class SyncTests(FollowerCase):
             self.clock.advance(10)
             self.hold(2 * number + 2, self.image(JAMMY, f"new-{number}", version="2"))
             old = next(self.images_dir.glob(f"snapshot-*-g{2 * number + 1}"))
-            self.clock.rightNow += jump_s
             self.set_by_s += jump_s
             self.follower.trigger()
             self.clock.pump([100] * int(RETENTION_S / 100 - 1))

@@ -25,7 +25,11 @@ class AdminTests(ScrubbingCase):
         super().setUp()
         scrub = self.begun()
         self.settings = RackSettings(
-            (), self.images_dir.parent / "settings", clock=self.clock, on_disk=at_once
+            (),
+            self.images_dir.parent / "settings",
+            clock=self.clock,
+            now=self.clock.seconds,
+            on_disk=at_once,
         )
         self.admin = Admin(
             "rack-1",
@@ -35,6 +39,7 @@ class AdminTests(ScrubbingCase):
             settings=self.settings,
             events=self.events,
             clock=self.clock,
+            now=self.clock.seconds,
             on_disk=at_once,
         )
         self.told: list[object] = []

@@ -25,7 +25,9 @@ class RackSettingsTests(SynchronousTestCase):
 
     def started(self) -> RackSettings:
         windows = read_windows("1 MiB/s")
-        settings = RackSettings(windows, self.path, clock=self.clock, on_disk=at_once)
+        settings = RackSettings(
+            windows, self.path, clock=self.clock, now=self.clock.seconds, on_disk=at_once
+        )
         settings.open()
         return settings
 

@@ -175,6 +175,7 @@ class MakeServiceTests(TapCase):
         """A good one gives a service that has touched nothing yet."""
         path = self.path / "rackd.toml"
         path.write_text(f'images_dir = "{self.path}/images"\n')
+        self.patch(reactor, "seconds", reactor.seconds)  # it is ours again after this
         self.assertIsInstance(tap.makeService(self.options(path)), tap.Rack)
         self.assertFalse((self.path / "images").exists())
 

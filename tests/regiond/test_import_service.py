@@ -61,11 +61,24 @@ class SteppedImports:
 
 
 class ServiceCase(SynchronousTestCase):
+    """A service and a clock.
+
+    Attributes:
+        set_by_s: how far the time of day is from the seconds of the clock.
+    """
+
+    set_by_s = 0.0
+
     def setUp(self) -> None:
         self.clock = Clock()
         self.imports = SteppedImports()
         self.schedule = Schedule(automatic=True, interval_s=3600.0)
-        self.service = ImportService(self.imports, lambda: self.schedule, self.clock)
+        self.service = ImportService(
+            self.imports,
+            lambda: self.schedule,
+            self.clock,
+            now=lambda: self.clock.seconds() + self.set_by_s,
+        )
 
     def set_schedule(self, **changed: bool | float) -> None:
         """As if an admin had changed settings."""
@@ -105,6 +118,17 @@ class ImportServiceTests(ServiceCase):
             while len(self.imports.runs) == runs:
                 self.clock.advance(1)
             self.assertEqual(self.clock.seconds() - began_s, 3600)
+
+    def test_a_clock_that_is_set_moves_no_import(self) -> None:
+        """The next one comes when the interval has passed; people are told the new time of day."""
+        self.start()
+        self.imports.end(DONE)
+        self.set_by_s = -4 * 3600.0
+        self.assertEqual(self.service.next_at, 3600 + self.set_by_s)
+        self.clock.advance(3600)
+        self.assertEqual(len(self.imports.runs), 2)
+        self.imports.end(DONE)
+        self.assertEqual(self.service.ended_at, 3600 + self.set_by_s)
 
     def test_an_import_longer_than_the_interval_is_followed_at_once(self) -> None:
         """What is overdue when it ends begins then, and never beside it."""

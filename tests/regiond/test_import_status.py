@@ -15,7 +15,9 @@ class StatusTests(ImportCase):
         """With a service that imports by hand, as after a start of the region."""
         super().build(name)
         self.schedule = Schedule(automatic=False)
-        self.service = ImportService(self.importer, lambda: self.schedule, Clock())
+        self.service = ImportService(
+            self.importer, lambda: self.schedule, Clock(), now=lambda: self.time
+        )
         self.status = ImportStatus(self.database, self.service, self.importer)
 
     async def test_before_the_first_import(self) -> None:
@@ -64,4 +66,4 @@ class StatusTests(ImportCase):
         await self.service.request("a test")
         self.schedule = Schedule(interval_s=900.0)
         self.service.reschedule()
-        self.assertEqual((await self.status.row())["next_at"], 900.0)
+        self.assertEqual((await self.status.row())["next_at"], self.time + 900.0)

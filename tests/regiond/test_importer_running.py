@@ -1,9 +1,15 @@
 """What happens to an import while it runs: stopped, changed, deleted under its hands."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 from twisted.internet import reactor
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 
 from common.errors import RackferryError
+from common.unbroken import unbroken
+from regiond import fulfilment
 from regiond.import_service import ImportService
 from regiond.schedule import Schedule
 from regiond.store import imports, leases
@@ -22,7 +28,9 @@ class WhileItRunsTests(ImportCase):
         self.path = path_of("jammy", "squashfs")
         self.source.faults[self.path] = Fault(stop_at=len(LARGE) - 10)
 
-        self.service = ImportService(self.importer, lambda: Schedule(automatic=False), reactor)
+        self.service = ImportService(
+            self.importer, lambda: Schedule(automatic=False), reactor, now=reactor.seconds
+        )
         self.service.startService()
         self.addCleanup(self.service.stopService)
 
@@ -74,6 +82,103 @@ class WhileItRunsTests(ImportCase):
         result = await waiting
         self.assertEqual(result.failed, {})
         self.assertEqual(await self.versions(), {"noble": FIRST})
+
+    async def check_gives_up(self, change: Callable[[], Any], fault: Fault) -> None:
+        """Of two sources one is silent and goes; within 2 s the other's image is published."""
+        other = self.new_source()
+        await self.add_source(other)
+        self.publish(self.product("noble", source=other), source=other)
+        await self.select(NOBLE, source_id=2)
+        self.source.faults[self.path] = fault
+        waiting = self.service.request("a test")
+        if fault.silent:
+            await self.until(lambda: self.source.requests[self.path])
+        else:
+            await self.stalled()
+        held = await self.blob(LARGE)
+        began_s = reactor.seconds()
+        await change()
+        result = await waiting
+        self.assertLess(reactor.seconds() - began_s, 2.0)
+        self.assertEqual(result.failed, {})
+        self.assertEqual(await self.versions(), {"noble": FIRST})
+        kept = await self.blob(LARGE)
+        if held is not None:
+            assert kept is not None
+            self.assertGreaterEqual(kept.held_bytes, held.held_bytes)
+
+    async def test_what_comes_from_a_deleted_source_is_given_up(self) -> None:
+        """In mid-file; the partial stays."""
+        delete = partial(self.boot_sources.delete, 1)
+        await self.check_gives_up(delete, Fault(stop_at=len(LARGE) - 10))
+
+    async def test_before_the_first_byte(self) -> None:
+        """The same, while the server has not even answered."""
+        await self.check_gives_up(partial(self.boot_sources.delete, 1), Fault(silent=True))
+
+    async def test_what_comes_from_a_disabled_source_is_given_up(self) -> None:
+        """The same."""
+        disable = partial(self.boot_sources.update, 1, {"enabled": False})
+        await self.check_gives_up(disable, Fault(stop_at=len(LARGE) - 10))
+
+    async def test_a_file_of_two_sources_goes_on_with_the_other(self) -> None:
+        """When the one it comes from is deleted, the rest of it comes from the other."""
+        other = self.new_source()
+        await self.add_source(other, priority=-1)
+        self.publish(
+            self.product("noble", {FIRST: {"squashfs": LARGE}}, source=other), source=other
+        )
+        await self.select(NOBLE, source_id=2)
+        waiting = self.service.request("a test")
+        await self.stalled()
+        await self.boot_sources.delete(1)
+        result = await waiting
+        self.assertEqual(result.failed, {})
+        self.assertEqual(await self.versions(), {"noble": FIRST})
+        asked = other.headers[path_of("noble", "squashfs")]["range"]
+        self.assertEqual(asked, f"bytes={2 << 20}-")
+
+    async def test_a_selection_of_another_source_changes_nothing(self) -> None:
+        """Only what a source is counts: a change beside it stops no transfer."""
+        waiting = self.service.request("a test")
+        await self.stalled()
+        await self.boot_sources.update(1, {"priority": 3})
+        await self.select(NOBLE)
+        self.assertEqual(self.source.requests[self.path], 1)
+        self.heal()
+        self.source.drop_connections()
+        self.assertEqual((await waiting).failed, {})
+        self.assertEqual(set(await self.versions()), {"jammy", "noble"})
+
+    async def test_a_stop_while_a_transfer_is_given_up(self) -> None:
+        """It stops all the same: giving up one source does not swallow the end of all."""
+        other = self.new_source()
+        await self.add_source(other, priority=-1)
+        self.publish(
+            self.product("noble", {FIRST: {"squashfs": LARGE}}, source=other), source=other
+        )
+        await self.select(NOBLE, source_id=2)
+        begun: list[object] = []
+        closing: Deferred[None] = Deferred()
+
+        async def stubborn(goal: object, *_: object, **__: object) -> None:
+            begun.append(goal)
+            try:
+                await Deferred()
+            finally:
+                await unbroken(closing)
+
+        self.patch(fulfilment, "fetch", stubborn)
+        running = self.service.request("a test")
+        await self.until(lambda: begun)
+        failed = self.assertFailure(running, RackferryError)
+        await self.boot_sources.delete(1)
+        stopping = self.service.stop_import()
+        closing.callback(None)
+        await stopping
+        self.assertEqual((await failed).code, "import-stopped")
+        self.assertFalse(self.service.is_importing)
+        self.assertEqual(len(begun), 1)
 
     async def test_an_image_deleted_during_its_import_stops_no_other(self) -> None:
         """An admin deletes what is being fetched: that is told, and the rest is published."""

@@ -14,7 +14,7 @@ class LimitsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.limits = Limits(self.clock)
+        self.limits = Limits(self.clock, self.clock.seconds)
         self.limits.heed_settings(all_values({}))
 
     def source(self, source_id: int, rate_limit: str | None) -> BootSource:

@@ -36,6 +36,7 @@ class RegionMetricsTests(AnswerCase):
             lambda: Schedule(automatic=False),
             self.clock,
             partial(count_import, self.tally),
+            now=self.clock.seconds,
         )
         self.metrics = RegionMetrics(
             self.database,

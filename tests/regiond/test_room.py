@@ -89,7 +89,9 @@ class RefusalTests(RoomCase):
 class ParkedTests(RoomCase):
     async def start(self) -> None:
         self.clock = Clock()
-        self.service = ImportService(self.importer, lambda: Schedule(automatic=False), self.clock)
+        self.service = ImportService(
+            self.importer, lambda: Schedule(automatic=False), self.clock, now=self.clock.seconds
+        )
         self.service.startService()
         self.addCleanup(self.service.stopService)
         self.status = ImportStatus(self.database, self.service, self.importer)

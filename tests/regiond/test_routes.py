@@ -1,26 +1,32 @@
 """The way to a boot source, over real connections: proxies, certificates, redirects."""
 
 import base64
+import gc
 import os
 from pathlib import Path
 from typing import Any
 
 import attrs
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
 from common.errors import RackferryError
 from common.fetching import Limits
 from common.identity import certificate_pem
 from common.tls import ServerTLS
+from regiond.routes import Routes
 from regiond.sources import retrieval
 from regiond.sources.retrieval import Limits as DocumentLimits
 from regiond.store import leases
+from regiond.store.sources import BootSource
 from tests.doubles.answering import AnswerCase
 from tests.doubles.gpg_keys import public_keys
 from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, path_of
 from tests.doubles.proxy import WebProxy
 from tests.doubles.stream_documents import INDEX_PATH
 from tests.doubles.stream_source import Fault, StreamSource
+from tests.doubles.streams import inline
 from tests.doubles.trust import AUTHORITY, NOW, OTHER_AUTHORITY, SERVER
 
 SECRET = "geheim-Wort.7"
@@ -87,6 +93,31 @@ class RouteCase(AnswerCase):
         epoch = await self.database.write(leases.acquire, "import", "a test", self.time, 15.0)
         self.assertIsNotNone(epoch)
         await self.database.write(leases.release, "import", epoch)
+
+
+class ForgettingTests(SynchronousTestCase):
+    """What is known of a source that is gone."""
+
+    def test_passwords_go_with_their_source(self) -> None:
+        """Its own when nobody reads it any more, its proxy's when no other source has that."""
+        routes = Routes(reactor, inline, connect_timeout_s=1.0, most_per_host=2)
+        nothing = {each.name: None for each in attrs.fields(BootSource)}
+        here, gone = (
+            BootSource(
+                **nothing
+                | {"id": number, "url": "http://h/", "password": SECRET, "username": "u"}
+                | {"proxy": f"http://u:{SECRET}@proxy{number}:1"}
+            )
+            for number in (1, 2)
+        )
+        for source in (here, gone):
+            self.successResultOf(Deferred.fromCoroutine(routes.to(source)))
+        self.assertEqual((len(routes._ways), len(routes._agents)), (2, 2))
+        routes.heed_sources([here])
+        del source, gone
+        gc.collect()
+        self.assertEqual((len(routes._ways), len(routes._agents)), (1, 1))
+        self.assertEqual([proxy.host for proxy, _ in routes._agents if proxy], ["proxy1"])
 
 
 class ProxyTests(RouteCase):

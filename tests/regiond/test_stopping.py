@@ -31,7 +31,9 @@ class StopCase(ImportCase):
         self.publish(self.product("jammy", {FIRST: {"squashfs": LARGE}}))
         await self.select(JAMMY)
         self.clock = Clock()
-        self.service = ImportService(self.importer, lambda: Schedule(automatic=False), self.clock)
+        self.service = ImportService(
+            self.importer, lambda: Schedule(automatic=False), self.clock, now=self.clock.seconds
+        )
         self.service.startService()
         self.addCleanup(self.service.stopService)
 

@@ -9,6 +9,7 @@ from twisted.web.server import Request, Site
 
 from common.health import Check, Health
 from common.sites import QuietSite
+from common.throttle import Throttle
 from regiond.web.people import FormRequest
 from regiond.web.streams import Find, Tree
 
@@ -19,6 +20,8 @@ def web_site(
     trees: Mapping[str, Find],
     clock: IReactorTime,
     children: Mapping[str, IResource] = MappingProxyType({}),
+    *,
+    throttle: Throttle,
 ) -> Site:
     """Everything on the web port.
 
@@ -28,12 +31,13 @@ def web_site(
         trees: of files, by the name of their root.
         clock: for time-outs.
         children: whatever else there is, by the first part of its path.
+        throttle: holds back what goes out from the trees.
     """
     root = _Root(children.get(""))
     root.putChild(b"healthz", Health(alive, clock))
     root.putChild(b"readyz", Health(ready, clock))
     for name, find in trees.items():
-        root.putChild(name.encode("ascii"), Tree(find, clock))
+        root.putChild(name.encode("ascii"), Tree(find, clock, throttle))
     for name, child in children.items():
         root.putChild(name.encode("ascii"), child)
     return QuietSite(root, clock, FormRequest)

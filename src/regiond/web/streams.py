@@ -1,6 +1,10 @@
-"""Trees of files on the web port: ``/mirror/`` and the region's own stream. Read-only."""
+"""Trees of files on the web port: ``/mirror/`` and the region's own stream. Read-only.
+
+Whoever reads there is a stranger, so all of them together have the share of one rack.
+"""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import Resource
@@ -8,11 +12,14 @@ from twisted.web.server import Request
 
 from common.errors import NotFound
 from common.serving import ByteSource, answering, serve
+from common.throttle import Throttle
 
 Find = Callable[[str], Awaitable[ByteSource]]
 """What stands at a path below the tree's root; raises ``NotFound``."""
 
 _NO_CACHE = "no-cache"
+_OUTSIDERS = ("outsiders",)
+"""Their group of the throttle; no rack is called that."""
 
 
 class Tree(Resource):
@@ -21,14 +28,16 @@ class Tree(Resource):
     Args:
         find: knows the tree.
         clock: for readers that do not read.
+        throttle: holds what is sent to racks, and this with it.
     """
 
     isLeaf = True
 
-    def __init__(self, find: Find, clock: IReactorTime) -> None:
+    def __init__(self, find: Find, clock: IReactorTime, throttle: Throttle) -> None:
         super().__init__()
         self._find = find
         self._clock = clock
+        self._throttle = throttle
 
     def render(self, request: Request) -> int:
         """Answer a request (called by Twisted)."""
@@ -41,4 +50,10 @@ class Tree(Resource):
         except UnicodeDecodeError:
             raise NotFound("no name here is like that", object="path") from None
         # Documents stay under their path when they change: readers ask each time.
-        await serve(request, await self._find(path), clock=self._clock, cache_control=_NO_CACHE)
+        await serve(
+            request,
+            await self._find(path),
+            clock=self._clock,
+            cache_control=_NO_CACHE,
+            pace=partial(self._throttle.allowed, group=_OUTSIDERS),
+        )

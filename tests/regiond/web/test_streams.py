@@ -3,8 +3,11 @@
 import json
 from collections.abc import Mapping
 
+from twisted.internet.defer import Deferred
+
 from common.errors import NotFound, StorageError
 from common.serving import ByteSource, WholeBytes
+from regiond.settings_table import all_values
 from regiond.web.streams import Find
 from tests.doubles.web_trees import WebTreeCase
 
@@ -43,6 +46,15 @@ class TreeTests(WebTreeCase):
             answer = await self.get(f"tree/{path}")
             self.assertEqual(answer.code, code, path)
             self.assertIn("message", json.loads(answer.body)["error"])
+
+    async def test_what_goes_out_is_held(self) -> None:
+        """By the limit of what goes to racks; all who read have the share of one together."""
+        racks = self.throttle_limits.racks
+        self.throttle_limits.heed_settings(all_values({"racks_rate_limit": "1 B/s"}))
+        reading = [Deferred.fromCoroutine(self.get(f"tree/{name * 999}")) for name in "ab"]
+        await self.until(lambda: [len(claims) for claims in racks._groups.values()] == [2])
+        self.throttle_limits.heed_settings(all_values({}))
+        self.assertEqual([(await each).body for each in reading], [b"a" * 999, b"b" * 999])
 
     async def test_nothing_can_be_changed(self) -> None:
         """Whatever the method; and the answer says which there are."""

@@ -5,6 +5,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from common.health import Health
 from common.sites import IDLE_TIMEOUT_S, QuietSite
+from common.throttle import Throttle
 from regiond.web.site import web_site
 
 
@@ -14,7 +15,8 @@ async def well() -> None:
 
 class WebSiteTests(SynchronousTestCase):
     def setUp(self) -> None:
-        self.site = web_site(well, well, {}, Clock())
+        clock = Clock()
+        self.site = web_site(well, well, {}, clock, throttle=Throttle(lambda: None, clock))
 
     def test_health_and_readiness_are_there_and_nothing_else(self) -> None:
         """Every path that is answered is known here."""
