@@ -40,7 +40,6 @@ from common.errors import (
     StorageError,
     TransferError,
 )
-from common.fetching import Hashing
 from common.identity import (
     Identity,
     Key,
@@ -51,6 +50,7 @@ from common.identity import (
     utc_now,
 )
 from common.identity_files import load_or_create_rack_key, save_rack_certificate
+from common.pools import Threads
 from common.release import release
 from common.tls import UnverifiedTLS, is_address, not_trusted
 from common.tokens import Token, parse_token
@@ -170,7 +170,7 @@ async def join(  # noqa: PLR0917 - what the shell and rackd both have at hand
     state_dir: Path,
     *,
     token_file: Path | None = None,
-    on_disk: Hashing = _at_once,
+    on_disk: Threads = _at_once,
     now: Callable[[], datetime] = utc_now,
 ) -> Identity:
     """Enrol this machine.

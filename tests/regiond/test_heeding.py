@@ -19,13 +19,14 @@ class HeedingTests(Store, OnSQLite):
     def setUp(self) -> None:
         super().setUp()
         self.region_settings = RegionSettings(self.database, lambda: NOW)
-        self.limits = Limits(Clock())
+        self.limits = Limits(Clock(), lambda: NOW)
         self.imports, self.own_stream, self.sessions = mock.Mock(), mock.Mock(), mock.Mock()
-        self.pages, self.cache = mock.Mock(), mock.Mock()
+        self.pages, self.cache, self.routes = mock.Mock(), mock.Mock(), mock.Mock()
         self.heeding = Heeding(
             self.database,
             settings=self.region_settings,
             limits=self.limits,
+            routes=self.routes,
             imports=self.imports,
             own_stream=self.own_stream,
             cache=self.cache,
@@ -66,6 +67,7 @@ class HeedingTests(Store, OnSQLite):
     def test_a_source_is_limited_at_once(self) -> None:
         """As it says now; what is no setting changes no schedule."""
         source_id = self.source("1 MiB/s")
+        self.routes.heed_sources.assert_called_once_with(self.read(sources.list_sources))
         self.assertEqual(len(self.limits.of_source(source_id)), 2)
         self.imports.reschedule.assert_not_called()
 

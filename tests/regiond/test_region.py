@@ -11,7 +11,7 @@ from common.events import Event, Severity
 from common.images import Selection
 from regiond.boot_sources import DEFAULT_SELECTION, DEFAULT_SOURCE
 from regiond.sources.freshness import LAG_S
-from regiond.store import events, settings, sources
+from regiond.store import events, settings
 from tests.doubles.answering import AnswerCase
 from tests.doubles.catalogues import ubuntu
 from tests.doubles.gpg_keys import fingerprint, public_keys
@@ -421,7 +421,7 @@ class OfferedTests(AnswerCase):
         await self.jammy()
         await self.succeed()
         self.publish(self.product("noble"))
-        await self.database.write(sources.delete_selection, 1, 1, self.time)
+        await self.deselect(1)
         await self.select(Selection("ubuntu", "xenial", ("amd64",)))
         rows = await self.ask("boot-resources plan")
         self.assertEqual(self.blocked(rows), [("import-guarded", "import")])
