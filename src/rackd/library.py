@@ -239,10 +239,19 @@ class Library:
             keep_whole(self._places.part(member.sha256), path, parts)
 
     def publish(self, record: Record, now_s: float) -> Snapshot:
-        """Build a snapshot of what ``record`` says, and let machines see it."""
+        """Build a snapshot of what ``record`` says, and let machines see it.
+
+        One that cannot be shown is removed: each try would leave another.
+        """
         with self._turn:
             built = snapshot.build(self.images_dir, self.cache, record, now_s)
-            snapshot.flip(self.images_dir, built.name)
+            try:
+                snapshot.flip(self.images_dir, built.name)
+            except BaseException:
+                if snapshot.current_name(self.images_dir) != built.name:
+                    with contextlib.suppress(NoSpace, StorageError):
+                        snapshot.remove(self.images_dir, built.name)
+                raise
             self.current = built
         return built
 
@@ -361,6 +370,8 @@ class Library:
                 wrong, foreign = snapshot.inspect(directory, self.cache, current.record)
             if snapshot.current_name(self.images_dir) != current.name:
                 wrong.insert(0, snapshot.CURRENT)
+                link = self.images_dir / snapshot.CURRENT
+                foreign += [link] if os.path.lexists(link) and not link.is_symlink() else []
             if wrong:
                 self.current = attrs.evolve(current, is_complete=False)
             return tuple(wrong), tuple(self._places.put_aside(path) for path in foreign)

@@ -51,6 +51,16 @@ class LibraryTests(LibraryCase):
         self.assertEqual((self.images_dir / "aside" / "late.txt").read_bytes(), b"2")
         self.assertFalse(directory.exists())
 
+    def test_what_cannot_be_shown_leaves_nothing(self) -> None:
+        """However often it is tried, the trees are those that there were."""
+        self.library.publish(self.record(), NOW_S)
+        (self.images_dir / "current").unlink()
+        (self.images_dir / "current").mkdir()
+        for generation in (2, 3):
+            record = self.record(generation=generation)
+            self.assertRaises(StorageError, self.library.publish, record, NOW_S + generation)
+        self.assertEqual([path.name for path in self.images_dir.glob("*snapshot-*")], [FIRST])
+
     def test_discard(self) -> None:
         """Deleting takes exactly what is named."""
         keep, drop = self.put("a", b"a"), self.put("b", b"b")

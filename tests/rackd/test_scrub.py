@@ -180,6 +180,12 @@ class TreeTests(ScrubCase):
         self.whole()
         self.assertEqual((len(self.damage), self.tree()), (2, []))
         self.assertEqual((current / JAMMY / "file-initrd").read_bytes(), b"initrd")
+        current.unlink()
+        current.mkdir()
+        self.clock.advance(1)
+        self.whole()
+        self.assertEqual((len(self.damage), self.tree()), (3, []))
+        self.assertTrue((self.images_dir / "aside" / "current").is_dir())
 
     def test_a_tree_that_is_right_is_left_alone(self) -> None:
         """The same tree stays, and nothing is said."""
