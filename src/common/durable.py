@@ -35,8 +35,8 @@ FINISHED = 0o444
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _REMEDIES = {
     errno.EROFS: "the file system is mounted read-only: look into the kernel's log",
-    errno.EACCES: "give the daemon's user write permission there",
-    errno.EPERM: "give the daemon's user write permission there",
+    errno.EACCES: "give the daemon's user read and write permission there",
+    errno.EPERM: "give the daemon's user read and write permission there",
     errno.EIO: "the disk reports errors: look into the kernel's log",
     errno.ELOOP: "a symbolic link stands where a file is expected: remove it",
     errno.ENOENT: "something removed it while the daemon used it",

@@ -9,6 +9,7 @@ told so until it has been fetched again.
 """
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
@@ -90,7 +91,12 @@ class Checks:
                 examination.close()
             return examination
 
-        examination = await unbroken(self._on_check(read))
+        try:
+            examination = await unbroken(self._on_check(read))
+        except StorageError as unread:
+            if not isinstance(unread.__cause__, FileNotFoundError):
+                self._events.raise_problem(unread, lasts=True)
+            raise
         error = await self.conclude(sha256, examination, "before it was served")
         if error is not None:
             raise error
@@ -111,6 +117,7 @@ class Checks:
         Raises:
             StorageError, NoSpace: it is wrong, and could not be put aside.
         """
+        self._events.end([str(self._library.cache / sha256)])
         if not examination.fault:
             await self._remember(sha256, examination.seen.st_size)
             return None
@@ -158,7 +165,11 @@ class Checks:
             )
 
     async def forget_all_but(self, finished: Collection[str]) -> None:
-        """Of blobs that are not on the disk any more it need not be known that they were right."""
+        """Of blobs that are not on the disk any more nothing need be known."""
+        gone = [
+            each.object for each in self._events.lasting if Path(each.object).name not in finished
+        ]
+        self._events.end(gone)
         await self._kept(lambda: self._verified.retain(finished))
 
     async def _remember(self, sha256: str, size_bytes: int) -> None:

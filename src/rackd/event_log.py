@@ -6,7 +6,7 @@ cause lasts, and cleared when the cause is gone.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import attrs
 from twisted.logger import Logger, LogLevel
@@ -36,6 +36,7 @@ class EventLog:
         self._now = now
         self._past: deque[Occurrence] = deque(maxlen=_MOST)
         self._open: dict[tuple[str, str], Occurrence] = {}
+        self._lasting: dict[tuple[str, str], RackferryError] = {}
         self._last_id = 0
         self._subscribers: list[Callable[[Occurrence], None]] = []
 
@@ -50,9 +51,16 @@ class EventLog:
         """As ``note``, for those who wait until an event is kept."""
         self.note(event)
 
-    def raise_problem(self, error: RackferryError) -> None:
-        """Something is wrong; said once, and kept up to date, until it is cleared."""
+    def raise_problem(self, error: RackferryError, *, lasts: bool = False) -> None:
+        """Something is wrong; said once, and kept up to date, until it is cleared.
+
+        Args:
+            error: what.
+            lasts: a sync that ends well says nothing about it; ``end`` does.
+        """
         key = (error.code, error.object)
+        if lasts:
+            self._lasting[key] = error
         known = self._open.get(key)
         if known is None:
             self._open[key] = self._begin(Event.of(error))
@@ -67,12 +75,24 @@ class EventLog:
             self._clear((before.code, before.object))
 
     def clear_problems(self) -> None:
-        """All is well again."""
-        if self._open:
-            codes = ", ".join(sorted({code for code, _ in self._open}))
-            for key in tuple(self._open):
+        """All is well again, but for what lasts."""
+        over = [key for key in self._open if key not in self._lasting]
+        if over:
+            codes = ", ".join(sorted({code for code, _ in over}))
+            for key in over:
                 self._clear(key)
             self.note(Event("recovered", Severity.INFO, "", f"over: {codes}"))
+
+    def end(self, about: Collection[str]) -> None:
+        """What lasted, and is about these objects, is over."""
+        for key in [key for key in self._lasting if key[1] in about]:
+            del self._lasting[key]
+            self._clear(key)
+
+    @property
+    def lasting(self) -> list[RackferryError]:
+        """What is wrong and no sync can mend, oldest first."""
+        return list(self._lasting.values())
 
     @property
     def problems(self) -> list[Event]:

@@ -397,7 +397,8 @@ class Follower(Service):
 
     async def _report(self) -> None:
         """Tell the region how we are, if that is news."""
-        found = self.problem or _skipped(self._library.current)
+        lasting = self._events.lasting
+        found = self.problem or (lasting[0] if lasting else _skipped(self._library.current))
         problem = json.dumps(found.to_json()) if found else ""
         report = (self.generation, self._library.held_view, problem)
         if not self.is_connected or report == self._told:

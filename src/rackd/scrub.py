@@ -195,7 +195,7 @@ class Scrub(Service):
         except StorageError as error:
             if isinstance(error.__cause__, FileNotFoundError):
                 return False
-            self._events.raise_problem(error)
+            self._events.raise_problem(error, lasts=True)
             return True
         try:
             while await self._read_piece(examination):

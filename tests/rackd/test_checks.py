@@ -1,5 +1,6 @@
 """Tests of what is verified before it is served, and of what follows when it is wrong."""
 
+import errno
 from collections.abc import Coroutine
 from typing import Any
 from unittest import mock
@@ -12,7 +13,7 @@ from rackd.boot_record import BootRecord
 from rackd.checks import Checks
 from rackd.examination import Examination
 from rackd.records import HeldFile
-from tests.doubles.disks import SlowThreads, at_once
+from tests.doubles.disks import SlowThreads, at_once, broken_at
 from tests.doubles.following import JAMMY, FollowerCase
 
 
@@ -63,6 +64,16 @@ class ChecksCase(FollowerCase):
 
 class BeforeServingTests(ChecksCase):
     """Small files."""
+
+    def test_what_may_not_be_read_is_a_problem(self) -> None:
+        """Whoever asks for it is refused, and people are told until it can be read."""
+        blob = self.library.cache / self.file().sha256
+        with broken_at(blob, errno.EACCES):
+            self.failureResultOf(self.begin(self.checks.before_serving(self.file())), StorageError)
+            self.follower.trigger()
+            self.assertEqual([each.object for each in self.events.problems], [str(blob)])
+        self.successResultOf(self.begin(self.checks.before_serving(self.file())))
+        self.assertEqual(self.events.problems, [])
 
     def test_once_per_start_of_the_machine(self) -> None:
         """A file is read once, also over restarts of rackd; again when the machine started."""

@@ -253,6 +253,32 @@ class FindTests(ScrubCase):
         self.assertIn("permission", problem.remedy)
         self.assertTrue(blob.exists())
 
+    def test_what_may_not_be_read_stays_a_problem(self) -> None:
+        """A sync that ends well does not hide it; the region is told; a good reading ends it."""
+        self.settle()
+        blob = self.library.cache / self.file("kernel").sha256
+        with broken_at(blob, errno.EACCES):
+            self.whole()
+            self.follower.trigger()
+            self.assertEqual([each.object for each in self.events.problems], [str(blob)])
+            self.assertIn(str(blob), self.region.syncs[-1][2])
+        self.whole()
+        self.assertEqual(self.events.problems, [])
+        self.follower.trigger()
+        self.assertEqual(self.region.syncs[-1][2], "")
+
+    def test_what_could_not_be_read_and_is_gone(self) -> None:
+        """It is no problem any more when nobody wants it and it was deleted."""
+        self.settle()
+        blob = self.library.cache / self.file("kernel").sha256
+        with broken_at(blob, errno.EACCES):
+            self.whole()
+        self.region.publish(2)
+        self.follower.trigger()
+        blob.unlink()
+        self.whole()
+        self.assertEqual(self.events.problems, [])
+
     def test_what_is_gone_is_forgotten(self) -> None:
         """A whole scrub leaves nothing in the record of verified blobs that is not there."""
         self.whole()
