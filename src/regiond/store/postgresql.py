@@ -9,11 +9,23 @@ tried again. The schema sets ``STORAGE EXTERNAL`` on chunk data: images do not c
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, func, select
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from common.errors import ConfigError
+from regiond.store.compiled import EXECUTION_OPTIONS, OneOfAKind
 
 STATEMENT_LIMIT_MS = 30_000
 IDLE_LIMIT_MS = 60_000
+
+
+class SharedDialect(OneOfAKind, PGDialect_psycopg):
+    """PostgreSQL, by psycopg."""
+
+    supports_statement_cache = True  # asked of this very class
+
+
+registry.register("postgresql.shared", __name__, SharedDialect.__name__)
 
 
 def size_bytes(conn: Connection) -> int:
@@ -53,14 +65,19 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
         "connect_timeout": 10,
         "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
     }
-    url = url.set(drivername="postgresql+psycopg")
+    url = url.set(drivername="postgresql+shared")
     writer = create_engine(
-        url, connect_args=arguments, pool_pre_ping=True, isolation_level="SERIALIZABLE"
+        url,
+        connect_args=arguments,
+        pool_pre_ping=True,
+        isolation_level="SERIALIZABLE",
+        execution_options=EXECUTION_OPTIONS,
     )
     reader = create_engine(
         url,
         connect_args={**arguments, "cursor_factory": BinaryCursor},
         pool_pre_ping=True,
         isolation_level="REPEATABLE READ",
+        execution_options=EXECUTION_OPTIONS,
     )
     return writer, reader

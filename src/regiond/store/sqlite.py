@@ -29,9 +29,12 @@ from urllib.parse import quote
 
 import attrs
 from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from common.durable import Lock, lock_file, make_directory, open_for_reading, sync_file
 from common.errors import ConfigError, RackferryError, StorageError
+from regiond.store.compiled import EXECUTION_OPTIONS, OneOfAKind
 
 PAGE_BYTES = 65536
 KEPT_LOG_BYTES = 64 << 20
@@ -116,6 +119,15 @@ def demand_in_place(file: Path, opened: FileName) -> None:
         )
 
 
+class SharedDialect(OneOfAKind, SQLiteDialect_pysqlite):
+    """SQLite, by the standard library."""
+
+    supports_statement_cache = True  # asked of this very class
+
+
+registry.register("sqlite.shared", __name__, SharedDialect.__name__)
+
+
 def make_engines(url: URL) -> tuple[Engine, Engine]:
     """(writer, reader). The writer begins with the write lock, so that no transaction that
     has read something can fail to write later; the reader cannot write.
@@ -132,9 +144,12 @@ def make_appender(url: URL) -> Engine:
 
 
 def _engine(url: URL, begin: str, settings: tuple[str, ...]) -> Engine:
-    existing = url.set(database=_address(Path(url.database or "")))
-    existing = existing.update_query_dict({"mode": "rw", "uri": "true"})
-    engine = create_engine(existing, pool_size=8, max_overflow=0)
+    existing = url.set(
+        drivername="sqlite+shared", database=_address(Path(url.database or ""))
+    ).update_query_dict({"mode": "rw", "uri": "true"})
+    engine = create_engine(
+        existing, pool_size=8, max_overflow=0, execution_options=EXECUTION_OPTIONS
+    )
 
     @event.listens_for(engine, "connect")
     def connected(connection: sqlite3.Connection, _: Any) -> None:

@@ -4,6 +4,8 @@
 release; a test compares where all steps lead with ``regiond.store.tables``.
 """
 
+from functools import cache
+
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -19,14 +21,10 @@ def upgrade(conn: Connection, place: str) -> None:
     Raises:
         ConfigError: it was made by a newer version; it is left as it is.
     """
-    config = Config()
-    config.set_main_option("script_location", "regiond.store:migrations")
-    config.attributes["connection"] = conn
-    scripts = ScriptDirectory.from_config(config)
+    head, known = _steps()
     found = MigrationContext.configure(conn).get_current_revision()
-    if found == scripts.get_current_head():
+    if found == head:
         return
-    known = {script.revision for script in scripts.walk_revisions()}
     if found is not None and found not in known:
         raise ConfigError(
             f"the database is from a newer version of Rackferry (its schema is {found})",
@@ -34,4 +32,21 @@ def upgrade(conn: Connection, place: str) -> None:
             code="database-newer",
             remedy="install that version again, or restore a backup made by this one",
         )
+    config = _config()
+    config.attributes["connection"] = conn
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "regiond.store:migrations")
+    return config
+
+
+@cache
+def _steps() -> tuple[str | None, frozenset[str]]:
+    """The newest step, and all of them; reading them takes longer than opening a database."""
+    scripts = ScriptDirectory.from_config(_config())
+    return scripts.get_current_head(), frozenset(
+        script.revision for script in scripts.walk_revisions()
+    )
