@@ -152,7 +152,9 @@ class UseCases:
         self.mirror = Mirror(database, cache, now)
         self.pinning = Pinning(database, now)
         self.exports = Exports(database, cache)
-        self.uploads = Uploads(database, ground.pools["hash"], now)
+        self.uploads = Uploads(
+            database, ground.pools["hash"], now, ground.config.name, ground.reactor
+        )
         self.own_stream = OwnStream(database, cache, config.state_dir, work, clock=clock, now=now)
         self.custom_images = CustomImages(database, upstream, work, now)
         self.bundles = BundleImports(

@@ -10,6 +10,8 @@ from functools import partial
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
 from common.digests import CHUNK_BYTES, RunningDigest, is_sha256
@@ -35,6 +37,9 @@ MOST_WAITING_BYTES = 2 * CHUNK_BYTES
 """How much may wait for its turn before the sender has to."""
 SILENCE_S = 2.0
 """How long a sender may be silent before another one takes over."""
+CLAIM_S = 6.0
+"""How long it is ours after the last renewal: another region waits for so long if we die."""
+RENEWAL_S = 2.0
 
 
 class Upload:
@@ -198,12 +203,26 @@ class Uploads:
         database: where they go.
         hashing: runs hashing away from the reactor.
         now: seconds since the epoch.
+        region_name: this region's name.
+        clock: for telling other regions that we are still at it.
     """
 
-    def __init__(self, database: Database, hashing: Threads, now: Callable[[], float]) -> None:
+    log = Logger()
+
+    def __init__(
+        self,
+        database: Database,
+        hashing: Threads,
+        now: Callable[[], float],
+        region_name: str,
+        clock: IReactorTime,
+    ) -> None:
         self._database = database
         self._hashing = hashing
         self._now = now
+        self._region_name = region_name
+        self._renewing = LoopingCall(lambda: Deferred.fromCoroutine(self._renew()))
+        self._renewing.clock = clock
         # Whoever is left by its sender stores what came, and is gone.
         self._open: WeakSet[Upload] = WeakSet()
         self._opening: set[str] = set()
@@ -215,7 +234,7 @@ class Uploads:
         Raises:
             WrongUsage: code ``upload-name``; that is no SHA-256 or no size.
             Busy: code ``upload-import``; an import is fetching the same bytes. Code
-                ``upload-elsewhere``; another shell is sending them. Were they to take over from
+                ``upload-elsewhere``; another shell is sending them, here or to another region. Were they to take over from
                 each other, each verifying what is held first, both might never end.
             Stale: an import began to, just now; ask again.
             Conflict: code ``blob-size``; these bytes are known to have another size.
@@ -227,19 +246,39 @@ class Uploads:
             )
         if await self._database.write(uploads.is_held, sha256, size_bytes):
             return None
-        senders = {upload.sha256 for upload in self._open if upload.is_being_sent}
-        if sha256 in senders | self._opening:
-            raise Busy(
-                "another shell is sending the same bytes",
-                object=f"blob {sha256}",
-                code="upload-elsewhere",
-                remedy="wait for it: what it has sent need not be sent again",
-            )
+        if sha256 in self._under_way:
+            raise _elsewhere(sha256)
         self._opening.add(sha256)
         try:
+            await self._claim(sha256)
             return await self._take_up(sha256, size_bytes)
         finally:
             self._opening.discard(sha256)
+
+    @property
+    def _under_way(self) -> set[str]:
+        """The blobs that are being opened, or sent as far as one can tell."""
+        return self._opening | {each.sha256 for each in self._open if each.is_being_sent}
+
+    async def _claim(self, sha256: str) -> None:
+        """Take a blob for this region."""
+        is_ours = await self._database.write(
+            uploads.claim, sha256, self._region_name, self._now(), CLAIM_S
+        )
+        if not is_ours:
+            raise _elsewhere(sha256)
+        if not self._renewing.running and not self._is_stopping:
+            self._renewing.start(RENEWAL_S, now=False)
+
+    async def _renew(self) -> None:
+        """Keep what is under way; nobody has to let go of what its sender has left."""
+        try:
+            for sha256 in self._under_way:
+                await self._claim(sha256)
+        except RackferryError as error:
+            self.log.warn("an upload is not ours any more: {why}", why=error.line())
+        if not self._under_way and self._renewing.running:
+            self._renewing.stop()
 
     async def _take_up(self, sha256: str, size_bytes: int) -> Upload:
         epoch = await self._database.write(uploads.new_epoch, sha256, self._now())
@@ -269,9 +308,26 @@ class Uploads:
         """Nothing more comes of an upload; what came is kept."""
         await upload.stop()
         self._open.discard(upload)
+        if upload.sha256 in self._under_way:
+            return
+        try:
+            await self._database.write(uploads.let_go, upload.sha256, self._region_name)
+        except RackferryError as error:
+            self.log.warn("other regions wait for an upload: {why}", why=error.line())
 
     async def stop(self) -> None:
         """Keep what came of all of them."""
         self._is_stopping = True
+        if self._renewing.running:
+            self._renewing.stop()
         for upload in tuple(self._open):
             await self.close(upload)
+
+
+def _elsewhere(sha256: str) -> Busy:
+    return Busy(
+        "another shell is sending the same bytes",
+        object=f"blob {sha256}",
+        code="upload-elsewhere",
+        remedy="wait for it: what it has sent need not be sent again",
+    )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.task import Clock
 
 from common.canonical import canonical_json
 from common.errors import RackferryError
@@ -94,7 +95,7 @@ class AnswerCase(ImportCase):
             self.database, lambda: self.time, lambda size: next(counter).to_bytes(size, "big")
         )
         self.custom_images = CustomImages(self.database, self.upstream, inline, lambda: self.time)
-        self.uploads = Uploads(self.database, inline, lambda: self.time)
+        self.uploads = Uploads(self.database, inline, lambda: self.time, "region-1", Clock())
         self.bundles = BundleImports(
             self.database,
             self.importer,

@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from common.digests import CHUNK_BYTES, RunningDigest, sha256_hex
@@ -22,7 +23,15 @@ from common.errors import (
 )
 from regiond.chunk_rows import ChunkRows
 from regiond.store import blob_writing, blobs
-from regiond.uploads import MOST_AT_ONCE, MOST_WAITING_BYTES, SILENCE_S, Upload, Uploads
+from regiond.uploads import (
+    CLAIM_S,
+    MOST_AT_ONCE,
+    MOST_WAITING_BYTES,
+    RENEWAL_S,
+    SILENCE_S,
+    Upload,
+    Uploads,
+)
 from tests.doubles.stores import NOW, OnSQLite, Store, finished
 from tests.doubles.streams import inline, some_bytes
 
@@ -39,7 +48,11 @@ class UploadsTests(Store, OnSQLite):
     def setUp(self) -> None:
         super().setUp()
         self.time = NOW
-        self.uploads = Uploads(self.database, inline, lambda: self.time)
+        self.clock = Clock()
+        self.uploads = self.region("region-1")
+
+    def region(self, name: str) -> Uploads:
+        return Uploads(self.database, inline, lambda: self.time, name, self.clock)
 
     def opened(self, content: bytes = CONTENT) -> Upload:
         upload = finished(self.uploads.open(sha256_hex(content), len(content)))
@@ -101,6 +114,36 @@ class UploadsTests(Store, OnSQLite):
             finished(upload.write(at, piece))
         finished(upload.finish())
 
+    def test_two_regions_do_not_take_it_from_each_other(self) -> None:
+        """The other one waits for as long as bytes come to the first, and takes over soon after."""
+        first, other = self.opened(), self.region("region-2")
+        for at, piece in pieces(CONTENT)[:60]:
+            finished(first.write(at, piece))
+            self.time += SILENCE_S / 4
+            self.clock.advance(SILENCE_S / 4)
+            error = self.assertRaises(Busy, finished, other.open(NAME, len(CONTENT)))
+            self.assertEqual(error.code, "upload-elsewhere")
+        self.time += SILENCE_S
+        self.clock.advance(RENEWAL_S)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.time += CLAIM_S
+        second = finished(other.open(NAME, len(CONTENT)))
+        assert second is not None
+        self.assertEqual(second.held_bytes, 2 * CHUNK_BYTES)
+        self.assertRaises(Busy, self.opened)
+        self.send(second)
+        finished(second.finish())
+        finished(other.close(second))
+        self.assertIsNone(finished(self.uploads.open(NAME, len(CONTENT))))
+
+    def test_one_that_is_given_up_is_free(self) -> None:
+        """At once, for every region."""
+        first, other = self._with_a_chunk(), self.region("region-2")
+        finished(self.uploads.close(first))
+        second = finished(other.open(NAME, len(CONTENT)))
+        assert second is not None
+        self.assertEqual(second.held_bytes, CHUNK_BYTES)
+
     def test_one_that_is_being_opened(self) -> None:
         """What is held is verified for one shell at a time."""
         finished(self.uploads.close(self._with_a_chunk()))
@@ -110,7 +153,7 @@ class UploadsTests(Store, OnSQLite):
             held.append(Deferred().addCallback(lambda _: work()))
             return held[-1]
 
-        self.uploads = Uploads(self.database, hashing, lambda: self.time)
+        self.uploads = Uploads(self.database, hashing, lambda: self.time, "region-1", self.clock)
         opening = Deferred.fromCoroutine(self.uploads.open(NAME, len(CONTENT)))
         self.assertRaises(Busy, self.opened)
         held.pop().callback(None)

@@ -5,13 +5,14 @@ the fencing tokens of their lease, from 1 on; uploads under epochs of their own,
 too, and are all below zero. So any import takes a blob over from any upload, and goes on
 where that was; a later upload takes it over from an earlier one. From an import an upload
 takes a blob over when that import has ended, and waits while it runs: two that took it from
-each other again and again would both never end.
+each other again and again would both never end. So would two uploads by way of two regions: each
+*claims* the blob for as long as bytes come (within one region, ``regiond.uploads`` knows).
 """
 
 from datetime import date
 
 import attrs
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from common.custom_names import next_version
 from common.errors import Busy
@@ -31,6 +32,7 @@ from regiond.store.publication import IMPORT_LEASE, publish_images
 from regiond.store.tables import blob, image, lease
 
 _COUNTER = "upload"
+_CLAIM = "upload of "
 _BELOW_ALL = -(1 << 62)
 _IS_PARTIAL = blob.c.state == "partial"
 
@@ -61,6 +63,21 @@ def new_epoch(conn: Connection, sha256: str, now: float) -> int:
         update(blob).where(blob.c.sha256 == sha256, _IS_PARTIAL).values(writer_epoch=epoch)
     )
     return epoch
+
+
+def claim(conn: Connection, sha256: str, region: str, now: float, ttl_s: float) -> bool:
+    """Let one region at a time take these bytes, for so long; whether it is this one.
+
+    Claims that nobody renewed are forgotten on the way.
+    """
+    conn.execute(delete(lease).where(lease.c.name.startswith(_CLAIM), lease.c.expires_at <= now))
+    return leases.acquire(conn, _CLAIM + sha256, region, now, ttl_s) is not None
+
+
+def let_go(conn: Connection, sha256: str, region: str) -> None:
+    """A region takes no more of these bytes."""
+    place = (lease.c.name == _CLAIM + sha256) & (lease.c.holder == region)
+    conn.execute(delete(lease).where(place))
 
 
 def is_held(conn: Connection, sha256: str, size_bytes: int) -> bool:

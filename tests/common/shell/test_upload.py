@@ -7,6 +7,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.task import Clock
 from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -46,7 +47,7 @@ class OverTheSocket(Store, TestCase):
         self.path = str(directory / "admin.sock")
         self.told: list[Any] = []
         self.time = NOW
-        self.uploads = Uploads(self.database, inline, lambda: self.time)
+        self.uploads = Uploads(self.database, inline, lambda: self.time, "region-1", Clock())
         await self.listen()
         self.addCleanup(self.stop)
 

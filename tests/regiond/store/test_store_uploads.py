@@ -2,6 +2,8 @@
 
 from datetime import date
 
+from sqlalchemy import func, select
+
 from common.digests import CHUNK_BYTES
 from common.errors import Busy, Conflict, Stale
 from common.images import ImageKey
@@ -16,6 +18,7 @@ from regiond.store import (
     publication,
     uploads,
 )
+from regiond.store.tables import lease
 from tests.doubles.stores import (
     DAY_S,
     NOW,
@@ -82,6 +85,25 @@ class UploadSuite(Store):
         """A running import holds only what it fetches."""
         self.take_lease()
         self.claim(self.new_epoch())
+
+    def test_one_region_at_a_time(self) -> None:
+        """It has the blob until it lets go, or no longer says that it is at it; then none is kept."""
+
+        def claim(region: str, now: float = NOW) -> bool:
+            return self.write(uploads.claim, BYTES.sha256, region, now, 6.0)
+
+        self.assertTrue(claim("one"))
+        self.assertFalse(claim("two", NOW + 5.0))
+        self.assertTrue(claim("one", NOW + 5.0))
+        self.assertFalse(claim("two", NOW + 10.0))
+        self.assertTrue(claim("two", NOW + 11.0))
+        self.write(uploads.let_go, BYTES.sha256, "one")
+        self.assertFalse(claim("one", NOW + 11.0))
+        self.write(uploads.let_go, BYTES.sha256, "two")
+        self.assertTrue(claim("one", NOW + 11.0))
+        self.write(uploads.claim, OTHER.sha256, "one", NOW + DAY_S, 6.0)
+        count = select(func.count()).where(lease.c.name.startswith("upload of "))
+        self.assertEqual(self.read(lambda conn: conn.execute(count).scalar_one()), 1)
 
     def test_what_is_complete_is_held(self) -> None:
         """Whoever wrote it; a partial one, and another size, are not."""
