@@ -21,6 +21,13 @@ Keep = Callable[[Event], Awaitable[None]]
 _log = Logger()
 
 
+def _changes(question: Question) -> bool:
+    """Whether a question is one for the audit."""
+    verb = BY_NAME[question.noun, question.verb]
+    is_look = verb.reads_alone and not question.parameters and not question.flags
+    return verb.changes and not is_look and "check" not in question.flags
+
+
 class Answers(Generic[T]):
     """Answers questions, and keeps who changed what.
 
@@ -36,7 +43,7 @@ class Answers(Generic[T]):
 
     async def answer(self, question: Question, tell: T) -> Any:
         """The answer. A change is in the audit before it is answered."""
-        if not BY_NAME[question.noun, question.verb].changes or "check" in question.flags:
+        if not _changes(question):
             return await self._answer(question, tell)
         if "wait" in question.flags:
             await self._keep(question, "begun")

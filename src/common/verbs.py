@@ -79,6 +79,7 @@ class Verb:
     line goes on.
     ``alone``: the key whose value stands alone on stdout for people, so that ``$(...)`` has it.
     ``changes``: it changes something, so that the audit keeps who asked for it.
+    ``reads_alone``: but not if nothing follows it.
     ``takes_time``: the answer itself is waited for; so it is with the flag ``wait``.
     """
 
@@ -99,6 +100,7 @@ class Verb:
     example: str = ""
     alone: str = ""
     changes: bool = False
+    reads_alone: bool = False
     takes_time: bool = False
 
     @property

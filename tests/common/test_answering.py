@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -44,7 +45,20 @@ class AuditTests(SynchronousTestCase):
             self.kept.clear()
             ids = ("1",) * len(verb.ids)
             self.successResultOf(self.ask(Question(verb.noun, verb.verb, ids)))
-            self.assertEqual(len(self.kept), int(verb.changes), f"{verb.noun} {verb.verb}")
+            is_kept = verb.changes and not verb.reads_alone
+            self.assertEqual(len(self.kept), int(is_kept), f"{verb.noun} {verb.verb}")
+
+    def test_a_look_at_the_canaries_is_no_change(self) -> None:
+        """The same word changes them if anything follows it."""
+        self.hold.callback({})
+        look = Question("rack-controllers", "canary", asker="alice")
+        for question, count in (
+            (look, 0),
+            (attrs.evolve(look, flags=("promote",)), 1),
+            (attrs.evolve(look, parameters={"names": []}), 2),
+        ):
+            self.successResultOf(self.ask(question))
+            self.assertEqual(len(self.kept), count)
 
     def test_the_audit_comes_before_the_answer(self) -> None:
         """Who is told that it was done can find it there."""

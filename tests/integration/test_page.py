@@ -237,6 +237,23 @@ class MoreTests(PageCase):
         browser.until(lambda: browser.find("#source [data-overtaken]").is_displayed())
         self.assertEqual(browser.find("#keyring_filename").get_attribute("value"), "/typed.gpg")
 
+    def test_nothing_is_wider_than_a_phone(self) -> None:
+        """With long names in what is wrong, too; only tables may be moved sideways."""
+        self.site.shell(
+            "boot-sources", "create", f"url=http://127.0.0.1:9/{'a' * 90}/", "unsigned=true"
+        )
+        self.site.shell("boot-source-selections", "create", str(
+            self.site.shell("boot-sources", "read")[0]["id"]), "os=ubuntu", "release=jammy")  # fmt: skip
+        self.site.shell("boot-resources", "import")
+        browser = self.log_in(self.browser())
+        browser.until_says("Open problems")
+        phone = {"width": 320, "height": 700, "deviceScaleFactor": 1, "mobile": True}
+        browser.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+        for path in ("", "racks", "events", "nothing"):
+            browser.open(f"http://127.0.0.1:{self.site.ports.web}/{path}")
+            width = browser.driver.execute_script("return document.documentElement.scrollWidth")
+            self.assertEqual(width, 320, path)
+
     def test_a_session_that_ended_while_nobody_listened_is_said(self) -> None:
         """A machine that slept for a night: it is no silence of the region, and nothing to wait for."""
         browser = self.log_in(self.browser())

@@ -60,6 +60,7 @@ VERBS: tuple[Verb, ...] = (
         sections={"waiting": ("id", "name", "architecture", "label", "version", "due_at")},
         example="names=rack-1 after=2h",
         changes=True,
+        reads_alone=True,
     ),
     Verb(
         "rack-controller",

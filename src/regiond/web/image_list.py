@@ -20,7 +20,8 @@ class ImageRow:
 
     Attributes:
         key: os/arch/subarch/release/label.
-        image_id: of what can be deleted; None if nothing is here.
+        image_id: of what can be deleted: the version that racks hold, or else the one that
+            comes; None if nothing is here.
         done: of the step that it is in, from 0 to 1; None if that cannot be said.
         kept: how many older versions are kept.
         pinned: whether it stays at its version.
@@ -80,9 +81,11 @@ def image_rows(
         here = stored.get(key, {})
         if here.keys() == {"kept"} and key not in wanted:
             continue
-        shown = here.get("importing") or here.get("published") or here.get("damaged")
+        used = here.get("published") or here.get("importing") or here.get("damaged")
+        shown = here.get("importing") or used
         row = _row(key, shown, offered.get(key))
         state, said, done = _state(here, spread.get(key), failed.get(key), is_importing)
+        row = attrs.evolve(row, image_id=None if used is None else int(used["id"]))
         rows.append(attrs.evolve(row, state=state, said=said, done=done, kept=kept[key]))
     return sorted(rows, key=lambda row: (row.kind, row.name, row.architecture, row.label))
 
@@ -101,7 +104,6 @@ def _row(key: str, shown: Row | None, offer: Row | None) -> ImageRow:
         _kind(os, source),
         "",
         "",
-        image_id=None if shown is None else int(shown["id"]),
         pinned=bool(shown and shown["pinned"]),
     )
 

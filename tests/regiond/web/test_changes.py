@@ -4,6 +4,7 @@ import base64
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from common.digests import sha256_hex
 from common.images import Selection
 from regiond.store import sources
 from regiond.store.sources import SourceFields
@@ -206,6 +207,7 @@ class OtherTests(ChangeCase):
         self.assertIn("Delete", page.row_of("ga-22.04"))
         asking = await self.browser.get("/delete?id=1")
         self.assertIn("ubuntu/jammy", asking.text)
+        self.assertIn("the next import fetches it again", asking.text)
         self.assertEqual(await self.versions(), {"jammy": FIRST})
         answered = await self.browser.post("/delete", {"id": asking.value_of("id")})
         self.assertEqual(await self.done(answered), "The image was deleted.")
@@ -233,6 +235,24 @@ class OtherTests(ChangeCase):
         self.assertEqual((await other.get()).notice, "")
         self.assertEqual((await self.browser.get("/racks")).notice, "Automatic import was changed.")
         self.assertEqual((await self.browser.get()).notice, "")
+
+    async def test_what_was_uploaded_is_gone_when_it_is_deleted(self) -> None:
+        """Whoever is asked again is told so: no import brings it back."""
+        body = b"#!/bin/sh\n"
+        upload = await self.uploads.open(sha256_hex(body), len(body))
+        assert upload is not None
+        await upload.write(0, body)
+        await upload.finish()
+        made = await self.ask(
+            "boot-resources create",
+            name="mine",
+            architecture="amd64",
+            filetype="ddraw",
+            content=f"{sha256_hex(body)}:{len(body)}",
+        )
+        asking = await self.browser.get(f"/delete?id={made['id']}")
+        self.assertIn("no import brings it back", asking.text)
+        self.assertNotIn("untick", asking.text)
 
     async def test_a_stop_that_comes_too_late_is_no_stop(self) -> None:
         """The import had ended already; the page does not say otherwise."""

@@ -70,10 +70,10 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(self.row(is_importing=False).said, "queued for the next import")
 
     def test_a_new_version_beside_the_old(self) -> None:
-        """One row: the new one's way, with the old one in use."""
+        """One row: the new one's way, with the old one in use, which is what can be deleted."""
         row = self.row(image(id=1), image("importing", 50, id=2, version="20260201"))
         self.assertEqual(row.said, "new version: downloading 25 %")
-        self.assertEqual((row.version, row.image_id), ("20260201", 2))
+        self.assertEqual((row.version, row.image_id), ("20260201", 1))
 
     def test_a_failure_is_told(self) -> None:
         """And whether something is in use all the same."""
