@@ -176,6 +176,8 @@ class Session:
         try:
             self.ask(self._socket(invocation), question, show)
         except KeyboardInterrupt:
+            if self.is_error_terminal:  # behind what the terminal shows of the key
+                self.err.write("\n")
             return EXIT_INTERRUPTED
         return 0
 

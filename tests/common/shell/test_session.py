@@ -146,6 +146,9 @@ class SessionTests(SessionCase):
         """Ctrl-C ends it without a word; a daemon that stops is an error with code 3."""
         self.daemon.interrupts = True
         self.assertEqual((self.run_line("events read follow"), self.err.getvalue()), (130, ""))
+        self.session = attrs.evolve(self.session, is_error_terminal=True)
+        self.run_line("events read follow")
+        self.assertEqual(self.err.getvalue(), "\n")  # the next prompt is not behind "^C"
         self.daemon.interrupts = False
         self.daemon.answer = NoDaemon("no daemon answers: it has stopped")
         self.assertEqual(self.run_line("events read follow"), 3)
