@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import attrs
 
-from common.errors import Busy, NoDaemon, RackferryError, Stale, TransferError
+from common.errors import Busy, IntegrityError, NoDaemon, RackferryError, Stale, TransferError
 from common.shell.line import Line, Tell, connected
 
 # As in common.commands, which is slow to import.
@@ -55,6 +55,7 @@ class Upload:
 
         Raises:
             NoDaemon: the region was away for too long.
+            IntegrityError: code ``upload-digest``; the file became shorter.
             RackferryError: the region refuses it, or its bytes are others than were said.
         """
         self._progress_at = self.now()
@@ -94,6 +95,13 @@ class Upload:
             self._note_progress(at_bytes)
         while sent:
             line.answer(sent.popleft())
+        if at_bytes < self.size_bytes:
+            raise IntegrityError(
+                f"became shorter while it was sent: {at_bytes} of {self.size_bytes} bytes are left",
+                object=str(getattr(self.file, "name", "")),
+                code="upload-digest",
+                remedy="run the command again when nobody writes to the file",
+            )
         line.call(b"CloseUpload")
 
     def _note_progress(self, at_bytes: int) -> None:

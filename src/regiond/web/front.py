@@ -161,7 +161,7 @@ class Front:
         demand_token(asked)
         if asked.path == "/logout":
             await self._sessions.log_out(session)
-            return redirect("/login", {"Set-Cookie": self._outside.cookie("")})
+            return redirect("/login", {"Set-Cookie": self._outside.cookie("", asked.host)})
         outcome = await self._changes.do(asked, f"web session of {session.name}")
         if isinstance(outcome, Page):  # what was typed, and why it will not do
             self._live.remember(outcome)
@@ -180,7 +180,7 @@ class Front:
             _log.info("{address} did not log in", address=asked.address)
             return self._login_page(asked, error.line(), 403)
         _log.info("{name} logged in from {address}", name=session.name, address=asked.address)
-        return redirect("/", {"Set-Cookie": self._outside.cookie(secret)})
+        return redirect("/", {"Set-Cookie": self._outside.cookie(secret, asked.host)})
 
 
 def _too_often(_: str) -> TooOften:

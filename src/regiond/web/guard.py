@@ -71,25 +71,33 @@ class Outside:
         """Whether browsers come by HTTPS."""
         return self.url.startswith("https://")
 
-    @property
-    def cookie_name(self) -> str:
-        """With the prefix, browsers take it from this very host and by HTTPS only."""
-        return "__Host-rackferry" if self.is_secure else "rackferry"
+    def _cookie_name(self, host: str) -> str:
+        """With the prefix, browsers take it from this very host and by HTTPS only.
 
-    def cookie(self, secret: str) -> str:
-        """The cookie of a session; with "", one that takes it away."""
+        They know no ports: without the one of ``host`` two regions behind tunnels, both at
+        localhost, would take each other's cookie away.
+        """
+        if self.is_secure:
+            return "__Host-rackferry"
+        port = host.rpartition(":")[2]
+        return f"rackferry-{port}" if port.isascii() and port.isdecimal() else "rackferry"
+
+    def cookie(self, secret: str, host: str) -> str:
+        """The cookie of a session, at that Host; with "", one that takes it away."""
         ends = "" if secret else "; Max-Age=0"
         secure = "; Secure" if self.is_secure else ""
-        return f"{self.cookie_name}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{ends}"
+        name = self._cookie_name(host)
+        return f"{name}={secret}; Path=/; HttpOnly; SameSite=Strict{secure}{ends}"
 
-    def secret_in(self, cookies: str) -> str:
+    def secret_in(self, cookies: str, host: str) -> str:
         """The session's secret in a Cookie header; "" if there is none.
 
         Whatever else runs on this host, on any port, has its cookies there, too, and in forms
         at which ``http.cookies`` gives up; browsers split at semicolons and nowhere else.
         """
+        wanted = self._cookie_name(host)
         pairs = (each.strip().partition("=") for each in cookies.split(";"))
-        return next((value for name, _, value in pairs if name == self.cookie_name), "")
+        return next((value for name, _, value in pairs if name == wanted), "")
 
     def demand_own_form(self, asked: Asked) -> None:
         """Let a form through only from a page of ours.

@@ -145,7 +145,7 @@ def asked_of(request: Any, outside: Outside) -> Asked:
         path,
         {name: values[-1] for name, values in _fields(query).items()},
         _fields(_form_text(request)),
-        outside.secret_in(header("cookie")),
+        outside.secret_in(header("cookie"), header("host")),
         str(getattr(address, "host", "")),
         header("host"),
         header("origin"),

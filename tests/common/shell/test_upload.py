@@ -173,6 +173,14 @@ class UploadTests(OverTheSocket):
             await self.run_upload(sending)
         self.assertEqual(self.held().held_bytes, 0)
 
+    async def test_a_file_that_became_shorter(self) -> None:
+        """It is said of the file, with what to do, and not of bytes that have come."""
+        sending = self.upload(CONTENT[: 2 * CHUNK_BYTES])
+        with self.assertRaises(IntegrityError) as raised:
+            await self.run_upload(sending)
+        self.assertIn("became shorter", raised.exception.message)
+        self.assertIn("run the command again", raised.exception.remedy)
+
     async def test_an_import_of_the_same_bytes_is_waited_for(self) -> None:
         """The shell says so; what the import fetched need not be sent."""
         self.take_lease()

@@ -65,7 +65,7 @@ class LoginTests(PageCase):
         secret, _ = await self.web_sessions.create_link("alice")
         answered = await self.browser.post("/login", {"code": secret})
         cookie = answered.header("set-cookie")
-        self.assertRegex(cookie, r"^rackferry=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict$")
+        self.assertRegex(cookie, r"^rackferry-\d+=[\w-]{43}; Path=/; HttpOnly; SameSite=Strict$")
 
     async def test_a_session_ends_when_it_is_idle_or_logged_out(self) -> None:
         """Each request keeps it for twelve hours; afterwards the cookie is worth nothing."""

@@ -14,19 +14,31 @@ class CookieTests(SynchronousTestCase):
     @given(st.text(max_size=60))
     def test_any_cookie_header_is_read(self, text: str) -> None:
         """Or holds no secret; nothing that a browser sends is an error."""
-        self.assertIsInstance(Outside().secret_in(text), str)
+        self.assertIsInstance(Outside().secret_in(text, "h"), str)
 
     def test_the_secret_is_found_among_others(self) -> None:
         """Other programs on that host have cookies, too."""
-        self.assertEqual(Outside().secret_in("a=b; rackferry=s-_1; c=d"), "s-_1")
-        self.assertEqual(Outside().secret_in("a=b"), "")
+        self.assertEqual(Outside().secret_in("a=b; rackferry=s-_1; c=d", "h"), "s-_1")
+        self.assertEqual(Outside().secret_in("a=b", "h"), "")
         secure = Outside("https://h")
-        self.assertEqual(secure.secret_in("rackferry=planted"), "")
-        self.assertEqual(secure.secret_in("__Host-rackferry=s"), "s")
+        self.assertEqual(secure.secret_in("rackferry=planted", "h"), "")
+        self.assertEqual(secure.secret_in("__Host-rackferry=s", "h:8443"), "s")
+
+    def test_two_regions_behind_tunnels_are_two(self) -> None:
+        """Both are at localhost for the browser, whose cookies know no ports."""
+        one, other = (
+            Outside().cookie("s", "localhost:5240"),
+            Outside().cookie("t", "localhost:5241"),
+        )
+        cookies = f"{one.partition(';')[0]}; {other.partition(';')[0]}"
+        self.assertEqual(Outside().secret_in(cookies, "localhost:5240"), "s")
+        self.assertEqual(Outside().secret_in(cookies, "localhost:5241"), "t")
+        for host in ("h", "[::1]", "h:x", "h:\u00b2", ""):
+            self.assertEqual(Outside().cookie("s", host).partition("=")[0], "rackferry")
 
     def test_logging_out_takes_it_away(self) -> None:
         """At once."""
-        self.assertIn("Max-Age=0", Outside().cookie(""))
+        self.assertIn("Max-Age=0", Outside().cookie("", "h"))
 
 
 class OriginTests(SynchronousTestCase):
