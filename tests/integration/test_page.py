@@ -194,7 +194,7 @@ class MoreTests(PageCase):
         one.click(f"input[value='{JAMMY}']")
         one.click("#save")
         one.until_says("The selection was saved")
-        other.until(lambda: other.find("[data-overtaken]").is_displayed())
+        other.until(lambda: other.find("#selection [data-overtaken]").is_displayed())
         self.assertTrue(self.is_ticked(other, NOBLE))
         other.click("#save")
         other.until_says("nothing was saved")
