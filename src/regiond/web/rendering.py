@@ -7,6 +7,7 @@ is where the token of the session goes that a form is sent to.
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 import attrs
@@ -41,7 +42,7 @@ class Page:
     rows: Mapping[str, Fragments] = attrs.field(factory=dict)
     more: Mapping[str, Any] = attrs.field(factory=dict)
 
-    @property
+    @cached_property
     def fragments(self) -> Fragments:
         """All parts and rows, by their ids."""
         found = dict(self.parts)
@@ -49,7 +50,7 @@ class Page:
             found |= rows
         return found
 
-    @property
+    @cached_property
     def revision(self) -> str:
         """A short name of what is shown; another one as soon as anything of it differs."""
         shown = [*self.parts.items()]
