@@ -36,6 +36,15 @@ class BitRotTests(ScrubbingCase):
         self.seed = int(os.environ.get("SEED", "20261122"))
         self.random = random.Random(self.seed)
 
+    @pytest.fixture(autouse=True)
+    def _printing(self, capfd: pytest.CaptureFixture[str]) -> None:
+        self._capfd = capfd
+
+    def say(self, what: str) -> None:
+        """A figure that is to be seen."""
+        with self._capfd.disabled():
+            print(f"\n  {what}; SEED={self.seed}")  # noqa: T201  (see above)
+
     def kept(self, version: int) -> Image:
         """An image of three files that the source has."""
         files = []
@@ -85,9 +94,11 @@ class BitRotTests(ScrubbingCase):
             for aside in (self.images_dir / "aside").iterdir():
                 aside.unlink()
         self.assertEqual(self.events.problems, [])
+        self.say(f"{len(self.damage)} flips in finished blobs, all found and repaired")
 
     def test_begun(self) -> None:
         """Each flip in a partial file is found when it is resumed; what came before it stays."""
+        repaired = 0
         for number in range(1, FLIPS + 1):
             whole = self.kept(number)
             image = attrs.evolve(whole, files=whole.files[-1:])
@@ -103,4 +114,7 @@ class BitRotTests(ScrubbingCase):
             wanted = file.size_bytes - right_bytes
             self.assertEqual(self.source.fetched_bytes, wanted, f"seed {self.seed}")
             self.assert_whole(image)
+            repaired += 1
             self.clock.pump([3600.0] * 3)
+        self.assertEqual(repaired, FLIPS)
+        self.say(f"{repaired} flips in partial files, all found and repaired")
