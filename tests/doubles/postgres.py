@@ -100,16 +100,32 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
             return
 
 
+# Deleting the few rows of a test takes a tenth of what TRUNCATE takes for all tables. Chunks are
+# large, and what is deleted of them would stay on the disk for long.
+_EMPTY = """
+DO $$
+DECLARE name text;
+BEGIN
+    SET LOCAL session_replication_role = replica;
+    FOR name IN SELECT tablename FROM pg_tables
+            WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
+        IF name <> 'chunk' THEN
+            EXECUTE format('DELETE FROM %I', name);
+        ELSIF EXISTS (SELECT FROM chunk) THEN
+            TRUNCATE chunk;
+        END IF;
+    END LOOP;
+    PERFORM setval(format('%I', sequencename)::regclass, 1, false) FROM pg_sequences
+        WHERE schemaname = 'public' AND last_value IS NOT NULL;
+END $$
+"""
+
+
 def emptied() -> str:
     """The server's URL, with every row of every table of ours gone and ids from 1 again."""
     url = server_url()
     with psycopg.connect(url, autocommit=True) as connection:
-        tables = connection.execute(
-            "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
-            " WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
-        ).fetchone()
-        if tables and tables[0]:
-            connection.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY")  # type: ignore[arg-type] # names come from the catalogue
+        connection.execute(_EMPTY)
     return url
 
 
