@@ -5,6 +5,9 @@ BIN := $(CURDIR)/.venv/bin
 # An editable install does not show twisted/plugins: the checkout itself must be on the path.
 export PYTHONPATH := $(CURDIR):$(CURDIR)/src
 export PATH := $(BIN):$(PATH)
+# Some environments say that Python is to keep nothing of what it compiles. The tests start
+# hundreds of processes, and each would take half a second more.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help venv demo test test-slow boot-test check bench screenshots clean needs-gpg
 

@@ -27,13 +27,18 @@ class ProcessFailed(AssertionError):
     """A process ended or was silent when it should not; the message holds its last words."""
 
 
+_NOT_INHERITED = {
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "LISTEN_FDS",
+    "RACKFERRY_SOCKET",
+    "PYTHONDONTWRITEBYTECODE",  # each process would compile everything anew
+}
+
+
 def environment(**more: str) -> dict[str, str]:
     """The caller's environment, with this work tree importable and no inherited systemd."""
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in {"NOTIFY_SOCKET", "WATCHDOG_USEC", "LISTEN_FDS", "RACKFERRY_SOCKET"}
-    }
+    kept = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
     return kept | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "PYTHONUNBUFFERED": "1"} | more
 
 
