@@ -62,6 +62,21 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(b"".join(pieces), b"".join(sent))
         self.assertLessEqual(len(pieces), sum(sizes) // READ_BYTES + 1)
 
+    @settings(max_examples=20, deadline=None)
+    @given(st.lists(st.integers(1, 1 << 20), min_size=1, max_size=4))
+    def test_what_is_encrypted_at_once_is_all_that_is_to_be_sent(self, sizes: list[int]) -> None:
+        """Whatever the size, the records are whole, and nothing stays behind in memory."""
+        server, client = connected()
+        for number, size in enumerate(sizes):
+            data = some_bytes(size, seed=number)
+            client.bio_write(server.encrypted(memoryview(data)))
+            self.assertRaises(SSL.WantReadError, server.bio_read, 1)
+            pieces = []
+            with contextlib.suppress(SSL.WantReadError):
+                while True:
+                    pieces.append(client.recv(1 << 15))
+            self.assertEqual(b"".join(pieces), data)
+
     def test_the_end_comes_after_the_last_bytes(self) -> None:
         """A goodbye that was received with data is told after the data, not instead of it."""
         server, client = connected()
