@@ -67,7 +67,8 @@ def roll_back(conn: Connection, id: int, now: float) -> RolledBack:
 
     Args:
         conn: the transaction.
-        id: the published version, to go to the one kept before it; or a kept one, to go there.
+        id: the published version, to go to the one kept before it, or to the one that racks
+            hold which are no canaries; or a kept one, to go there.
         now: seconds since the epoch.
 
     Raises:
@@ -111,6 +112,9 @@ def _target(
         return asked
     if asked.state != "published" or published is None:
         raise _not_published(asked)
+    settled = next((each for each in held.values() if each.state == "kept" and each.settled), None)
+    if settled is not None:  # all racks go there at once: not to what only canaries ever held
+        return settled
     versions = [HeldVersion(each.id, each.version, each.state) for each in held.values()]
     found = previous(versions, HeldVersion(asked.id, asked.version, asked.state))
     if found is None:

@@ -247,6 +247,17 @@ class CanarySuite(Store):
         self.version(3)
         self.assertEqual(self.everybody(), ["3", "1", "1"])
 
+    def test_going_back_from_a_trial_leads_to_what_the_others_hold(self) -> None:
+        """Not to an earlier trial: that would be on all racks at once, and nobody tried it enough."""
+        self.write(settings.put, VERSIONS, 3, NOW)
+        second = self.version(2)
+        third = self.version(3)
+        self.assertEqual(self.everybody(), ["3", "1", "1"])
+        self.write(pins.roll_back, third, NOW)
+        self.assertEqual(self.everybody(), ["1", "1", "1"])
+        self.write(pins.roll_back, second, NOW)
+        self.assertEqual(self.everybody(), ["2", "2", "2"])
+
     def test_the_first_image_of_all(self) -> None:
         """Canaries get it although the others are to hold nothing yet."""
         for each in self.read(images.list_images):
