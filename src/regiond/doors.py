@@ -106,7 +106,7 @@ class Doors:
         return RegionAnswers(
             SourceAnswers(cases.boot_sources, cases.selections),
             ImageAnswers(cases.region, cases.pinning, importing.imports, importing.importer, clock),
-            BundleAnswers(cases.exports, cases.bundles, importing.importer, clock),
+            BundleAnswers(cases.exports, cases.bundles, importing.importer, cases.region, clock),
             RackAnswers(cases.fleet, cases.canaries, self.sessions, whereabouts.row),
             CustomImageAnswers(cases.custom_images),
             SettingAnswers(self._ground.settings),

@@ -221,6 +221,17 @@ class SocketTests(TestCase):
             " (it goes on; ask again to wait for its end)",
         )
 
+    async def test_what_goes_on_where_it_stopped(self) -> None:
+        """What the shell has part in ends with the waiting; it is said how it goes on."""
+        await self.serve()
+        self.clock = self.factory._clock = Clock()
+        self.daemon.hold = Deferred()
+        asked = Question("boot-resources", "import-bundle", ("/x",), {"timeout": 60})
+        failing = Deferred.fromCoroutine(self.failure_of(asked))
+        await eventually(reactor, lambda: self.daemon.asked)
+        self.clock.advance(60)
+        self.assertEqual((await failing).remedy, "the same line goes on where it stopped")
+
     async def test_waiting_has_no_deadline(self) -> None:
         """A question that waits for an import waits as long as it takes."""
         await self.serve()

@@ -118,7 +118,7 @@ class AnswerCase(ImportCase):
         self.answers = RegionAnswers(
             SourceAnswers(self.boot_sources, self.selections),
             ImageAnswers(self.region, self.pinning, self.imports, self.importer, reactor),
-            BundleAnswers(self.exports, self.bundles, self.importer, reactor),
+            BundleAnswers(self.exports, self.bundles, self.importer, self.region, reactor),
             RackAnswers(self.fleet, self.canaries, self.sessions, _identity),
             CustomImageAnswers(self.custom_images),
             SettingAnswers(self.settings),

@@ -1,11 +1,16 @@
 """Uploaded images in a bundle: taken only when an admin says so, and as if they were sent here."""
 
+from unittest import mock
+
 import attrs
+from twisted.internet import reactor
 
 from common.bundles import BundledFile, BundleImage, upload_path
 from common.digests import sha256_hex
 from common.errors import NotFound, Refused
 from common.images import ImageKey
+from common.vocabulary import Question
+from regiond.admin.bundles import BundleAnswers
 from regiond.bundled_uploads import wanted_of
 from regiond.custom_images import Wanted
 from regiond.import_service import ImportResult
@@ -21,16 +26,16 @@ class BundledUploadCase(CustomImageCase):
         self.manifest = await self.exports.manifest(())
         self.files = {upload_path(sha256_hex(TGZ)): TGZ}
 
+    async def read(self, path: str, offset: int, length: int) -> tuple[bytes, int]:
+        """What a shell gives of the bundle."""
+        files = {"rackferry-bundle.json": self.manifest.to_document(), **self.files}
+        if path not in files:
+            raise NotFound("is not in the bundle", object=path, code="bundle-file-missing")
+        return files[path][offset : offset + length], len(files[path])
+
     async def take(self, *, with_uploads: bool = True) -> ImportResult:
         """Bring the bundle to another region; here: to this one, without the image."""
-        files = {"rackferry-bundle.json": self.manifest.to_document(), **self.files}
-
-        async def read(path: str, offset: int, length: int) -> tuple[bytes, int]:
-            if path not in files:
-                raise NotFound("is not in the bundle", object=path, code="bundle-file-missing")
-            return files[path][offset : offset + length], len(files[path])
-
-        return await self.bundles.take(read, None, with_uploads=with_uploads)
+        return await self.bundles.take(self.read, None, with_uploads=with_uploads)
 
     async def forget(self) -> None:
         """The image, and its bytes."""
@@ -50,6 +55,25 @@ class TakenTests(BundledUploadCase):
         result = await self.take(with_uploads=False)
         self.assertEqual((result.left_out, result.published, result.failed), ((KEY,), (), {}))
         self.assertEqual(await self.view(), {})
+
+    async def test_what_to_add_is_said(self) -> None:
+        """As long as something would be left out; with the word nothing is."""
+        answers = BundleAnswers(self.exports, self.bundles, self.importer, self.region, reactor)
+        shell = mock.Mock(read=self.read)
+        said = []
+        for flags in ((), ("uploads",)):
+            asked = Question("boot-resources", "import-bundle", ("/x",), flags=flags)
+            row = await answers.boot_resources_import_bundle(asked, shell)
+            said.append(row["message"])
+        told = shell.call_args.args[0]
+        self.assertLessEqual({"phase", "fetched_bytes", "parts", "waiting_for"}, set(told))
+        self.assertIn("1 uploaded image is left out", said[0])
+        self.assertIn("add: uploads", said[0])
+        self.assertEqual(said[1], "")
+        self.manifest = attrs.evolve(self.manifest, images=())
+        asked = Question("boot-resources", "import-bundle", ("/x",))
+        row = await answers.boot_resources_import_bundle(asked, shell)
+        self.assertEqual(row["message"], "")
 
     async def test_taken(self) -> None:
         """Name, type, title and base image are those it had; the version is this region's."""

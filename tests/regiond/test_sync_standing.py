@@ -4,7 +4,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from regiond.sync_standing import MOST_NAMED, Standing, failure_of, missing_text, standing_of
+from regiond.sync_standing import (
+    MOST_NAMED,
+    Standing,
+    failure_of,
+    missing_text,
+    standing_of,
+    to_look_at,
+)
 
 PROBLEM = {"code": "no-space", "object": "disk", "message": "is full", "remedy": "free space"}
 
@@ -33,6 +40,15 @@ class StandingTests(SynchronousTestCase):
     def test_before_the_first_generation_nobody_is_done(self) -> None:
         """There is nothing to hold yet."""
         self.assertIs(standing_of(row(generation=0), 0, has_looked=True), Standing.PENDING)
+
+    def test_what_an_event_says_is_not_counted_besides(self) -> None:
+        """A rack that is unknown counts until its silence is a problem by itself."""
+        rows = [row(name, status="unknown", lag_since=None) for name in ("rack-1", "rack-2")]
+        problems = [{"code": "rack-silent", "object": "rack rack-2"},
+                    {"code": "no-space", "object": "rack rack-1"}]  # fmt: skip
+        for given, count in (([], 2), (problems, 1)):
+            found = to_look_at(rows, 0.0, given)
+            self.assertEqual(found["rack unknown", "racks unknown"], count)
 
     def test_many_are_not_all_named(self) -> None:
         """A message stays readable with 200 racks in it."""

@@ -1,9 +1,9 @@
 """Answers about bundles: images that are carried to, or from, a region without a network."""
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 
 from common.asking import Shell
 from common.canonical import plain
@@ -11,25 +11,33 @@ from common.commands import ReadBlob
 from common.conversation import Table
 from common.custom_names import LABEL
 from common.images import ImageKey
+from common.meanwhile import meanwhile
 from common.vocabulary import Question
 from regiond.admin.asked import Tell
-from regiond.admin.images import PROGRESS_INTERVAL_S, import_row
+from regiond.admin.images import PROGRESS_INTERVAL_S, import_row, tell_of_import
 from regiond.bundle_imports import BundleImports
 from regiond.exports import Exports
 from regiond.import_service import ImportResult
 from regiond.importer import Importer
 from regiond.pieces import Pieces
+from regiond.region import Region
 
 
 class BundleAnswers:
     """What is answered about bundles."""
 
     def __init__(
-        self, exports: Exports, bundles: BundleImports, importer: Importer, clock: IReactorTime
+        self,
+        exports: Exports,
+        bundles: BundleImports,
+        importer: Importer,
+        region: Region,
+        clock: IReactorTime,
     ) -> None:
         self._exports = exports
         self._bundles = bundles
         self._importer = importer
+        self._region = region
         self._clock = clock
 
     async def boot_resources_export(self, question: Question, _: Tell) -> Any:
@@ -41,13 +49,9 @@ class BundleAnswers:
         source = question.parameters.get("source")
         source_id = None if source is None else int(str(source))
         uploads = "uploads" in question.flags
-        telling = LoopingCall(lambda: shell(plain(self._importer.progress)))
-        telling.clock = self._clock
-        telling.start(PROGRESS_INTERVAL_S, now=False)
-        try:
-            result = await self._bundles.take(shell.read, source_id, with_uploads=uploads)
-        finally:
-            telling.stop()
+        taking = self._bundles.take(shell.read, source_id, with_uploads=uploads)
+        say = partial(tell_of_import, self._importer, self._region, shell)
+        result = await meanwhile(taking, say, PROGRESS_INTERVAL_S, self._clock)
         return import_row(result) | {"message": "" if uploads else _uploads_left_out(result)}
 
 

@@ -1,5 +1,6 @@
 """Answers about images and imports."""
 
+from functools import partial
 from typing import Any
 
 import attrs
@@ -50,11 +51,7 @@ class ImageAnswers:
             running.addErrback(_already_told)
             return {"outcome": "started", "published": [], "fetched_bytes": 0}
 
-        async def say() -> None:
-            progress = self._importer.progress.row()
-            parts = await self._region.importing()
-            tell(progress | {"parts": parts, "waiting_for": _missing(progress)})
-
+        say = partial(tell_of_import, self._importer, self._region, tell)
         result = await meanwhile(running, say, PROGRESS_INTERVAL_S, self._clock)
         _raise_if_failed(result)
         return import_row(result)
@@ -81,6 +78,13 @@ class ImageAnswers:
 
     async def boot_resource_rollback(self, question: Question, _: Tell) -> Any:
         return await self._pinning.roll_back(number(question, 0))
+
+
+async def tell_of_import(importer: Importer, region: Region, tell: Tell) -> None:
+    """Say how far an import is: the whole, and each image that moves."""
+    progress = importer.progress.row()
+    parts = await region.importing()
+    tell(progress | {"parts": parts, "waiting_for": _missing(progress)})
 
 
 def _missing(progress: dict[str, Any]) -> str:
