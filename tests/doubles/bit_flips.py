@@ -4,6 +4,12 @@ import re
 from pathlib import Path
 from random import Random
 
+from sqlalchemy import Connection, select, update
+
+from regiond.store import blobs
+from regiond.store.blobs import Blob
+from regiond.store.tables import chunk
+
 PAGE_BYTES = 65536
 _PROBE_BYTES = 64
 
@@ -38,3 +44,11 @@ def flip_somewhere(file: Path, content: bytes, random: Random) -> None:
     place, bit = random.randrange(_PROBE_BYTES), random.randrange(8)
     for found in places:
         flip(file, found + place, bit)
+
+
+def flip_first_bit(conn: Connection, of: Blob, seq: int) -> None:
+    """Of a chunk, in whatever database (for ``Database.write``)."""
+    place = chunk.c.id == blobs.first_chunk(of.id) + seq
+    data = conn.execute(select(chunk.c.data).where(place)).scalar_one()
+    changed = bytes([data[0] ^ 1]) + data[1:]
+    conn.execute(update(chunk).where(place).values(data=changed))

@@ -22,6 +22,7 @@ from regiond.bundle_imports import matched, the_one_of
 from regiond.import_service import ImportResult
 from regiond.store import sources
 from tests.doubles.answering import AnswerCase
+from tests.doubles.bit_flips import flip_first_bit
 from tests.doubles.bundles import NAME, reading, write_bundle
 from tests.doubles.importing import FIRST, JAMMY, KEYS, NOBLE, SECOND, path_of
 from tests.doubles.stream_documents import INDEX_PATH, STABLE_PATH
@@ -85,6 +86,22 @@ class TakenTests(BundleCase):
         again = await self.take()
         self.assertEqual((again.outcome, again.fetched_bytes, again.published), ("complete", 0, ()))
         self.assertEqual(await self.generation(), generation)
+
+    async def test_what_went_bad_here_is_taken_from_the_bundle(self) -> None:
+        """That, and from the bad chunk on; a bundle that has it not changes nothing."""
+        await self.select(JAMMY)
+        self.write()
+        await self.take()
+        held = await self.blob(ROOT)
+        assert held is not None
+        await self.database.write(flip_first_bit, held, 1)
+        await self.ask("scrub", flags=("wait",))
+        self.write(path_of("jammy", "squashfs"))
+        without = await self.take()
+        self.assertEqual((without.failed, without.fetched_bytes), ({}, 0))
+        self.write()
+        self.assertEqual((await self.take()).fetched_bytes, len(ROOT) - CHUNK_BYTES)
+        self.assertEqual((await self.ask("scrub", flags=("wait",)))["damaged"], 0)
 
     async def test_the_source_says_the_same(self) -> None:
         """When it can be reached after all, nothing is fetched again."""

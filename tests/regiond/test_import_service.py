@@ -106,6 +106,20 @@ class ImportServiceTests(ServiceCase):
         self.clock.advance(1)
         self.assertEqual(len(self.imports.runs), 2)
 
+    def test_what_went_bad_is_fetched_at_once(self) -> None:
+        """If imports run by themselves; how it ends is nobody's failure."""
+        self.service.repair()
+        self.set_schedule(automatic=False)
+        self.start()
+        self.service.repair()
+        self.assertEqual(self.imports.runs, [])
+        self.set_schedule(automatic=True)
+        self.clock.advance(0)
+        self.imports.end(DONE)
+        self.service.repair()
+        self.assertEqual([reason for reason, _ in self.imports.runs][1:], ["something went bad"])
+        self.imports.end(StorageError("broken"))
+
     def test_the_interval_is_the_documented_one(self) -> None:
         """From beginning to beginning, whatever an import takes and however often settings change."""
         self.start()

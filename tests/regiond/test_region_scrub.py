@@ -4,7 +4,6 @@ import random
 from typing import Any
 from unittest import mock
 
-from sqlalchemy import Connection, select, update
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -18,10 +17,9 @@ from regiond.import_service import ImportResult
 from regiond.scrub import LOOK_REPAIRED_S, LOOK_S, SAVE_EVERY_S, START_S, Scrub
 from regiond.store import blobs, scrubs
 from regiond.store.blobs import Blob
-from regiond.store.tables import chunk
 from tests.common.test_file_types import tar
 from tests.doubles.answering import AnswerCase
-from tests.doubles.bit_flips import flip, flip_somewhere, page_of
+from tests.doubles.bit_flips import flip, flip_first_bit, flip_somewhere, page_of
 from tests.doubles.importing import (
     DOCUMENTS,
     FIRST,
@@ -469,7 +467,7 @@ class UploadTests(AnswerCase):
         made = await self.ask("boot-resources create", content=str(name), **words)
         held = await self.blob(content)
         assert held is not None
-        await self.database.write(_flip_first_bit, held, 2)
+        await self.database.write(flip_first_bit, held, 2)
         found = await self.ask("scrub", flags=("wait",))
         self.assertEqual((found["outcome"], found["damaged"]), ("checked", 1))
         status = await self.ask("status")
@@ -499,10 +497,3 @@ class UploadTests(AnswerCase):
         await upload.finish()
         await self.uploads.close(upload)
         return held_bytes
-
-
-def _flip_first_bit(conn: Connection, of: Blob, seq: int) -> None:
-    place = chunk.c.id == blobs.first_chunk(of.id) + seq
-    data = conn.execute(select(chunk.c.data).where(place)).scalar_one()
-    changed = bytes([data[0] ^ 1]) + data[1:]
-    conn.execute(update(chunk).where(place).values(data=changed))

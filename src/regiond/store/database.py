@@ -21,7 +21,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import attrs
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.logger import Logger
 
@@ -31,7 +30,7 @@ from common.errors import ConfigError, RackferryError, StorageError
 from regiond.store import blobs, migrations, postgresql, sqlite
 from regiond.store.addresses import checked_address, is_sqlite
 from regiond.store.changes import Change
-from regiond.store.failures import Trouble, expected_error, trouble_of
+from regiond.store.failures import FAULTS, Fault, Trouble, expected_error, trouble_of
 from regiond.store.grouping import GroupedWrites, Written, noted
 from regiond.store.log import RESTART_BYTES, Log
 from regiond.store.threads import Inline, NamedThreads, Threads
@@ -354,7 +353,7 @@ class Database:
             try:
                 with engine.begin() as conn:
                     return work(conn, *args, **kwargs)
-            except (DBAPIError, sqlite3.Error) as error:
+            except FAULTS as error:
                 # SQLite has waited for its lock already, as long as is sensible.
                 again = trouble_of(error) is Trouble.RETRY and self._file is None
                 if again and attempt < ATTEMPTS:
@@ -363,7 +362,7 @@ class Database:
                 raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def _raise_expected(self, error: DBAPIError | sqlite3.Error) -> None:
+    def _raise_expected(self, error: Fault) -> None:
         """Raise what ``error`` is in our words; return if it is a bug."""
         expected = expected_error(error, self._place)
         if expected is not None:
@@ -387,7 +386,7 @@ class Database:
             with closing(engine.raw_connection()) as pooled:
                 connection: Any = pooled.driver_connection
                 return work(connection)
-        except (DBAPIError, sqlite3.Error) as error:
+        except FAULTS as error:
             self._raise_expected(error)
             raise
 

@@ -5,11 +5,19 @@ Codes: https://sqlite.org/rescode.html and https://www.postgresql.org/docs/curre
 
 import sqlite3
 from enum import Enum
+from json import JSONDecodeError
 
 import attrs
 from sqlalchemy.exc import DBAPIError
 
 from common.errors import Busy, NoSpace, RackferryError, StorageError
+
+Fault = DBAPIError | sqlite3.Error | JSONDecodeError | UnicodeDecodeError
+FAULTS = (DBAPIError, sqlite3.Error, JSONDecodeError, UnicodeDecodeError)
+"""What comes of a database that fails, or that gives what nobody wrote into it."""
+
+
+_NO_TEXT = "Could not decode to UTF-8"  # Python's own words, without a code of SQLite
 
 
 class Trouble(Enum):
@@ -96,12 +104,16 @@ _WORDS = {
 }
 
 
-def trouble_of(error: DBAPIError | sqlite3.Error) -> Trouble:
+def trouble_of(error: Fault) -> Trouble:
     """Which kind of failure this is."""
+    if isinstance(error, JSONDecodeError | UnicodeDecodeError):
+        return Trouble.DAMAGED
     cause = _cause(error)
     if isinstance(cause, sqlite3.Error):
         # The extended code has the primary one in its low byte.
         code: int | None = getattr(cause, "sqlite_errorcode", None)
+        if code is None and str(cause).startswith(_NO_TEXT):
+            return Trouble.DAMAGED
         return Trouble.BUG if code is None else _SQLITE.get(code & 0xFF, Trouble.BUG)
     state = getattr(cause, "sqlstate", None)
     is_invalid = isinstance(error, DBAPIError) and error.connection_invalidated
@@ -110,12 +122,12 @@ def trouble_of(error: DBAPIError | sqlite3.Error) -> Trouble:
     return _POSTGRESQL.get(str(state), Trouble.BUG)
 
 
-def _cause(error: DBAPIError | sqlite3.Error) -> BaseException | None:
+def _cause(error: Fault) -> BaseException | None:
     """What the driver said; SQLAlchemy wraps it, except while a connection is set up."""
     return error.orig if isinstance(error, DBAPIError) else error
 
 
-def expected_error(error: DBAPIError | sqlite3.Error, place: str) -> RackferryError | None:
+def expected_error(error: Fault, place: str) -> RackferryError | None:
     """The failure in words, about the database at ``place``; None for a bug."""
     words = _WORDS.get(trouble_of(error))
     if words is None:

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from regiond.store import blob_writing
 from regiond.store.changes import Change, take_recorded
-from regiond.store.failures import Trouble, trouble_of
+from regiond.store.failures import FAULTS, Trouble, trouble_of
 from regiond.store.threads import Threads
 
 T = TypeVar("T")
@@ -133,7 +133,7 @@ def _shielded(work: Work[T], conn: Connection) -> Written[T] | Failure:
     driver.execute("SAVEPOINT one_of_several")
     try:
         outcome: Written[T] | Failure = noted(work, conn)
-    except (DBAPIError, sqlite3.Error):
+    except FAULTS:
         raise  # the whole transaction may be lost by now
     except Exception:  # noqa: BLE001 - for whoever asked for it
         outcome = Failure()

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 import attrs
 from sqlalchemy import Connection, delete, exists, select, true, update
 
+from common.canonical import typed
 from common.digests import CHUNK_BYTES, sha256_hex
-from common.errors import Stale
+from common.errors import ProtocolError, Stale
 from common.events import Event
 from common.scrub_record import ScrubRecord
 from regiond.damaged_blobs import LostFile, Uses
@@ -42,8 +43,10 @@ _RECORD = "scrub"
 
 def record(conn: Connection) -> ScrubRecord:
     """How far the scrub is."""
-    kept = settings.get(conn, _RECORD)
-    return ScrubRecord(**kept) if kept else ScrubRecord()
+    try:
+        return typed(ScrubRecord, settings.get(conn, _RECORD, {}), "record of the scrub")
+    except ProtocolError:  # it costs some reading
+        return ScrubRecord()
 
 
 def plan(conn: Connection, now: float, chance: float) -> ScrubRecord:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 from unittest import SkipTest
 from urllib.parse import quote
@@ -140,6 +141,33 @@ class DatabaseOnSQLite(DatabaseSuite, OnSQLite):
         blob = self.read(blobs.find_blob, SMALL.sha256)
         self.assertEqual(self.read(blobs.read_chunk, blob.id, 0), SMALL.chunks[0])
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_what_nobody_wrote_is_damage(self) -> None:
+        """Text that is no text, JSON that is no JSON: no bug, but a database that is damaged."""
+        for value in ("'[1,'", "CAST(x'22ff22' AS TEXT)"):
+            insert = f"INSERT OR REPLACE INTO setting (name, value) VALUES ('bad', {value})"
+            self.write(lambda conn, insert=insert: conn.exec_driver_sql(insert) and None)
+            with self.assertRaises(StorageError) as caught:
+                self.read(settings.everything)
+            self.assertEqual(caught.exception.code, "database-damaged")
+
+    def test_a_schema_that_is_not_what_it_says_is_refused(self) -> None:
+        """In one line, with what to do; nothing is changed."""
+        for change in (
+            "DELETE FROM alembic_version",
+            "INSERT INTO alembic_version VALUES ('0001')",
+        ):
+            self.write(lambda conn, change=change: conn.exec_driver_sql(change) and None)
+            finished(self.database.close())
+            with self.assertRaises(ConfigError) as caught:
+                finished(self.database.open())
+            self.assertEqual(caught.exception.code, "database-damaged")
+            self.assertIn("put back a copy of it", caught.exception.remedy)
+            self.assertNotIn("\n", caught.exception.line())
+            with closing(sqlite3.connect(self.file)) as connection, connection:
+                connection.execute("DELETE FROM alembic_version")
+                connection.execute("INSERT INTO alembic_version VALUES ('0002')")
+            finished(self.database.open())
 
     def test_a_clean_end_needs_no_check(self) -> None:
         """Nothing is checked, and nothing reported, when the last end was in order."""

@@ -8,7 +8,17 @@ from common.events import Event, Severity
 from common.scrub_record import WEEK_S, ScrubRecord
 from regiond.damaged_blobs import Uses
 from regiond.rows import image_row
-from regiond.store import blob_writing, blobs, changes, events, images, leases, revisions, scrubs
+from regiond.store import (
+    blob_writing,
+    blobs,
+    changes,
+    events,
+    images,
+    leases,
+    revisions,
+    scrubs,
+    settings,
+)
 from regiond.store.blobs import Blob
 from regiond.store.tables import blob, chunk
 from tests.doubles.stores import NOW, Content, OnPostgreSQL, OnSQLite, Store, content, key
@@ -72,6 +82,12 @@ class ScrubSuite(Store):
         self.assertTrue(self.blob().is_complete)
         self.write(scrubs.leave, record, other, NOW + 112)
         self.assertIsNotNone(self.begun("region-1", NOW + 113))
+
+    def test_a_record_that_is_none_is_as_if_there_was_none(self) -> None:
+        """What went bad in it costs some reading."""
+        self.write(settings.put, "scrub", "went bad", NOW)
+        self.assertEqual(self.read(scrubs.record), ScrubRecord())
+        self.assertEqual(self.write(scrubs.plan, NOW, 0.5).next_at, NOW + WEEK_S / 2)
 
     def test_keeping_it_is_news_to_nobody(self) -> None:
         """No subscriber is woken every few seconds."""

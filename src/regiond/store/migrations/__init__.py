@@ -10,9 +10,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
 
-from common.errors import ConfigError
+from common.errors import ConfigError, StorageError
 
 
 def upgrade(conn: Connection, place: str) -> None:
@@ -20,9 +22,13 @@ def upgrade(conn: Connection, place: str) -> None:
 
     Raises:
         ConfigError: it was made by a newer version; it is left as it is.
+        StorageError: code ``database-damaged``; it is not what it says that it is.
     """
     head, known = _steps()
-    found = MigrationContext.configure(conn).get_current_revision()
+    try:
+        found = MigrationContext.configure(conn).get_current_revision()
+    except CommandError as error:
+        raise _contradiction(place, error) from error
     if found == head:
         return
     if found is not None and found not in known:
@@ -34,7 +40,20 @@ def upgrade(conn: Connection, place: str) -> None:
         )
     config = _config()
     config.attributes["connection"] = conn
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except OperationalError as error:
+        if "already exists" not in str(error.orig):
+            raise
+        raise _contradiction(place, error.orig) from error
+
+
+def _contradiction(place: str, why: object) -> StorageError:
+    return StorageError(
+        f"the database is damaged (its schema is not the one that it says: {why})",
+        object=place,
+        code="database-damaged",
+    )
 
 
 def _config() -> Config:
