@@ -15,6 +15,7 @@ from common.bundles import (
     upload_path,
 )
 from common.images import File, Image, ImageKey, SourceDocument
+from common.names import is_document_path
 from regiond.restrictions import may_hold
 
 Documents = Mapping[str, Mapping[str, SourceDocument]]
@@ -68,7 +69,10 @@ def lay_out(
     return Manifest(
         FORMAT,
         sources={
-            name: attrs.evolve(sources[name], documents=tuple(documents[name])) for name in used
+            name: attrs.evolve(
+                sources[name], documents=tuple(filter(is_document_path, documents[name]))
+            )
+            for name in used
         },
         images=tuple(bundled),
         files=files,

@@ -41,7 +41,7 @@ SMALL_FOR_ONE = 4
 """How many small blobs are fetched in the place of one large: they wait more than they move."""
 TINY_BYTES = 64 << 10
 """Hashing so little takes less time than handing it to another thread."""
-_ENDS_ALL = (Stale, NoSpace, StorageError)
+ENDS_ALL = (Stale, NoSpace, StorageError)
 
 
 class _SourceLost(Exception):
@@ -219,7 +219,7 @@ class Fulfilment:
                 await self._fetch_until_lost(attrs.evolve(blob, upstream=upstream), names[0])
             except _SourceLost:
                 continue
-            except _ENDS_ALL:
+            except ENDS_ALL:
                 raise
             except RackferryError as error:
                 self._failed(error, names)
@@ -300,7 +300,7 @@ class Fulfilment:
             transfers.routes.origin(self._sources[source_id], path, blob.size_bytes)
             for source_id, path in blob.upstream
         ]
-        hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else _at_once
+        hashing = transfers.hashing if blob.size_bytes > TINY_BYTES else at_once
         await fetch(
             Goal(blob.sha256, blob.size_bytes, None, f"{image} {blob.upstream[0][1]}"),
             origins,
@@ -341,7 +341,7 @@ class Fulfilment:
                 self._transfers.now(),
                 read=[self._sources[each] for each in {one.planned.source_id for one in ready}],
             )
-        except _ENDS_ALL:
+        except ENDS_ALL:
             raise
         except RackferryError as error:
             self._failed(error, [staged.name for staged in ready])
@@ -368,7 +368,7 @@ class Fulfilment:
         )
 
 
-async def _at_once(work: Callable[[], T]) -> T:
+async def at_once(work: Callable[[], T]) -> T:
     """Hashing for what is tiny."""
     return work()
 

@@ -24,6 +24,7 @@ from common.errors import Conflict, NoSpace
 from common.events import Event, Severity
 from common.images import ImageKey
 from regiond.bundle import BundledSources
+from regiond.companions import Companions
 from regiond.fulfilment import Fulfilment, Transfers, all_of
 from regiond.holdings import read_holdings
 from regiond.housekeeping import clean_up, is_due
@@ -40,6 +41,7 @@ from regiond.sources.releases import day_of
 from regiond.sources.selection_rules import explain_unmatched
 from regiond.store import canaries, generations, publication, revisions, selections, sources
 from regiond.store.database import Database
+from regiond.store.sources import BootSource
 from regiond.upstream import Look, Upstream
 
 
@@ -108,20 +110,21 @@ class Importer:
         and its images stay for as long as they are selected.
         """
         looked_at = {look.source.id: look for look in looks}
-        offers = []
-        for source in await self._database.read(sources.list_sources):
-            look = looked_at.get(source.id)
-            wanted = await self._database.read(selections.list_selections, source.id)
-            offers.append(
-                SourceOffers(
-                    source.id,
-                    source.priority,
-                    tuple(each.selection for each in wanted),
-                    (await self._upstream.catalogue(look)).newest if look else (),
-                    day_of(self._now()),
-                )
-            )
+        offers = [
+            await self._offers(source, looked_at.get(source.id))
+            for source in await self._database.read(sources.list_sources)
+        ]
         return plan_import(offers, await read_holdings(self._database))
+
+    async def _offers(self, source: BootSource, look: Look | None) -> SourceOffers:
+        wanted = await self._database.read(selections.list_selections, source.id)
+        return SourceOffers(
+            source.id,
+            source.priority,
+            tuple(each.selection for each in wanted),
+            (await self._upstream.catalogue(look)).newest if look else (),
+            day_of(self._now()),
+        )
 
     async def _notices(self, look: Look) -> tuple[Event, ...]:
         """What is to be known of a source, by what it said now or last."""
@@ -239,7 +242,7 @@ class Importer:
         run.progress.phase = "cleaning up"
         # These were there until their successors came; the documents shown still name them.
         await self._retire(run, plan, stay_mirrored=True)
-        await self._show_documents(run, plan, looks)
+        await self._show_documents(run, plan, looks, Companions(self._database, transfers, run))
         await clean_up(self._database, self._now())
 
     async def _plan(self, looks: list[Look], bundled: BundledSources | None) -> ImportPlan:
@@ -268,13 +271,17 @@ class Importer:
             run.retired_ids |= retired
             run.retired += dict.fromkeys(g.key for g in plan.retire if g.image_id in retired)
 
-    async def _show_documents(self, run: Run, plan: ImportPlan, looks: Iterable[Look]) -> None:
+    async def _show_documents(
+        self, run: Run, plan: ImportPlan, looks: Iterable[Look], companions: Companions
+    ) -> None:
         """Mirrors go over to what was read, in one generation with the images it names."""
         read, complete = {}, set()
         waiting = await self._database.read(canaries.waiting)
         for look in looks:
-            documents = look.documents
-            read[look.source] = {path: each.sha256 for path, each in documents.items()}
+            documents = {path: each.sha256 for path, each in look.documents.items()}
+            offers = await self._offers(look.source, look)
+            beside = await companions.of(look, offers.selected)
+            read[look.source] = {**beside, **documents}
             # With a problem, some product file is not the one that the index means.
             if look.reading is None or not look.reading.problems:
                 complete.add(look.source.id)

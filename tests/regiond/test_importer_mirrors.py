@@ -3,7 +3,7 @@
 from typing import Any
 
 from common.images import Image, Selection, View
-from regiond.store import blobs, generations, publication, source_documents
+from regiond.store import blobs, generations, mirrors, publication, source_documents
 from regiond.store.tables import source_document
 from tests.doubles.importing import (
     DOCUMENTS,
@@ -15,7 +15,14 @@ from tests.doubles.importing import (
     ImportCase,
     path_of,
 )
-from tests.doubles.stream_documents import INDEX_PATH, STABLE_PATH, index, product_file, text
+from tests.doubles.stream_documents import (
+    INDEX_PATH,
+    STABLE_PATH,
+    index,
+    item,
+    product_file,
+    text,
+)
 from tests.doubles.stream_source import Fault
 
 LATEST = Selection("ubuntu", "latest-lts", ("amd64",))
@@ -73,6 +80,52 @@ class ShownTests(MirrorCase):
         await self.succeed()
         self.assertEqual(await self.shown(), self.sent())
         self.assertEqual((await self.view()).mirror_only, ())
+
+    async def manifested(self, version: str, manifest: bytes) -> None:
+        """Jammy in this version, with a manifest beside it as in MAAS's streams."""
+        made = self.product("jammy", {version: {"squashfs": version.encode()}})
+        path = f"jammy/amd64/{version}/squashfs.manifest"
+        self.source.files[path] = manifest
+        entries = made["versions"][version]["items"]
+        entries["manifest"] = item("manifest", path, manifest)
+        self.publish(made)
+
+    async def test_what_is_signed_beside_an_image_is_shown_too(self) -> None:
+        """Byte for byte, of the version that is shown; no image has it; nothing is fetched twice."""
+        await self.manifested(FIRST, b"bash 5.1")
+        await self.select(JAMMY)
+        await self.succeed()
+        beside = {f"jammy/amd64/{FIRST}/squashfs.manifest": b"bash 5.1"}
+        self.assertEqual(await self.shown(), self.sent() | beside)
+        self.assertEqual(await self.mirrored_paths(), {path_of("jammy", "squashfs")})
+        (path,) = beside
+        found = await self.database.read(mirrors.find_mirrored, 1, path, self.time)
+        self.assertIsNotNone(found)
+        self.assertEqual((await self.run_import()).outcome, "unchanged")
+        self.build()
+        await self.succeed()
+        self.assertEqual(self.source.requests[path], 1)
+        await self.manifested(SECOND, b"bash 5.2")
+        await self.succeed()
+        beside = {f"jammy/amd64/{SECOND}/squashfs.manifest": b"bash 5.2"}
+        self.assertEqual(await self.shown(), self.sent() | beside)
+
+    async def test_what_is_missing_beside_an_image_costs_nothing_else(self) -> None:
+        """The image is published, the documents are shown, and it is told until it is there."""
+        await self.manifested(FIRST, b"bash 5.1")
+        path = f"jammy/amd64/{FIRST}/squashfs.manifest"
+        self.source.faults[path] = Fault(status=404)
+        await self.select(JAMMY)
+        await self.succeed()
+        self.assertEqual(await self.versions(), {"jammy": FIRST})
+        self.assertEqual(await self.shown(), self.sent())
+        event = (await self.open_events())["mirror-incomplete", "boot-source 1"]
+        self.assertIn(path, event.cause)
+        self.heal()
+        self.build()
+        await self.succeed()
+        self.assertEqual(await self.shown(), self.sent() | {path: b"bash 5.1"})
+        self.assertEqual(await self.open_events(), {})
 
     async def test_documents_of_an_unsigned_source_are_shown_as_they_came(self) -> None:
         """Mirroring asks nothing of a signature."""
@@ -228,6 +281,7 @@ class TogetherTests(MirrorCase):
         """The old release stays in the mirror until the documents name the new one."""
         await self.deselect(1)
         await self.deselect(2)
+        await self.succeed()
         self.publish(self.product("jammy", {FIRST: {"squashfs": b"j"}}))
         await self.select(LATEST)
         await self.succeed()

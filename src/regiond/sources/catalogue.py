@@ -67,6 +67,7 @@ class Offer:
     ``versions`` are all that are offered, newest first. ``subarches`` are the further kernel names it answers to. ``own_subarch`` is its name
     before the flavour was folded in. ``os_version`` is 22.04 for jammy. ``support_eol``
     is YYYY-MM-DD or empty.
+    ``beside`` are files of the version that are no part of an image.
     """
 
     key: ImageKey
@@ -85,6 +86,7 @@ class Offer:
     support_eol: str = ""
     versions: tuple[str, ...] = ()
     stream_tags: StreamTags = attrs.field(factory=StreamTags, hash=False)
+    beside: tuple[WantedFile, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -218,6 +220,7 @@ def _offer(product: Product, content_id: str, any_products: bool) -> Offer:
             {tag: tags[tag] for tag in PRODUCT_TAGS if tag in tags},
             {_file_name(each): {"item": each.name, **each.tags} for each in _items(version)},
         ),
+        beside=tuple(_wanted(item) for item in version.items if item.ftype not in FTYPES),
     )
 
 
@@ -284,20 +287,21 @@ def _files(version: Version) -> tuple[WantedFile, ...]:
     items = _items(version)
     if not items:
         raise _Ignored(_why_no_files(version.items))
-    files = tuple(
-        WantedFile(
-            _file_name(item),
-            item.ftype,
-            item.sha256,
-            item.size_bytes,
-            item.path,
-            item.sha512 or "",
-        )
-        for item in items
-    )
+    files = tuple(map(_wanted, items))
     if len({file.name for file in files}) < len(files):
         raise _Ignored("two of its files have the same name")
     return files
+
+
+def _wanted(item: Item) -> WantedFile:
+    return WantedFile(
+        _file_name(item),
+        item.ftype,
+        item.sha256,
+        item.size_bytes,
+        item.path,
+        item.sha512 or "",
+    )
 
 
 def _why_no_files(items: tuple[Item, ...]) -> str:
