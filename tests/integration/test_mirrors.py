@@ -4,6 +4,7 @@ import hashlib
 
 import pytest
 
+from tests.integration.maas_stream import write_stream
 from tests.integration.mirroring import (
     FTYPES,
     RELEASES,
@@ -11,6 +12,7 @@ from tests.integration.mirroring import (
     asked,
     files_below,
     reference_client,
+    web_url,
 )
 from tests.integration.site import temporary_site
 from tests.integration.sources import LOOPBACK
@@ -36,6 +38,26 @@ class RackMirrorTests(MirrorCase):
             self.bring(site)
             client.mirror(url, copy, site.key.keyring, "release=jammy", "arch=amd64")
             self.assertEqual(files_below(copy), self.expected(site, "jammy", "20261102"))
+
+    def test_the_reference_client_takes_what_a_stream_of_maas_lists(self) -> None:
+        """Of the selected release it gets all that the documents name, the manifests among it,
+        from the region and from the rack.
+        """
+        client = reference_client()
+        with temporary_site() as site:
+            write_stream(site.tree, site.key)
+            self.start(site, "jammy")
+            expected = {
+                path: sha256
+                for path, sha256 in files_below(site.tree).items()
+                if path.startswith(("jammy/", "streams/"))
+            }
+            self.assertIn("jammy/amd64/20181203/squashfs.manifest", expected)
+            rack = f"http://{LOOPBACK}:{site.ports.machines}/mirror/1/"
+            for number, url in enumerate((rack, web_url(site, "mirror/1/"))):
+                copy = site.directory / f"copy-{number}"
+                client.mirror(url, copy, site.key.keyring, "release=jammy")
+                self.assertEqual(files_below(copy), expected, url)
 
     def test_another_region_takes_a_rack_for_its_source(self) -> None:
         """Under the original keyring, it imports what the rack's region has selected, and its
