@@ -14,7 +14,7 @@ from datetime import date
 import attrs
 from sqlalchemy import Connection, delete, select, update
 
-from common.custom_names import next_version
+from common.custom_names import demand_free, next_version
 from common.errors import Busy
 from common.images import ImageKey
 from regiond.store import leases
@@ -117,7 +117,9 @@ def create_image(conn: Connection, new: NewImage, today: date, now: float) -> Cr
 
     Raises:
         Conflict: code ``image-incomplete`` (its bytes are not all there) or ``image-pinned``.
+        WrongUsage: code ``custom-reserved``; an image of a source has come to be called that.
     """
+    demand_free(new.key, names_of_sources(conn))
     known = images_of(conn, new.key)
     before = next((each for each in known if each.state == "published"), None)
     if before is not None:

@@ -2,10 +2,11 @@
 
 from datetime import date
 
+import attrs
 from sqlalchemy import func, select
 
 from common.digests import CHUNK_BYTES
-from common.errors import Busy, Conflict, Stale
+from common.errors import Busy, Conflict, Stale, WrongUsage
 from common.images import ImageKey
 from regiond.store import (
     blob_writing,
@@ -175,6 +176,16 @@ class CreateSuite(Store):
             lambda: self.create(self.new(OTHER)),
         ):
             self.assertEqual(self.assertRaises(Conflict, refused).code, "image-pinned")
+
+    def test_a_name_that_a_source_has_taken_meanwhile(self) -> None:
+        """Between the question whether it is free and the image an import may have ended."""
+        self.take_lease()
+        self.store(BYTES)
+        self.publish([OTHER])
+        new = attrs.evolve(self.new(), key=attrs.evolve(KEY, release="jammy"))
+        self.assertEqual(self.assertRaises(WrongUsage, self.create, new).code, "custom-reserved")
+        (there,) = self.read(images.list_images)
+        self.assertEqual(there.key.os, "ubuntu")
 
     def test_names_of_what_came_from_sources(self) -> None:
         """Uploads are not among them."""
