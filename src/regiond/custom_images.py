@@ -98,7 +98,6 @@ class CustomImages:
             else "these bytes are published already: no new version"
         )
         row = {
-            "title": made.title,
             "base_image": made.base_image,
             "generation": created.generation,
             "message": message,

@@ -82,7 +82,6 @@ class Region:
         """One image and its files."""
         found = await self._database.read(images.image_details, image_id)
         return image_row(found) | {
-            "title": found.title,
             "base_image": found.base_image,
             "kflavor": found.kflavor,
             "subarches": list(found.subarches),

@@ -111,6 +111,7 @@ def image_row(image: StoredImage | ListedImage) -> dict[str, Any]:
         "type": image.type,
         **key_columns(image.key),
         "subarches": ",".join(image.subarches),
+        "title": image.title,
         "bootloader_type": image.bootloader_type,
         "version": image.version,
         "state": "damaged" if _is_damaged(image) else image.state,

@@ -132,6 +132,7 @@ class ListedImage:
     version: str
     state: str
     type: str
+    title: str
     bootloader_type: str | None
     subarches: tuple[str, ...]
     size_bytes: int
@@ -177,6 +178,7 @@ _LISTED = (
     image.c.version,
     image.c.state,
     image.c.type,
+    image.c.title,
     image.c.bootloader_type,
     image.c.subarches,
     image.c.pinned,
@@ -282,6 +284,7 @@ def image_list(conn: Connection) -> tuple[ListedImage, ...]:
             version=row.version,
             state=row.state,
             type=row.type,
+            title=row.title,
             bootloader_type=row.bootloader_type,
             subarches=tuple(row.subarches),
             size_bytes=int(row.size or 0),

@@ -108,7 +108,7 @@ def _held_back(found: Outlook) -> Event:
         "canary-failed",
         Severity.WARNING,
         CANARY,
-        f"{len(found.due)} versions are due for the other racks and wait: "
+        f"{_versions(len(found.due))} due for the other racks, and kept back: "
         + "; ".join(found.failing),
         "mend these canaries, and it goes on by itself; or rack-controllers canary promote, or "
         "boot-resource rollback ID",
@@ -120,5 +120,9 @@ def _promoted(count: int) -> Event:
         "canary-promoted",
         Severity.INFO,
         CANARY,
-        f"{count} versions have waited long enough and every canary is well: all racks get them",
+        f"{_versions(count)} due and every canary is well: all racks get what waited",
     )
+
+
+def _versions(count: int) -> str:
+    return "1 version is" if count == 1 else f"{count} versions are"

@@ -96,7 +96,7 @@ def _row(key: str, shown: Row | None, offer: Row | None) -> ImageRow:
     return ImageRow(
         key,
         f"{os}/{release}",
-        str((offer or {}).get("release_title", "")),
+        str(offer["release_title"] if offer is not None else source.get("title", "")),
         f"{arch}/{subarch}",
         label,
         str(source.get("version", "")),

@@ -35,6 +35,15 @@ OFFER = {
 }  # fmt: skip
 
 
+class TitleTests(SynchronousTestCase):
+    def test_what_no_source_offers_has_the_title_that_it_was_given(self) -> None:
+        """An upload's is what people read; of what is offered it is the release's."""
+        mine = image(name="custom/mine", type="uploaded", label="uploaded", title="Ours")
+        rows = image_rows([image(title="x"), mine], [OFFER], {}, [], is_importing=False)
+        self.assertEqual({row.name: row.title for row in rows},
+                         {"ubuntu/jammy": "22.04 LTS", "custom/mine": "Ours"})  # fmt: skip
+
+
 class StateTests(SynchronousTestCase):
     def row(
         self,
