@@ -273,11 +273,9 @@ def begun_images(conn: Connection, most: int) -> tuple[BegunImage, ...]:
 def image_list(conn: Connection) -> tuple[ListedImage, ...]:
     """As ``list_images``, summed up by the database: a large site has thousands of files."""
     rows = conn.execute(
-        _summed_up(*_LISTED)
-        .where(image.c.state.in_(["importing", "published", "kept"]))
-        .order_by(*KEY_COLUMNS, image.c.id)
+        _summed_up(*_LISTED).where(image.c.state.in_(["importing", "published", "kept"]))
     )
-    return tuple(
+    found = (
         ListedImage(
             id=row.id,
             key=key_of(row),
@@ -296,6 +294,8 @@ def image_list(conn: Connection) -> tuple[ListedImage, ...]:
         )
         for row in rows
     )
+    # Not by the database, which may put words in the order of some language.
+    return tuple(sorted(found, key=_IN_ORDER))
 
 
 def pinned_versions(conn: Connection) -> dict[ImageKey, str]:
