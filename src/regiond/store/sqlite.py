@@ -138,8 +138,13 @@ def make_engines(url: URL) -> tuple[Engine, Engine]:
 
 
 def make_appender(url: URL) -> Engine:
-    """A writer whose commits are in order and whole, and durable with the next durable one."""
-    settings = (*_SETTINGS, "PRAGMA synchronous=NORMAL")
+    """A writer whose commits are in order and whole, and durable with the next durable one.
+
+    What one of them adds (a few chunks) stays in memory until then. Pages that were spilled
+    into the log before, and then changed once more, let SQLite read again and sum up again
+    all that stands behind them: half of an import.
+    """
+    settings = (*_SETTINGS, "PRAGMA synchronous=NORMAL", "PRAGMA cache_spill=OFF")
     return _engine(url, begin="BEGIN IMMEDIATE", settings=settings)
 
 

@@ -127,6 +127,13 @@ class AppendingTests(Store, OnSQLite):
                 found = conn.exec_driver_sql("PRAGMA synchronous").scalar_one()
             self.assertEqual(found, level)
 
+    def test_no_page_of_an_append_is_written_twice(self) -> None:
+        """Whatever the size of SQLite's cache: the log gets each changed page once, at the end."""
+        opened = self.database._opened
+        assert opened is not None
+        with opened.appender.begin() as conn:
+            self.assertEqual(conn.exec_driver_sql("PRAGMA cache_spill").scalar_one(), 0)
+
     def test_only_chunks_are_appended(self) -> None:
         """Nothing that is a promise to anybody goes through ``append``."""
         calls = [
