@@ -325,7 +325,7 @@ class Database:
         """See whether all tables but that of chunks, and the indexes of all, are sound.
 
         Indexes that are not are made anew; what is wrong then is in ``problems``. A server sees
-        to its own.
+        to its own. What is read from now on comes from the disk, not from the kernel's memory.
 
         Raises:
             StorageError: the database failed as a whole.
@@ -333,6 +333,7 @@ class Database:
         opened = self._in_use()
         if self._file is None:
             return
+        await self._reading.run(partial(sqlite.forget_cached, self._file))
         look = partial(self._raw, opened.reader, sqlite.full_check)
         findings = await self._reading.run(look)
         if findings:

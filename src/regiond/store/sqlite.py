@@ -200,6 +200,18 @@ def ended_unclean(file: Path) -> bool:
     return log.exists() and log.stat().st_size > 0
 
 
+def forget_cached(file: Path) -> None:
+    """Let the kernel forget what it has of an open database: what is read next comes from the disk.
+
+    By SQLite's own descriptor: to close another one of the same file would take its locks away.
+    """
+    path = file.resolve()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            if descriptor.readlink() == path:
+                os.posix_fadvise(int(descriptor.name), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def size_bytes(file: Path) -> int:
     """What a database file and its log take."""
     found = 0

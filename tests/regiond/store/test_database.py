@@ -142,6 +142,20 @@ class DatabaseOnSQLite(DatabaseSuite, OnSQLite):
         self.assertEqual(self.read(blobs.read_chunk, blob.id, 0), SMALL.chunks[0])
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_a_check_reads_what_is_on_the_disk(self) -> None:
+        """The kernel forgets the file, and no other; nobody else gets at it for that."""
+        forgotten: list[Path] = []
+        self.patch(
+            os,
+            "posix_fadvise",
+            lambda fd, *_: forgotten.append(Path(f"/proc/self/fd/{fd}").readlink()),
+        )
+        finished(self.database.check())
+        self.assertEqual(set(forgotten), {self.file.resolve()})
+        with self.assertRaises(ConfigError):
+            finished(Database(self.url, None).open())
+        self.assertEqual(self.read(settings.everything), {})
+
     def test_what_nobody_wrote_is_damage(self) -> None:
         """Text that is no text, JSON that is no JSON: no bug, but a database that is damaged."""
         for value in ("'[1,'", "CAST(x'22ff22' AS TEXT)"):
