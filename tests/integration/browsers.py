@@ -4,8 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 from selenium.common.exceptions import (
     ElementNotInteractableException,
@@ -18,6 +17,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 from twisted.trial.unittest import SkipTest
+
+from tests.integration.closing import Closing
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ _OTHER_PAGE = "does not belong to the document"
 _NO_SCRIPTS = {"profile.managed_default_content_settings.javascript": 2}
 
 
-class Browser:
+class Browser(Closing):
     """One browser with a profile of its own.
 
     Args:
@@ -136,14 +137,3 @@ class Browser:
         """End it, and forget its profile."""
         self.driver.quit()
         shutil.rmtree(self._profile, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -6,15 +6,14 @@ It is ``tests.doubles.fault_proxy`` as a process of its own, obeying one line at
 import json
 import subprocess
 import sys
-from types import TracebackType
-from typing import Self
 from urllib.parse import urlsplit
 
+from tests.integration.closing import Closing
 from tests.integration.processes import ROOT, ProcessFailed, environment
 from tests.integration.sources import LOOPBACK
 
 
-class Hop:
+class Hop(Closing):
     """A fault proxy on 127.0.0.1 (or ``at``), in front of a host and a port.
 
     Attributes:
@@ -89,14 +88,3 @@ class Hop:
             self._process.kill()
             self._process.wait()
         self._process.stdout.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
+from tests.integration.closing import Closing
 from tests.integration.processes import ProcessFailed, environment
 
 RACK = "10.0.0.5"
@@ -33,7 +32,7 @@ class NoLan(Exception):
     """There is no network to be had here; the message says why."""
 
 
-class Lan:
+class Lan(Closing):
     """The network; it is there until ``close``.
 
     Raises:
@@ -135,14 +134,3 @@ class Lan:
         self.end_servers()
         self._keeper.kill()
         self._keeper.communicate()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -16,11 +16,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import attrs
 
+from tests.integration.closing import Closing
 from tests.integration.processes import (
     ROOT,
     Daemon,
@@ -56,7 +56,7 @@ class Ports:
         return cls(*free_ports(5, (LOOPBACK, HIDDEN_HOST)))
 
 
-class Site:
+class Site(Closing):
     """One region, one rack and one boot source, in one directory.
 
     Args:
@@ -275,18 +275,9 @@ class Site:
             if self._sockets != self.directory:
                 shutil.rmtree(self._sockets, ignore_errors=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            error.add_note("\n".join((self.region.tail(), self.rack.tail())))
-        self.close()
+    def last_words(self) -> str:
+        """What both daemons said last."""
+        return "\n".join((self.region.tail(), self.rack.tail()))
 
 
 @contextmanager

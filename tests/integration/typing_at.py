@@ -4,11 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
-from typing import Self
 
 import pexpect
 import pyte
+
+from tests.integration.closing import Closing
 
 LIMIT_S = 90.0
 _PIECE = 4096
@@ -16,7 +16,7 @@ _LOOK_S = 0.05
 _TAB_LIMIT_S = 2.0
 
 
-class Terminal:
+class Terminal(Closing):
     """A program in a terminal of its own, drawn as a terminal draws it.
 
     Args:
@@ -120,17 +120,12 @@ class Terminal:
         self._stream.feed(text)
         return True
 
-    def __enter__(self) -> Self:
-        return self
+    def last_words(self) -> str:
+        """The screen."""
+        return "the screen:\n" + "\n".join(self.lines)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if error is not None:
-            error.add_note("the screen:\n" + "\n".join(self.lines))
+    def close(self) -> None:
+        """End the program."""
         self._child.close(force=True)
 
 

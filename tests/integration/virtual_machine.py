@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+
+from tests.integration.closing import Closing
 
 HOST = "10.0.2.2"
 MEMORY_MIB = 768
@@ -45,7 +45,7 @@ def require_qemu() -> None:
         raise NoMachine("QEMU's cards have no iPXE; try: apt-get install ipxe-qemu")
 
 
-class VirtualMachine:
+class VirtualMachine(Closing):
     """One machine, on from the start.
 
     Args:
@@ -111,15 +111,8 @@ class VirtualMachine:
         """Pull the plug."""
         _end(self._process)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Switch it off."""
         self.off()
 
 
