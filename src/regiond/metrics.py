@@ -14,7 +14,7 @@ from regiond.fleet import RegionFleet
 from regiond.import_service import ImportResult, ImportService
 from regiond.schedule import Past
 from regiond.scrub import Scrub
-from regiond.store import blobs, events, generations, images, scrubs
+from regiond.store import blobs, events, generations, image_sums, scrubs
 from regiond.store.database import Database
 
 
@@ -90,7 +90,7 @@ class RegionMetrics:
         number, _ = await read(generations.current_generation)
         return {
             table.GENERATION: {(): number},
-            table.IMAGES: _by_label(await read(images.count_by_state)),
+            table.IMAGES: _by_label(await read(image_sums.count_by_state)),
             table.BLOB_BYTES: _by_label(await read(blobs.held_by_state)),
             table.DATABASE_BYTES: {(): await self._database.size_bytes()},
             table.FREE_BYTES: {(): await self._database.free_bytes()},

@@ -17,7 +17,7 @@ from regiond.importer import Importer
 from regiond.notices import plan_obstacles
 from regiond.rows import image_row, plan_rows
 from regiond.settings_table import all_values
-from regiond.store import blobs, events, generations, images, publication, settings
+from regiond.store import blobs, events, generations, image_sums, images, publication, settings
 from regiond.store.changes import Change
 from regiond.store.database import Database
 
@@ -62,12 +62,12 @@ class Region:
 
     async def list_images(self, image_type: str) -> list[dict[str, Any]]:
         """The images that are published or being imported, and the versions that are kept."""
-        found = await self._database.read(images.image_list)
+        found = await self._database.read(image_sums.image_list)
         return [image_row(each) for each in found if image_type in {"all", each.type}]
 
     async def importing(self) -> list[dict[str, Any]]:
         """Those images that are begun and not whole, and how far each is."""
-        begun = await self._database.read(images.begun_images, MOST_TOLD)
+        begun = await self._database.read(image_sums.begun_images, MOST_TOLD)
         return [
             {
                 "name": f"{each.key.os}/{each.key.release} {each.key.arch}/{each.key.subarch}",
@@ -163,7 +163,7 @@ class Region:
     async def overview(self) -> dict[str, Any]:
         """Images, space and open problems."""
         generation, view = await self._database.read(generations.current_generation)
-        kept = await self._database.read(images.image_list)
+        kept = await self._database.read(image_sums.image_list)
         return {
             "generation": generation,
             "view": view,

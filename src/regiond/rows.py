@@ -17,7 +17,8 @@ from regiond.sources.locations import SourceLocation
 from regiond.sources.matching import SourceOffers
 from regiond.sources.verdict import Key
 from regiond.store.canaries import Waiting
-from regiond.store.images import ListedImage, StoredImage
+from regiond.store.image_sums import ListedImage
+from regiond.store.images import StoredImage
 from regiond.store.racks import Rack
 from regiond.store.selections import StoredSelection
 from regiond.store.sources import BootSource
