@@ -58,7 +58,7 @@ class Blob(Resource):
 class Hop(LoopbackTestCase):
     """What both hops have: a line with faults, a directory, hash threads."""
 
-    timeout = 60
+    timeout = 110  # seconds; on a machine with much else to do
     agent: Any
     goal: Goal
     url: str
