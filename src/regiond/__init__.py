@@ -7,5 +7,5 @@ Floors, lowest first; an import goes down, never up and never in a circle:
 3. ``importer`` runs a plan;
 4. ``region``, the use-cases: what can be asked of a region;
 5. doors, thin: ``racks`` (enrolment, sessions, images), ``web``, ``admin``;
-6. ``tap`` puts the process together and alone knows the reactor.
+6. ``parts`` and ``doors``, put together by ``tap``, which alone knows the reactor.
 """

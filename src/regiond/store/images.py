@@ -1,7 +1,7 @@
 """Images: which files each needs, how much of them is here, and what became of it.
 
 An image is *importing* from the moment it is staged, *published* when every file it needs is
-complete (``generations``), *kept* when a newer version took its place and older ones are kept
+complete (``publication``), *kept* when a newer version took its place and older ones are kept
 (``kept``), *retired* when they are too many or nobody wants it any more.
 Its ``image_file`` rows are what keeps its blobs from being garbage; they go with the image.
 """

@@ -1,7 +1,7 @@
 """What mirrors show: a source's documents byte for byte, and the images that these name.
 
 Documents change for mirrors when the import that read them has ended, together with the
-images (``generations.show_documents``). Until then an image that was superseded stays with
+images (``publication.show_documents``). Until then an image that was superseded stays with
 mirrors, since the documents that they show still name it; of each image at most one.
 """
 
