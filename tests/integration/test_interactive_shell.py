@@ -107,7 +107,7 @@ class CompletionTests(ShellCase):
         # what there is: sources, selections, images, racks, settings
         "boot-source read ": "boot-source read 1 ",
         "boot-source-selection read 1 ": "boot-source-selection read 1 1 ",
-        "boot-resource read ": "boot-resource read 1 ",
+        "boot-resource read 1": "boot-resource read 1 ",  # other tests add images
         "rack-controller read r": "rack-controller read rack-1 ",
         "config get boot_images_auto": "config get boot_images_auto_import ",
         "config set boot_images_auto_import=t": "config set boot_images_auto_import=true ",
