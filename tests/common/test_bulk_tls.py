@@ -44,7 +44,7 @@ def move(one: BulkConnection, other: BulkConnection) -> None:
 
 
 class ConnectionTests(SynchronousTestCase):
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.lists(st.integers(1, 200_000), min_size=1, max_size=5))
     def test_all_that_was_sent_arrives_in_few_reads(self, sizes: list[int]) -> None:
         """Whatever was sent comes back in order, in pieces of about 256 KiB, then nothing."""
@@ -62,7 +62,7 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(b"".join(pieces), b"".join(sent))
         self.assertLessEqual(len(pieces), sum(sizes) // READ_BYTES + 1)
 
-    @settings(max_examples=20, deadline=None)
+    @settings(max_examples=20)
     @given(st.lists(st.integers(1, 1 << 20), min_size=1, max_size=4))
     def test_what_is_encrypted_at_once_is_all_that_is_to_be_sent(self, sizes: list[int]) -> None:
         """Whatever the size, the records are whole, and nothing stays behind in memory."""

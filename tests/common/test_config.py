@@ -145,7 +145,7 @@ class ParseTests(SynchronousTestCase):
         """The files of the two daemons are not mixed up."""
         self.assertIn("token_file", self._line(RegiondConfig, 'token_file = "/x"'))
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(
         st.dictionaries(
             st.sampled_from(["name", "database", "listen", "bandwidth", "regions", "x"]),

@@ -45,7 +45,7 @@ class LawTests(FetchCase):
     """Complete and verified, or absent with an error."""
 
     @given(st.lists(ACTS, max_size=5), st.booleans(), st.sampled_from([None, 3]))
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_any_script_of_faults(
         self, acts: list[Act], with_digests: bool, max_attempts: int | None
     ) -> None:
@@ -70,7 +70,7 @@ class LawTests(FetchCase):
         """Data, corruption, cuts, every kind of answer, time and crashes in any order."""
         run_state_machine_as_test(
             Interleaving,
-            settings=settings(max_examples=30, stateful_step_count=25, deadline=None),
+            settings=settings(max_examples=30, stateful_step_count=25),
         )
 
 

@@ -58,7 +58,7 @@ class ChunkTests(InflowCase):
     """Coalescing."""
 
     @given(st.lists(st.integers(1, CHUNK_BYTES * 2), min_size=1, max_size=6), st.integers(0, 9))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_pieces_of_any_size_become_the_same_chunks(self, sizes: list[int], tail: int) -> None:
         """However the bytes are cut up on the way, and whatever was left from before."""
         self.setUp()

@@ -1,6 +1,6 @@
 """Tests of when a scrub is due, and how far it is."""
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,7 +14,6 @@ _chances = st.floats(0, 1, exclude_max=True)
 class ScrubRecordTests(SynchronousTestCase):
     """Moments, in seconds."""
 
-    @settings(deadline=None)
     @given(_chances, st.floats(0, 4e9))
     def test_planned(self, chance: float, kept: float) -> None:
         """The next is always within about a week, whatever a wrong clock had left."""
@@ -22,7 +21,6 @@ class ScrubRecordTests(SynchronousTestCase):
         self.assertLessEqual(record.next_at, NOW_S + WEEK_S * 1.1)
         self.assertEqual(record.planned(NOW_S, 0.5), record)
 
-    @settings(deadline=None)
     @given(_chances)
     def test_ended(self, chance: float) -> None:
         """After one, the next is due in a week, a tenth sooner or later; what it read is kept."""

@@ -118,7 +118,7 @@ class AnswerTests(ServingCase):
         self.assertEqual(headers["content-length"], str(len(CONTENT)))
 
     @given(st.integers(0, len(CONTENT) - 1), st.integers(0, len(CONTENT) - 1))
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     def test_every_range_is_exact(self, one: int, other: int) -> None:
         """206 brings exactly the bytes asked for, and reads no chunk that it need not."""
         first, last = sorted((one, other))

@@ -21,7 +21,7 @@ class SizesTests(SynchronousTestCase):
         }.items():
             self.assertEqual(human_size(size_bytes), text)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.integers(0, 2**60))
     def test_size_is_near(self, size_bytes: int) -> None:
         """A readable size is within one percent of the true one."""

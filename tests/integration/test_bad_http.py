@@ -218,5 +218,5 @@ class RegionWebTests(HttpCase):
         for path in ("/blobs/" + GOOD_SHA256, "/health", "/../etc/passwd", "/%00"):
             reply = request(self.site.ports.web, path)
             self.assertEqual(reply.status, 404, path)
-            self.assertLess(len(reply.body), 1000, path)
+            self.assertLess(len(reply.body), 1500, path)
         self.assertEqual(request(self.site.ports.web, "/healthz").status, 200)

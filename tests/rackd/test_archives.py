@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -115,7 +115,6 @@ class GoodTests(ArchiveCase):
         )
         self.assertEqual(unpack(self.path, self.keep), members)
 
-    @settings(deadline=None)
     @given(
         st.dictionaries(
             st.from_regex(r"([a-z]{1,3}/){0,2}[A-Z]{1,3}", fullmatch=True),

@@ -68,7 +68,7 @@ def _holdings(draw: st.DrawFn) -> Holdings:
 class PlanLaws(SynchronousTestCase):
     """What holds for every selection and every disk."""
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(_image_lists(), _holdings())
     def test_complete(self, images: list[Image], holdings: Holdings) -> None:
         """After fetching, every path of the tree has its blob; nothing is fetched needlessly."""
@@ -83,7 +83,7 @@ class PlanLaws(SynchronousTestCase):
         after = Holdings(cache={**holdings.cache, **dict.fromkeys(fetched, 1000)})
         self.assertEqual(plan(images, after).fetch, ())
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(_image_lists(), st.randoms())
     def test_order(self, images: list[Image], shuffler: object) -> None:
         """The tree does not depend on the order in which images are named."""
@@ -91,7 +91,7 @@ class PlanLaws(SynchronousTestCase):
         shuffler.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a Random
         self.assertEqual(lay_out(images).files, lay_out(shuffled).files)
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(_image_lists())
     def test_directories(self, images: list[Image]) -> None:
         """A directory never mixes two images, and every image is laid out or named as skipped."""
@@ -105,7 +105,7 @@ class PlanLaws(SynchronousTestCase):
             self.assertIn(found, possible)
         self.assertEqual(len({skipped.image for skipped in layout.skipped}), len(layout.skipped))
 
-    @settings(max_examples=80, deadline=None)
+    @settings(max_examples=80)
     @given(_image_lists(), _holdings(), st.booleans(), st.sets(st.integers(0, 3)))
     def test_nothing_wanted_goes(
         self, images: list[Image], holdings: Holdings, is_short: bool, over: set[int]

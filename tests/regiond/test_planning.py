@@ -243,7 +243,7 @@ selections = st.lists(releases.map(lambda release: Selection("ubuntu", release))
 class LawTests(SynchronousTestCase):
     """Laws over any history of catalogues, selections and failures."""
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(st.lists(st.tuples(catalogues, selections, st.booleans()), max_size=5))
     def test_history(
         self,
@@ -265,7 +265,7 @@ class LawTests(SynchronousTestCase):
             if chosen and not any(made.key.release in wanted for made in offers):
                 self.assertLessEqual(before.items(), store.published.items())
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(
         st.lists(st.tuples(releases, st.sampled_from(["", "x", "yy"])), unique_by=lambda x: x[0])
     )
@@ -278,7 +278,7 @@ class LawTests(SynchronousTestCase):
         for image, fetch_bytes in zip(plan.stage, plan.fetch_bytes_each, strict=True):
             self.assertLessEqual(fetch_bytes, image.offer.size_bytes)
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(catalogues)
     def test_unique_fetches(self, offers: tuple[Offer, ...]) -> None:
         """Every missing blob is fetched exactly once, and nothing else is."""

@@ -289,7 +289,7 @@ class ChangeTests(SynchronousTestCase):
         for path, each in draft(ALL, {}, AT).new.items():
             self.assertEqual(each.is_signed, path.endswith(".sjson"))
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(STATES)
     def test_time_never_goes_back(self, states: list[tuple[set[int], int]]) -> None:
         """Readers refuse a document older than the one before, whatever this machine's clock did."""

@@ -296,7 +296,7 @@ class BackPressureTests(Store, OnSQLite):
 
 
 class AnySizesTests(SynchronousTestCase):
-    @settings(max_examples=25, deadline=None)
+    @settings(max_examples=25)
     @given(st.integers(0, 2 * CHUNK_BYTES + 3), st.data())
     def test_however_it_is_cut(self, size_bytes: int, data: st.DataObject) -> None:
         """Pieces of any length, and any number of stops, come to the same blob."""

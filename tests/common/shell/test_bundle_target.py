@@ -82,7 +82,7 @@ class TargetTests(SynchronousTestCase):
             self.assertEqual(export(self.target(place)), TOTAL_BYTES)
             self.check(place)
 
-    @settings(deadline=None, max_examples=25)
+    @settings(max_examples=25)
     @given(stops=st.lists(st.integers(0, TOTAL_BYTES), max_size=4))
     def test_stopped_and_gone_on_with(self, stops: list[int]) -> None:
         """However often it is stopped: no byte is written twice, and the end is the same."""

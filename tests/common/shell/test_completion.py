@@ -198,7 +198,7 @@ class CompletionTests(SynchronousTestCase):
         named = {p.values for verb in VERBS for p in (*verb.parameters, verb.open_keys) if p}
         self.assertEqual(named - {""} - KINDS, set())
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(st.sampled_from(VERBS), st.data())
     def test_what_is_offered_is_understood(self, verb: Any, data: Any) -> None:
         """Whatever is completed, the grammar knows: no candidate is an unknown word."""

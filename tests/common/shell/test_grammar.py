@@ -247,7 +247,7 @@ class WrongUsageTests(SynchronousTestCase):
         """A word that is neither id nor flag is refused."""
         self.assertRaises(WrongUsage, _parse, "boot-source read 1 2")
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(
         st.lists(
             st.one_of(

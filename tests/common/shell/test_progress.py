@@ -130,7 +130,7 @@ class TerminalTests(ProgressCase):
         lines.close()
         self.assertEqual(self.screen(), [])
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(
         st.lists(st.lists(st.integers(0, 100), max_size=30), min_size=1, max_size=8),
         st.integers(20, 120),

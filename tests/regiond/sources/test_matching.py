@@ -123,7 +123,7 @@ class SelectTests(SynchronousTestCase):
         boot = {offer.key.arch for offer in found if offer.bootloader_type}
         self.assertEqual(boot, {"amd64", "i386"})
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.sets(st.sampled_from(["jammy", "noble", "plucky", "x"]), max_size=3))
     def test_union(self, releases: set[str]) -> None:
         """Several selections select what each of them does, and nothing else."""

@@ -68,7 +68,7 @@ class SupportedTests(SynchronousTestCase):
             meant(Selection("*", "supported"), offers), {"jammy", "noble", "plucky", "trixie"}
         )
 
-    @settings(max_examples=50, deadline=None)
+    @settings(max_examples=50)
     @given(st.dates(date(2020, 1, 1), date(2040, 1, 1)), st.integers(0, 4000))
     def test_time_only_takes_away(self, day: date, later_days: int) -> None:
         """With the same catalogue a later day never means more releases."""

@@ -146,7 +146,7 @@ class GroupOnSQLite(GroupSuite, OnSQLite):
         error.sqlite_errorcode = sqlite3.SQLITE_IOERR
         return error
 
-    @hypothesis(deadline=None, max_examples=30)
+    @hypothesis(max_examples=30)
     @given(st.lists(st.tuples(st.integers(-3, 3), st.sampled_from(["", "said", "refused"]))))
     def test_together_is_as_one_after_the_other(self, works: list[tuple[int, str]]) -> None:
         """Whatever fails in whatever way, each result is that of a sequence of writes."""

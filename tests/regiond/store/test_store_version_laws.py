@@ -164,7 +164,7 @@ class History(Store):
 
 
 class VersionLaws(SynchronousTestCase):
-    @settings(max_examples=30, deadline=None)
+    @settings(max_examples=30)
     @example([("publish", KEYS[0], 1), ("canary", {"canary"}, HOUR_S)], [("publish", KEYS[0], 1)])
     @given(BEGINNINGS, st.lists(STEPS, max_size=10))
     def test_whatever_is_done(
