@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make demo       the main job, without root, in build/demo (STAY=1 NETBOOT=1 SOURCE=URL ...)"
 	@echo "make test       all tests but the long ones"
-	@echo "make test-slow  the long ones (SHORT=1: fewer draws, two at a time, no figures)"
+	@echo "make test-slow  the long ones (SHORT=1: fewer draws, three at a time, no figures)"
 	@echo "make boot-test  a machine under QEMU boots what a rack got from a region"
 	@echo "make check      lint, format, types, import rules, spelling"
 	@echo "make bench      ratios against peers (QUICK=1: minutes)"
@@ -43,7 +43,7 @@ test: venv needs-gpg
 	$(BIN)/pytest -m "not slow" -n 3 --dist worksteal
 
 test-slow: venv needs-gpg
-	$(BIN)/pytest -m "slow and not boot" $(if $(SHORT),-n 2 --dist loadfile)
+	$(BIN)/pytest -m "slow and not boot" $(if $(SHORT),-n 3 --dist loadfile)
 
 boot-test: venv needs-gpg
 	@command -v qemu-system-x86_64 >/dev/null || \

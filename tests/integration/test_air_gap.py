@@ -93,6 +93,7 @@ def shortened(path: Path) -> None:
 
 @pytest.mark.timeout(300)
 class AirGapTests(SynchronousTestCase):
+    @pytest.mark.slow
     def test_there_and_there_again(self) -> None:
         """What is exported is a mirror of the source; what is imported reaches racks. The next
         export has the new bytes alone, and the region without a network says nothing new.
@@ -166,6 +167,7 @@ class AirGapTests(SynchronousTestCase):
             )
             self.assertEqual(self.events(lonely), [])
 
+    @pytest.mark.slow
     def test_tampered(self) -> None:
         """What was changed on the way is refused by name, and costs nothing else."""
         with connected_site() as connected, lonely_site(connected) as lonely:

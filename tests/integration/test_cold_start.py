@@ -111,6 +111,7 @@ class ColdStartTests(SynchronousTestCase):
             path.write_bytes(content)
 
     @pytest.mark.timeout(300)
+    @pytest.mark.slow
     def test_without_region_and_dns(self) -> None:
         """Nobody listens, and the other region's name cannot be looked up."""
         site = self.site

@@ -59,6 +59,7 @@ class RackMirrorTests(MirrorCase):
                 client.mirror(url, copy, site.key.keyring, "release=jammy")
                 self.assertEqual(files_below(copy), expected, url)
 
+    @pytest.mark.slow
     def test_another_region_takes_a_rack_for_its_source(self) -> None:
         """Under the original keyring, it imports what the rack's region has selected, and its
         own rack is a mirror again, byte for byte.

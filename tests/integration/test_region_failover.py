@@ -109,6 +109,7 @@ class OnePortTests(WayCase):
     """``image_transport = "amp"``, and nothing but the control port."""
 
     @pytest.mark.timeout(180)
+    @pytest.mark.slow
     def test_one_port_and_interruptions(self) -> None:
         """All bytes come through it, notices too; either side may die in mid-file."""
         self.begin("amp", LOOPBACK)
@@ -201,6 +202,7 @@ class FailoverTests(WayCase):
         self.closed("amp")
 
     @pytest.mark.timeout(240)
+    @pytest.mark.slow
     def test_amp_silent(self) -> None:
         """Over the control port, from a way that is silent."""
         self.silent("amp")

@@ -66,6 +66,7 @@ class ReferenceClientTests(MirrorCase):
             client.mirror(web_url(site, "images-stream/"), own, self.keyring(site))
             self.assertEqual(self.mirrored_images(own), self.images(site, NEW))
 
+    @pytest.mark.slow
     def test_a_publish_in_the_middle_of_its_run_breaks_nothing(self) -> None:
         """It began with the older documents and ends with the older files."""
         client = reference_client()
@@ -97,6 +98,7 @@ class ReferenceClientTests(MirrorCase):
 
 @pytest.mark.timeout(600)
 class OtherRegionTests(MirrorCase):
+    @pytest.mark.slow
     def test_the_own_stream_is_stable_and_an_hour_without_change_costs_nothing(self) -> None:
         """Byte for byte over a restart; a downstream region's next import gets 304s alone."""
         with temporary_site() as site, temporary_site() as downstream:

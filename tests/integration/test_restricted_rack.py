@@ -2,6 +2,7 @@
 
 import time
 
+import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.integration.site import temporary_site
@@ -11,6 +12,7 @@ LIMIT_S = 60.0
 
 
 class RestrictedRackTests(SynchronousTestCase):
+    @pytest.mark.slow
     def test_a_rack_lets_go_of_what_it_is_not_to_hold(self) -> None:
         """Restricted, synced, and everything again: the tree is what was said, each time."""
         with temporary_site() as site:
